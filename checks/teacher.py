@@ -2,8 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from dagster._utils.schedules import cron_string_iterator
-
+from assets.cron import ticks
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from checks.voices import together
@@ -153,7 +152,7 @@ def _ends_later(teacher: Teacher, cron: str) -> Finding:
         day = date.fromisoformat(said[:10])
     except ValueError:
         return Finding(Verdict.INCONCLUSIVE, f"its server says that {model} ends on {said[:30]!r}, which is no day")
-    following = next(cron_string_iterator(now().timestamp(), cron, "UTC")).date()
+    following = next(ticks(cron, since=now().timestamp())).date()
     advice = "" if day > following else ": choose one that stays, or have all answered now and keep them (kind: stored)"
     return passed_if(day > following, f"{model} ends on {day}, and the next round is on {following}{advice}")
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 
 from assets.keys import key_of
 from checks.gatekeeper import lineage
@@ -45,7 +44,7 @@ class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
         """What the UI shows."""
         return "every gate on the way is open"
 
-    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Keep what is open of the candidates."""
         candidates, view = context.candidate_subset, context.asset_graph_view
         partitions = context.partitions_def
@@ -73,7 +72,7 @@ class GoesOn(dg.AutomationCondition[dg.AssetKey]):
         """What the UI shows."""
         return "no person has stopped the recipe, and its limits allow a round"
 
-    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Keep all candidates, or none."""
         goes_on = not context.candidate_subset.is_empty and not self.is_stopped(context.asset_graph_view.instance)
         return dg.AutomationResult(context, context.candidate_subset if goes_on else context.get_empty_subset())

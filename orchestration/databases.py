@@ -18,14 +18,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestration.dagster_internals import SQLITE_STORAGES
+
 HELD_AT_MOST = 8
 """Databases that are held open: three of the instance, and those of the runs that were written to last."""
 
-_STORAGES = (
-    "dagster._core.storage.event_log.sqlite.sqlite_event_log",
-    "dagster._core.storage.runs.sqlite.sqlite_run_storage",
-    "dagster._core.storage.schedules.sqlite.sqlite_schedule_storage",
-)
 _held: OrderedDict[str, sqlite3.Connection] = OrderedDict()
 _one_at_a_time = threading.Lock()
 
@@ -42,7 +39,7 @@ def _keep_engines() -> None:
     It makes one for each query, which compiles every statement again: a fifth of a round in which nothing is made. An
     engine of these holds no connection, so that nothing else is kept and a process that is forked can use it.
     """
-    for storage in _STORAGES:
+    for storage in SQLITE_STORAGES:
         setattr(import_module(storage), "create_engine", _engine_of)  # noqa: B010 - nothing for a type checker there
 
 

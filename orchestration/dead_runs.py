@@ -11,9 +11,8 @@ import time
 from collections.abc import Collection
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
-from orchestration.runs import process_of, recipes_of
+from orchestration.runs import UNFINISHED, process_of, recipes_of
 from stillhouse.home import Home
 from stillhouse.processes import Life
 from stillhouse.records.locks import recipe_locked_if_free
@@ -33,7 +32,7 @@ def end_dead_runs(instance: dg.DagsterInstance, home: Home) -> list[str]:
     A run is dead if the process it names is gone from this machine; if it names one of another machine but holds no
     lock of its recipes; or if it names none though it was launched a while ago.
     """
-    wanted = dg.RunsFilter(statuses=[status for status in NOT_FINISHED_STATUSES if status not in _NOT_OURS])
+    wanted = dg.RunsFilter(statuses=[status for status in UNFINISHED if status not in _NOT_OURS])
     ended = []
     for record in instance.get_run_records(wanted):
         because = _why_dead(instance, record, home)
@@ -48,7 +47,7 @@ def end_dead_runs(instance: dg.DagsterInstance, home: Home) -> list[str]:
     return ended
 
 
-def _why_dead(instance: dg.DagsterInstance, record: RunRecord, home: Home) -> str | None:
+def _why_dead(instance: dg.DagsterInstance, record: dg.RunRecord, home: Home) -> str | None:
     run = record.dagster_run
     is_old = time.time() - record.update_timestamp.timestamp() > GRACE_SECONDS
     process = process_of(run.run_id, run.tags)

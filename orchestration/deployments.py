@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import dagster as dg
-from dagster._core.utils import make_new_run_id
 
 from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
+from orchestration.dagster_internals import DATA_VERSION_TAG
 from orchestration.dispatcher import under_way
 from orchestration.promotable import bring_in, go_back, made, serves_already
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, process_tag
+from orchestration.runs import BECAUSE_TAG, new_run_id, process_tag
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import promotion
 from stillhouse.records.builds import Artifact, BuildStore
@@ -212,7 +212,7 @@ def _make_the_asset_name(
             key,
             description=_who_decided(decided),
             metadata=shown,
-            tags={"dagster/data_version": artifact.digest},
+            tags={DATA_VERSION_TAG: artifact.digest},
         )
     )
     chosen = dg.AssetSelection.checks_for_assets(key, key_of(file.name, RELEASE))
@@ -229,7 +229,7 @@ def _look_again(instance: dg.DagsterInstance, file: RecipeFile, chosen: dg.Asset
     """Run gates by themselves, whose answer a decision has changed."""
     job = dg.define_asset_job("look_after_decision", selection=chosen)
     built = dg.Definitions.merge(runnable([file]), dg.Definitions(jobs=[job]))
-    run_id = make_new_run_id()
+    run_id = new_run_id()
     built.resolve_job_def(job.name).execute_in_process(
         instance=instance,
         raise_on_error=False,  # the gate on a withdrawn release closes, which is what is wanted

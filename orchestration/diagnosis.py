@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.execution.plan.objects import StepFailureData
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from pydantic import Field
 
 from assets.keys import keys_of_events
@@ -21,6 +18,7 @@ from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import drop_folder_lines
+from orchestration.dagster_internals import AssetCheckExecutionRecord, PartitionKeyFilter, StepFailureData
 from orchestration.dispatcher import given_up
 from orchestration.live import of_those_that_answered
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now

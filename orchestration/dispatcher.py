@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from orchestration.batches import PlannedRun, plan_runs
 from orchestration.runs import (
@@ -30,6 +29,7 @@ from orchestration.runs import (
     OUTCOME_TAG,
     RECIPE_TAG,
     STATE_TAG,
+    UNFINISHED,
     VERSION_TAG,
     in_a_tag,
     process_of,
@@ -95,7 +95,7 @@ class Ask:
 
 def under_way(instance: dg.DagsterInstance, recipe: str) -> str | None:
     """An unfinished run of a recipe, whoever started it, or None; a plan that nobody has started is none."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         only_planned = run.status is dg.DagsterRunStatus.NOT_STARTED and process_of(run.run_id, run.tags) is None
         if recipe in recipes_of(instance, run) and not only_planned:
             return run.run_id
@@ -275,13 +275,13 @@ class _Attempt:
 def _attempts(instance: dg.DagsterInstance, file: RecipeFile, state: str) -> list[_Attempt]:
     """The earlier attempts to change a state, the first one first."""
     records = instance.get_run_records(dg.RunsFilter(tags={STATE_TAG: state, RECIPE_TAG: file.name}), ascending=True)
-    by_number: dict[str, list[RunRecord]] = {}
+    by_number: dict[str, list[dg.RunRecord]] = {}
     for record in records:
         by_number.setdefault(record.dagster_run.tags.get(ATTEMPT_TAG, ""), []).append(record)
     return [_attempt(records) for records in by_number.values()]
 
 
-def _attempt(records: Sequence[RunRecord]) -> _Attempt:
+def _attempt(records: Sequence[dg.RunRecord]) -> _Attempt:
     runs = [record.dagster_run for record in records]
     outcomes = [run.tags[OUTCOME_TAG] for run in runs if OUTCOME_TAG in run.tags and not run.is_success]
     return _Attempt(

@@ -9,8 +9,8 @@ from datetime import timedelta
 from itertools import islice, pairwise
 
 import dagster as dg
-from dagster._utils.schedules import cron_string_iterator
 
+from assets.cron import ticks
 from assets.keys import key_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import CHAMPION, SELECTION
@@ -28,8 +28,8 @@ def overdue_after(file: RecipeFile) -> timedelta:
     refresh = file.recipe.refresh
     if refresh.max_age_days is not None:
         return timedelta(days=refresh.max_age_days)
-    ticks = [tick.timestamp() for tick in islice(cron_string_iterator(0.0, refresh.cron, "UTC"), TICKS_LOOKED_AT)]
-    pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(ticks)))
+    times = [tick.timestamp() for tick in islice(ticks(refresh.cron, since=0.0), TICKS_LOOKED_AT)]
+    pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(times)))
     return pause + max(pause / 4, timedelta(hours=1))
 
 

@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
-from dagster._core.storage.runs import SqlRunStorage
 
 from assets.keys import CALLS, outside
 from assets.materializations import Materialization
+from orchestration.dagster_internals import DATA_VERSION_TAG, run_storage_id
 from orchestration.freshness import overdue_after
 from orchestration.status import StageNow
 from stillhouse.data.quoting import quoted
@@ -55,8 +55,7 @@ def note_calls(instance: dg.DagsterInstance, ledger: Ledger, file: RecipeFile) -
     if EventKind.WEBHOOK not in file.recipe.refresh.start:
         return
     # Another storage of Dagster's, such as a Postgres that it was moved to, numbers from 1 on again.
-    runs = instance.run_storage
-    here = runs.get_run_storage_id() if isinstance(runs, SqlRunStorage) else ""
+    here = run_storage_id(instance)
     known = [event.facts for event in _of_kind(ledger, file.name, EventKind.WEBHOOK)]
     numbers = [facts.get(STORAGE_ID) for facts in known if facts.get(STORAGE, here) == here]
     last = max((number for number in numbers if isinstance(number, int)), default=None)
@@ -65,7 +64,7 @@ def note_calls(instance: dg.DagsterInstance, ledger: Ledger, file: RecipeFile) -
         said = record.asset_materialization
         assert said is not None
         metadata = {name: str(value.value) for name, value in said.metadata.items()}
-        body = digest_of([said.description, metadata, (said.tags or {}).get("dagster/data_version")])
+        body = digest_of([said.description, metadata, (said.tags or {}).get(DATA_VERSION_TAG)])
         sentence = quoted(" ".join((said.description or "a call from outside").split()), LONGEST_SENTENCE)
         note(ledger, file.name, EventKind.WEBHOOK, body[:32], sentence, {STORAGE_ID: record.storage_id, STORAGE: here})
 

@@ -8,10 +8,10 @@ A run is of one batch: the batched stages make that batch, the others are the sa
 """
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.keys import key_of
 from assets.partitions import partitions_of
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.runs import (
     DISTIL,
     INGEST,

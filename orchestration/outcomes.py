@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
-from dagster._core.events import StepMaterializationData
 
 from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from checks.stages import gates_of
+from orchestration.dagster_internals import DATA_VERSION_TAG, StepMaterializationData
 from orchestration.diagnosis import is_behind_a_closed_gate, what_broke
 from orchestration.notices import notify_owners
 from orchestration.runs import (

@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.utils import make_new_run_id
 
 from assets.keys import key_of
 from assets.shadow import newest_shadow
 from checks.gatekeeper import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.deployments import see_through_if_free
 from orchestration.notices import notify_owners
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, SHADOWS, process_tag
+from orchestration.runs import BECAUSE_TAG, SHADOWS, UNFINISHED, new_run_id, process_tag
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -366,7 +364,7 @@ def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Step
 
 def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> bool:
     """Replay what is due in this process, and look at the gates; whether it came to its end."""
-    run_id = make_new_run_id()
+    run_id = new_run_id()
     done = (
         runnable([file])
         .resolve_job_def(f"{SHADOWS}_{file.name}")
@@ -408,5 +406,5 @@ def rollout_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.Se
 
 
 def _replays(instance: dg.DagsterInstance, file: RecipeFile) -> bool:
-    filters = dg.RunsFilter(job_name=f"{SHADOWS}_{file.name}", statuses=NOT_FINISHED_STATUSES)
+    filters = dg.RunsFilter(job_name=f"{SHADOWS}_{file.name}", statuses=UNFINISHED)
     return bool(instance.get_runs(filters, limit=1))

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.events import RunFailureReason
-from dagster._core.utils import make_new_run_id
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -22,11 +20,12 @@ from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS, SHOWS_OPTIONS
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs
+from orchestration.dagster_internals import RunFailureReason
 from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_broke, write_checklist
 from orchestration.happenings import note_changes
 from orchestration.instance import initialise
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
+from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, new_run_id, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
@@ -111,7 +110,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         for each in planned:
             if len(planned) > 1:
                 console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
-            run_id = make_new_run_id()
+            run_id = new_run_id()
             with _stop_recorded(instance, run_id):
                 with drawn_progress(console, len(stages)) as listener, progress.listening(listener):
                     result = built.resolve_job_def(each.job).execute_in_process(

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.external import external_assets
 from assets.recipe_assets import assets_beside, assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.databases import make_events_quick
 from orchestration.freshness import refreshed
 from orchestration.jobs import jobs_of

@@ -5,12 +5,12 @@ Does not: ending runs (dead_runs.py), asking for runs (dispatcher.py).
 """
 
 from collections.abc import Mapping, Sequence
+from uuid import uuid4
 
 import dagster as dg
-from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
-from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from assets.keys import stage_of
+from orchestration.dagster_internals import REPOSITORY_LABEL_TAG, SINGLETON_REPOSITORY_NAME
 from stillhouse.digests import digest_of
 from stillhouse.processes import ProcessName
 from stillhouse.recipe.reading import RecipeFile
@@ -18,6 +18,15 @@ from stillhouse.stages.names import BESIDE, stage_names
 from stillhouse.stages.versions import code_version
 
 EVENTS_IN_A_TAG = 3
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.SUSPENDED,
+    dg.DagsterRunStatus.CANCELING,
+)
+"""The statuses of a run that has not ended."""
 LOCATION = "stillhouse"
 """Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
 SHOWN_WITH_THE_CODE_LOCATION = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
@@ -88,6 +97,11 @@ def in_a_tag(events: Sequence[str]) -> str:
     """The names of events as a run shows them: the first few, and how many more there are."""
     shown = ", ".join(events[:EVENTS_IN_A_TAG])
     return f"{shown} and {len(events) - EVENTS_IN_A_TAG} more" if len(events) > EVENTS_IN_A_TAG else shown or "none"
+
+
+def new_run_id() -> str:
+    """A name for a run that begins in this process."""
+    return str(uuid4())
 
 
 def process_tag(run_id: str) -> dict[str, str]:

@@ -7,10 +7,10 @@ Does not: rounds that follow from the state of a recipe (sensors.py), how old a 
 from datetime import timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.partitions import partitions_of
 from orchestration.batches import plan_runs, sync_batches
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.dispatcher import held
 from orchestration.happenings import note_labels
 from orchestration.jobs import ingest_assets

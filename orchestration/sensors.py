@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.batches import ingest_what_is_new
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.happenings import note_calls, note_changes, note_overdue
 from orchestration.runs import BECAUSE_TAG

@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.deployments import see_through_if_free
 from orchestration.findings import hand_on
 from orchestration.runs import BECAUSE_TAG

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from orchestration.runs import process_of
+from orchestration.runs import UNFINISHED, process_of
 from stillhouse.home import CHECKOUT
 from stillhouse.processes import ProcessName
 from stillhouse.recipe.reading import RecipeFile
@@ -128,7 +127,7 @@ def until(place: Running, holds: Callable[[], bool], what: str) -> None:
 
 def nothing_goes(place: Running, *but: str) -> Callable[[], bool]:
     """Whether no run is unfinished, apart from some."""
-    unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
+    unfinished = dg.RunsFilter(statuses=UNFINISHED)
     return lambda: not {run.run_id for run in place.instance.get_runs(unfinished)} - {*but}
 
 

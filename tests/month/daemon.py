@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.utils import make_new_run_id
-from dagster._utils.schedules import cron_string_iterator
 
+from assets.cron import ticks
 from orchestration.build import definitions
-from orchestration.runs import process_tag
+from orchestration.runs import new_run_id, process_tag
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import failures
 
@@ -84,7 +83,7 @@ class Daemon:
             if request.run_key is not None and asked in self._asked:
                 continue
             self._asked.add(asked)
-            name, run_id = request.job_name or job, make_new_run_id()
+            name, run_id = request.job_name or job, new_run_id()
             self.runs[name] += 1
             done = self._definitions.resolve_job_def(name).execute_in_process(
                 instance=self.instance,
@@ -99,7 +98,7 @@ class Daemon:
 
 
 def _between(cron: str, after: datetime, until: datetime) -> Iterator[datetime]:
-    for at in cron_string_iterator(after.timestamp() + 1, cron, "UTC"):
+    for at in ticks(cron, since=after.timestamp() + 1):
         if at > until:
             return
         yield at

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.utils import make_new_run_id
 
 from orchestration import dispatcher, sensors
 from orchestration.jobs import distil_job, ingest_job
@@ -19,6 +18,7 @@ from orchestration.runs import (
     RECIPE_TAG,
     STATE_TAG,
     VERSION_TAG,
+    new_run_id,
     process_tag,
     version_of,
 )
@@ -245,9 +245,7 @@ def test_nothing_is_asked_for_while_something_of_the_recipe_is_under_way(
         tags = {RECIPE_TAG: recipe} if how == "tag" else {}
         selected = None if how == "tag" else frozenset({dg.AssetKey([recipe, "prompts"])})
         started = dg.DagsterRunStatus.STARTED
-        instance.add_run(
-            dg.DagsterRun("any", run_id=make_new_run_id(), status=started, tags=tags, asset_selection=selected)
-        )
+        instance.add_run(dg.DagsterRun("any", run_id=new_run_id(), status=started, tags=tags, asset_selection=selected))
 
     going("another")
     assert asked(ticks(file, instance)) == [("distil_small", "base")], "two recipes run beside each other"
