@@ -14,7 +14,7 @@ from orchestration.status import batches_in, stages_now
 from stillhouse.audit.answers import AnswerAudit, audit_answer
 from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
-from stillhouse.audit.records import Audit, Outside
+from stillhouse.audit.records import Audit, AuditedAgainst
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import TrafficStore
@@ -56,8 +56,8 @@ def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
     return audit_answer(builds.store, builds.ledger, traffic, outside, id=id, issued_at=issued_at(id))
 
 
-def _outside(home: Home, recipe: str, written_down: str | None) -> Outside:
-    return Outside(
+def _outside(home: Home, recipe: str, written_down: str | None) -> AuditedAgainst:
+    return AuditedAgainst(
         gates_of=lambda stage: gates_of(stage).names(blocking=True),
         unwaivable=UNWAIVABLE,
         witness=Witness.from_environment(),

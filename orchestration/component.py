@@ -76,9 +76,9 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
             StillhouseError: as `write_recipe`, or if it shall be Python.
         """
         from orchestration.scaffold.files import Reading
-        from orchestration.scaffold.open_questions import Answers
+        from orchestration.scaffold.open_questions import AnsweredQuestions
         from orchestration.scaffold.server import server_of
-        from orchestration.scaffold.writing import Beside, write_recipe
+        from orchestration.scaffold.writing import FilesBeside, write_recipe
 
         if request.scaffold_format != "yaml":
             raise StillhouseError(
@@ -86,7 +86,9 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
             )
         asked, target = request.params, request.target_path
         said = Reading(asked.file_format, asked.encoding, asked.separator, asked.quoting, tuple(asked.columns))
-        answers = Answers(tuple(asked.pain), asked.licence, asked.outputs_may_train, tuple(asked.teacher_may_see))
+        answers = AnsweredQuestions(
+            tuple(asked.pain), asked.licence, asked.outputs_may_train, tuple(asked.teacher_may_see)
+        )
         try:
             server = server_of(
                 asked.endpoint, asked.model, asked.usd_in, asked.usd_out, asked.usd_at_most, asked.api_key_env
@@ -99,7 +101,7 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
                 label=asked.label,
                 said=said,
                 answers=answers,
-                beside=Beside(asked.golden, asked.answers, server),
+                beside=FilesBeside(asked.golden, asked.answers, server),
             )
         except StillhouseError:
             with suppress(OSError):

@@ -67,14 +67,14 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class GuardRefusal:
     """Why a request gets no answer."""
 
     status: HTTPStatus
     reason: str
 
 
-_TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST_BODY:,} bytes")
+_TOO_LARGE = GuardRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST_BODY:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Guard:
         await self._app(scope, only_questions, send)
 
 
-def foreign(scope: Scope, headers: Headers, rules: Rules) -> Refusal | None:
+def foreign(scope: Scope, headers: Headers, rules: Rules) -> GuardRefusal | None:
     """Refuse what another site's page sends, or sends for by a name that it has pointed here (DNS rebinding).
 
     Args:
@@ -192,22 +192,22 @@ def foreign(scope: Scope, headers: Headers, rules: Rules) -> Refusal | None:
     """
     for name in ("host", "origin", "content-type", "authorization"):
         if len(headers.getlist(name)) > 1:
-            return Refusal(HTTPStatus.BAD_REQUEST, f"header {name} is given more than once")
+            return GuardRefusal(HTTPStatus.BAD_REQUEST, f"header {name} is given more than once")
     if _CONTROL.search(scope["path"]):  # a route may match before a newline at the end
-        return Refusal(HTTPStatus.BAD_REQUEST, "a control character in the path")
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, "a control character in the path")
     host = Authority.read(headers.get("host", ""))
     if host is None or not (host.name in rules.names or (rules.any_ip and is_ip(host.name))):
-        return Refusal(
+        return GuardRefusal(
             HTTPStatus.FORBIDDEN, "Host is no name of this server; `stillhouse ui --address` adds the name of a proxy"
         )
     origin = headers.get("origin")
     if origin is not None and not same_origin(origin, host):
-        return Refusal(HTTPStatus.FORBIDDEN, "Origin is another site")
+        return GuardRefusal(HTTPStatus.FORBIDDEN, "Origin is another site")
     # A browser says by itself where a request comes from. A link from elsewhere opens a page here, and does no more.
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
         goes_there = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
         if not goes_there or scope["path"] == GRAPHQL or scope.get("method") != "GET":
-            return Refusal(HTTPStatus.FORBIDDEN, "another site's page asked")
+            return GuardRefusal(HTTPStatus.FORBIDDEN, "another site's page asked")
     return None
 
 
@@ -225,7 +225,7 @@ def same_origin(origin: str, host: Authority) -> bool:
     return (authority.name, authority.port_for(scheme)) == (host.name, host.port_for(scheme))
 
 
-def not_allowed(scope: Scope, headers: Headers, rules: Rules) -> Refusal | None:
+def not_allowed(scope: Scope, headers: Headers, rules: Rules) -> GuardRefusal | None:
     """Refuse methods, addresses and content types that no part of the UI uses, but for calls that ask for a round.
 
     A page of another site may send a form or plain text without asking first, but never JSON.
@@ -233,17 +233,17 @@ def not_allowed(scope: Scope, headers: Headers, rules: Rules) -> Refusal | None:
     path, method = scope["path"], scope["method"]
     is_call = method == "POST" and CALL.fullmatch(path) is not None and not rules.read_only
     if path.startswith(REPORTS) and not is_call:
-        return Refusal(HTTPStatus.FORBIDDEN, NO_REPORTS)
+        return GuardRefusal(HTTPStatus.FORBIDDEN, NO_REPORTS)
     if method in ("GET", "HEAD", "OPTIONS"):
         return None
     if not is_call and (method != "POST" or path != GRAPHQL):
-        return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"only {GRAPHQL} takes anything but GET, by POST")
+        return GuardRefusal(HTTPStatus.METHOD_NOT_ALLOWED, f"only {GRAPHQL} takes anything but GET, by POST")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type has to be application/json")
+        return GuardRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type has to be application/json")
     return None
 
 
-def refused_query(query_string: bytes) -> Refusal | None:
+def refused_query(query_string: bytes) -> GuardRefusal | None:
     """Refuse GraphQL by GET that would change something.
 
     Args:
@@ -255,7 +255,7 @@ def refused_query(query_string: bytes) -> Refusal | None:
     return None
 
 
-def refused_body(body: bytes | None, rules: Rules) -> Refusal | None:
+def refused_body(body: bytes | None, rules: Rules) -> GuardRefusal | None:
     """Refuse a GraphQL request that is no question and not allowed, or cannot be understood.
 
     Args:
@@ -267,7 +267,7 @@ def refused_body(body: bytes | None, rules: Rules) -> Refusal | None:
     try:
         content = json.loads(body)
     except ValueError:
-        return Refusal(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, "the body is not JSON")
     for request in content if isinstance(content, list) else [content]:
         query = request.get("query") if isinstance(request, dict) else None
         if (refusal := _refused_document(query, mutations=not rules.read_only)) is not None:
@@ -275,37 +275,37 @@ def refused_body(body: bytes | None, rules: Rules) -> Refusal | None:
     return None
 
 
-def refused_frame(message: Message) -> Refusal | None:
+def refused_frame(message: Message) -> GuardRefusal | None:
     """Refuse a message over a websocket that is not of Dagster's protocol, or brings a mutation."""
     try:
         content = json.loads(message.get("text") or "")
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        return Refusal(HTTPStatus.BAD_REQUEST, "not a JSON object")
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, "not a JSON object")
     payload = content.get("payload")
     if not isinstance(payload, dict) or "query" not in payload:
         return None
     return _refused_document(payload["query"], mutations=False)
 
 
-def _refused_document(query: Any, *, mutations: bool) -> Refusal | None:
+def _refused_document(query: Any, *, mutations: bool) -> GuardRefusal | None:
     """Refuse a document with a mutation where none is allowed.
 
     Every operation of the document counts, whichever would be run: that is the server's choice, and may differ.
     """
     if not isinstance(query, str):
-        return Refusal(HTTPStatus.BAD_REQUEST, "no GraphQL query found in the request")
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, "no GraphQL query found in the request")
     try:
         document = parse(query, no_location=True)
     except GraphQLError as error:
-        return Refusal(HTTPStatus.BAD_REQUEST, error.message)
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, error.message)
     nodes = list(_nodes(document))
     if any(isinstance(node, FieldNode) and node.name.value == REPORT_MUTATION for node in nodes):
-        return Refusal(HTTPStatus.FORBIDDEN, NO_REPORTS)
+        return GuardRefusal(HTTPStatus.FORBIDDEN, NO_REPORTS)
     operations = {node.operation for node in nodes if isinstance(node, OperationDefinitionNode)}
     if OperationType.MUTATION in operations and not mutations:
-        return Refusal(HTTPStatus.FORBIDDEN, "this way nothing can be changed: by GET, by websocket or read-only")
+        return GuardRefusal(HTTPStatus.FORBIDDEN, "this way nothing can be changed: by GET, by websocket or read-only")
     return None
 
 
@@ -335,13 +335,13 @@ def _same(offered: str, token: str) -> bool:
     return hmac.compare_digest(offered.encode("utf-8", "surrogatepass"), token.encode())
 
 
-def _token_visit(scope: Scope, headers: Headers, rules: Rules) -> Response | Refusal:
+def _token_visit(scope: Scope, headers: Headers, rules: Rules) -> Response | GuardRefusal:
     """Take the token out of an address into a cookie, and send the browser to the same address without it."""
     assert rules.token is not None
     asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     offered = [value for name, value in asked if name == "token"]
     if scope["method"] != "GET" or not any([_same(each, rules.token) for each in offered]):
-        return Refusal(
+        return GuardRefusal(
             HTTPStatus.UNAUTHORIZED, "open the address with ?token= that `stillhouse ui` printed, or send it as Bearer"
         )
     rest = urlencode([(name, value) for name, value in asked if name != "token"])
@@ -392,7 +392,7 @@ def _with_safe_headers(send: Send) -> Send:
     return send_safely
 
 
-def _answer(refusal: Refusal, scope: Scope) -> Response:
+def _answer(refusal: GuardRefusal, scope: Scope) -> Response:
     if scope["path"] == GRAPHQL:  # what the UI's client can show
         content = {"data": None, "errors": [{"message": f"refused: {refusal.reason}"}]}
         return JSONResponse(content, refusal.status)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
-from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, Leaderboard, leaderboard
+from stillhouse.evaluation.leaderboard import DIGITS_TOLD, JudgedRound, Leaderboard, leaderboard
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Entry
@@ -55,7 +55,7 @@ def board(builds: BuildStore, file: RecipeFile, golden: str | None = None) -> Bo
             expected="an evaluated candidate or baseline",
             do=f"`stillhouse run {file.name}` judges them.",
         )
-    of_golden: dict[str, list[Judged]] = {}
+    of_golden: dict[str, list[JudgedRound]] = {}
     for each in judged:
         of_golden.setdefault(each.evaluation.golden_digest, []).append(each)
     newest = judged[-1].evaluation.golden_digest
@@ -81,7 +81,7 @@ def board(builds: BuildStore, file: RecipeFile, golden: str | None = None) -> Bo
     )
 
 
-def _judged(builds: BuildStore, file: RecipeFile) -> tuple[list[Judged], list[str]]:
+def _judged(builds: BuildStore, file: RecipeFile) -> tuple[list[JudgedRound], list[str]]:
     """Every evaluation, the last to be current last, with the round that made it; and rounds that cannot be read."""
     first: dict[str, Entry] = {}
     newest: dict[str, Entry] = {}
@@ -101,7 +101,7 @@ def _judged(builds: BuildStore, file: RecipeFile) -> tuple[list[Judged], list[st
             # Written by a version with other fields: told, and never guessed at.
             unreadable.append(f"{made.body['asset']} of {made.at[:10]}, run {made.body['run_id'][:8]}")
             continue
-        judged += [Judged(evaluation, made.at, made.body["run_id"]) for evaluation in evaluations]
+        judged += [JudgedRound(evaluation, made.at, made.body["run_id"]) for evaluation in evaluations]
     return judged, unreadable
 
 

@@ -63,7 +63,7 @@ class RolloutEvidence(Record):
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutStep:
     """What became of a look at a rollout.
 
     Args:
@@ -108,7 +108,7 @@ class _Shadow:
         return [gate.sentence for gate in self.gates if self.is_current and not gate.is_open]
 
 
-def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Step:
+def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> RolloutStep:
     """Take the next step of a rollout, if what was found allows it or asks for it.
 
     Args:
@@ -119,30 +119,32 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> St
     now = datetime.fromtimestamp(time.time() if at is None else at, UTC)
     seen = desired(builds.ledger, file.name)
     if file.recipe.rollout is None or seen is None or seen.challenger is None:
-        return Step("no release is on its way to take over")
+        return RolloutStep("no release is on its way to take over")
     try:
         if seen.challenger.stage is Stage.SHADOW:
             return _in_shadow(builds, file, seen, seen.challenger, now)
         return _in_canary(builds, file, seen, seen.challenger, now)
     except OvertakenError as error:
-        return Step(f"somebody else has decided meanwhile: {error}")
+        return RolloutStep(f"somebody else has decided meanwhile: {error}")
     except StillhouseError as error:
         if desired(builds.ledger, file.name) == seen:
             raise
-        return Step(f"somebody else has decided meanwhile: {error}")
+        return RolloutStep(f"somebody else has decided meanwhile: {error}")
 
 
-def _in_shadow(builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime) -> Step:
+def _in_shadow(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime
+) -> RolloutStep:
     spec, shadow = _spec(file), _newest_shadow(builds, file, challenger)
     evidence, changed = _evidence(shadow, None), _teacher_changed(builds, file)
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
-        return Step(waits)
+        return RolloutStep(waits)
     if shadow.is_open:
         share = spec.canary.shares[0]
         move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
-        return Step(
+        return RolloutStep(
             f"{_name(challenger)} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
         )
     missing = "; ".join(shadow.missing) or "nothing that was asked since it was offered was replayed yet"
@@ -150,10 +152,12 @@ def _in_shadow(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
     is_due = _replay_is_due(builds, file, seen, shadow, now)
     if late_by >= (WAIT_FOR_A_REPLAY if is_due else timedelta()):
         return _kept_back(builds, file, seen, challenger, missing, evidence)
-    return Step(f"{_name(challenger)} is in the shadow: {missing}", replay=is_due)
+    return RolloutStep(f"{_name(challenger)} is in the shadow: {missing}", replay=is_due)
 
 
-def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime) -> Step:
+def _in_canary(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime
+) -> RolloutStep:
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
     shadow = _newest_shadow(builds, file, challenger)
@@ -172,43 +176,43 @@ def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
-        return Step(waits)
+        return RolloutStep(waits)
     began = datetime.fromisoformat(challenger.since)
     where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
     if found.missing:
         missing = f"{found.missing:,} more callers are needed, counted by day"
         if now - began >= timedelta(days=spec.shadow.days_at_most):
             return _kept_back(builds, file, seen, challenger, missing, evidence)
-        return Step(f"{where}: {missing}")
+        return RolloutStep(f"{where}: {missing}")
     ends = began + timedelta(hours=spec.canary.hours_at_least)
     if now < ends:
-        return Step(
+        return RolloutStep(
             f"{where} until {ends:%Y-%m-%d %H:%M} UTC at least; {found.callers:,} callers by day, no harm found"
         )
     if not shadow.is_open:
-        return Step(
+        return RolloutStep(
             f"{where}: {'; '.join(shadow.missing) or 'its shadow has to be looked at again'}",
             replay=not shadow.is_current,
         )
     share = next((each for each in spec.canary.shares if each > challenger.share), None)
     if share is not None:
         move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
-        return Step(f"{_name(challenger)} answers {share:.0%} of the callers from now on", Tone.GOOD)
+        return RolloutStep(f"{_name(challenger)} answers {share:.0%} of the callers from now on", Tone.GOOD)
     return _last_step(builds, file, seen, challenger, evidence)
 
 
 def _last_step(
     builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, evidence: RolloutEvidence
-) -> Step:
+) -> RolloutStep:
     """Make it the champion, unless a person has to say something first; days have passed since its gates were open."""
     has_shown = f"{_name(challenger)} answers {challenger.share:.0%} of the callers and has shown enough"
     if file.recipe.stakes == "high" and not _approved_since(builds, file, challenger):
         how = f"`stillhouse approve {file.name} --by NAME --reason WHY` makes it the champion"
-        return Step(f"{has_shown}; the stakes are high: {how}", Tone.LOOK)
+        return RolloutStep(f"{has_shown}; the stakes are high: {how}", Tone.LOOK)
     if ended := ended_waivers(builds, file, challenger.deployed):
-        return Step(f"{has_shown}; {'; '.join(ended)}", Tone.LOOK)
+        return RolloutStep(f"{has_shown}; {'; '.join(ended)}", Tone.LOOK)
     take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
-    return Step(f"{_name(challenger)} is the champion", Tone.GOOD)
+    return RolloutStep(f"{_name(challenger)} is the champion", Tone.GOOD)
 
 
 def look_at_canary(builds: BuildStore, file: RecipeFile, challenger: Challenger, now: datetime) -> CanaryFound:
@@ -270,16 +274,18 @@ def _evidence(shadow: _Shadow, canary: CanaryFound | None) -> RolloutEvidence:
 
 def _withdrawn(
     builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
-) -> Step:
+) -> RolloutStep:
     withdraw(builds.ledger, file.name, seen, by=BY_ITSELF, reason=why[:LONGEST_REASON], evidence=evidence)
-    return Step(f"{_name(challenger)} is withdrawn: {why}", Tone.BROKEN)
+    return RolloutStep(f"{_name(challenger)} is withdrawn: {why}", Tone.BROKEN)
 
 
 def _kept_back(
     builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
-) -> Step:
+) -> RolloutStep:
     keep_back(builds.ledger, file.name, seen, missing=why[:LONGEST_REASON], evidence=evidence)
-    return Step(f"{_name(challenger)} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK)
+    return RolloutStep(
+        f"{_name(challenger)} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK
+    )
 
 
 def _teacher_changed(builds: BuildStore, file: RecipeFile) -> str | None:
@@ -332,7 +338,7 @@ def _name(challenger: Challenger) -> str:
     return f"{challenger.deployed.student} {challenger.deployed.release[:12]}"
 
 
-def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Step:
+def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> RolloutStep:
     """Take the next step, say so to its owners and on the champion's page, and have its asset name what serves.
 
     Whatever was killed after the ledger was written is finished at the next look.
@@ -352,7 +358,7 @@ def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, 
     return step
 
 
-def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Step) -> None:
+def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: RolloutStep) -> None:
     """Write an observation of the champion, which its page shows; what is waited for once, and not each minute."""
     key = key_of(file.name, CHAMPION)
     newest = instance.fetch_observations(key, limit=1).records

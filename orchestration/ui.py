@@ -50,7 +50,7 @@ _SHUTDOWN_SECONDS = 3  # for open requests and websockets of browsers
 
 
 @dataclass(frozen=True)
-class Listening:
+class UiListening:
     """Where and how the UI is served.
 
     Args:
@@ -66,7 +66,7 @@ class Listening:
     read_only: bool = False
 
 
-def serve(home: Home, listening: Listening, terminal: Terminal) -> bool:
+def serve(home: Home, listening: UiListening, terminal: Terminal) -> bool:
     """Serve the UI until Ctrl-C or SIGTERM, and end every process of it.
 
     Args:
@@ -93,7 +93,7 @@ def serve(home: Home, listening: Listening, terminal: Terminal) -> bool:
             return True
 
 
-def rules_for(listening: Listening, given_token: str | None) -> Rules:
+def rules_for(listening: UiListening, given_token: str | None) -> Rules:
     """What the guard allows there; where another machine can ask, a token is required, and made if none was given.
 
     Args:
@@ -133,7 +133,7 @@ def rules_for(listening: Listening, given_token: str | None) -> Rules:
     )
 
 
-def _listen(listening: Listening) -> socket.socket:
+def _listen(listening: UiListening) -> socket.socket:
     """Take the port before anything is started, so that nobody else gets it meanwhile."""
     ports = PORTS if listening.port is None else [listening.port]
     for port in ports:
@@ -156,7 +156,7 @@ def _listen(listening: Listening) -> socket.socket:
     )
 
 
-def _address(listening: Listening, listener: socket.socket, rules: Rules, token: str | None) -> str:
+def _address(listening: UiListening, listener: socket.socket, rules: Rules, token: str | None) -> str:
     """What to open in a browser; with the token, where one is needed."""
     port = listener.getsockname()[1]
     host = socket.gethostname() if rules.any_ip else listening.host

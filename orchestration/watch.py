@@ -33,8 +33,8 @@ from stillhouse.live.watch import (
     DAYS_KEPT,
     Alarm,
     TeacherHealth,
-    Terms,
     WatchState,
+    WatchTerms,
     accepted,
     begin,
     day_of,
@@ -235,7 +235,9 @@ def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
 Moved = Callable[[WatchState, Deployment], tuple[WatchState, list[LiveFinding]]]
 
 
-def _written(builds: BuildStore, file: RecipeFile, book: WatchBook, terms: Terms, moved: Moved, at: float) -> Looked:
+def _written(
+    builds: BuildStore, file: RecipeFile, book: WatchBook, terms: WatchTerms, moved: Moved, at: float
+) -> Looked:
     """Read, move, write in place of what was read; again as long as somebody else was faster."""
     for _ in range(_TRIES):
         read, seen = book.read(), desired(builds.ledger, file.name)
@@ -249,7 +251,7 @@ def _written(builds: BuildStore, file: RecipeFile, book: WatchBook, terms: Terms
 
 
 def _with_new(
-    builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState, rows: pl.DataFrame, at: float
+    builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, rows: pl.DataFrame, at: float
 ) -> tuple[list[LiveFinding], WatchState]:
     """Count rows, and the truths of days that have matured, and act on alarms."""
     state, alarms = with_rows(state, terms, rows, at=at)
@@ -258,7 +260,7 @@ def _with_new(
 
 
 def _with_matured(
-    builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState, at: float
+    builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, at: float
 ) -> tuple[WatchState, list[Alarm]]:
     traffic, alarms = file.recipe.traffic, list[Alarm]()
     if traffic is None or not terms.truth_binds:
@@ -280,7 +282,7 @@ def _with_matured(
     return state, alarms
 
 
-def _with_live_reference(builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState) -> WatchState:
+def _with_live_reference(builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState) -> WatchState:
     reference = live_reference(state, terms)
     if reference is None:
         return state
@@ -299,7 +301,7 @@ def _record_baseline(
 
 
 def _begun(
-    builds: BuildStore, file: RecipeFile, terms: Terms, seen: Deployment, at: float, *, before: WatchState | None
+    builds: BuildStore, file: RecipeFile, terms: WatchTerms, seen: Deployment, at: float, *, before: WatchState | None
 ) -> WatchState:
     promotion = builds.ledger.newest(file.name, "promotion")
     assert promotion is not None, "what serves was promoted"

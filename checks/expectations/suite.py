@@ -37,13 +37,13 @@ class Expectation:
     kind: str
     arguments: Callable[[GateContext], Mapping[str, Any]]
 
-    def asked_of(self, context: GateContext) -> "Asked":
+    def asked_of(self, context: GateContext) -> "AskedExpectation":
         """What is asked of one artifact."""
-        return Asked(self.name, self.kind, self.arguments(context))
+        return AskedExpectation(self.name, self.kind, self.arguments(context))
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedExpectation:
     """An expectation on one artifact.
 
     Args:
@@ -86,7 +86,7 @@ class ExpectationSuite:
         return {each.name: _finding(each, result, frame) for each, result in zip(asked, results, strict=True)}
 
 
-def validate(frame: pl.DataFrame, expectations: Sequence[Asked]) -> tuple[list[Any], str]:
+def validate(frame: pl.DataFrame, expectations: Sequence[AskedExpectation]) -> tuple[list[Any], str]:
     """Validate a frame in a context of its own.
 
     Returns:
@@ -127,7 +127,7 @@ def _page_view() -> Any:
     return DefaultJinjaPageView()
 
 
-def _finding(expectation: Asked, result: Any, frame: pl.DataFrame) -> Finding:
+def _finding(expectation: AskedExpectation, result: Any, frame: pl.DataFrame) -> Finding:
     details = result.result or {}
     problem = _problem(result.exception_info or {})
     unexpected = details.get("partial_unexpected_index_list") or []

@@ -62,7 +62,7 @@ def check(
     raise typer.Exit(0 if found.all_is_well else 2)
 
 
-class Answer(StrEnum):
+class HasSchema(StrEnum):
     """What has a schema."""
 
     RECIPE = "recipe"
@@ -88,7 +88,7 @@ def schema(
     part: Annotated[
         str | None, typer.Argument(help="A part or field of a recipe, such as teacher or data.provenance.")
     ] = None,
-    of: Annotated[Answer, typer.Option(help="A recipe, or what a command prints with --json.")] = Answer.RECIPE,
+    of: Annotated[HasSchema, typer.Option(help="A recipe, or what a command prints with --json.")] = HasSchema.RECIPE,
     as_json: AsJson = False,
 ) -> None:
     """Explain the fields of a recipe; with --json, or of a command's answer, as JSON schema."""
@@ -112,15 +112,16 @@ def schema(
     from stillhouse.recipe.contract import Recipe
     from stillhouse.report.record import Report
 
-    records: dict[Answer, type[BaseModel]] = {
-        Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
-        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
-        Answer.AUDIT: Audit, Answer.FLEET: Fleet, Answer.LIVE: LiveScreen, Answer.EVENTS: Events,
-        Answer.PLAN_LIVE: LivePlan, Answer.ASK: Asked, Answer.REPORT: Report, Answer.AUDIT_REQUEST: AnswerAudit,
+    records: dict[HasSchema, type[BaseModel]] = {
+        HasSchema.RECIPE: Recipe, HasSchema.CHECK: Checked, HasSchema.STATUS: Status, HasSchema.DIAGNOSE: Diagnosis,
+        HasSchema.ROI: Account, HasSchema.LEADERBOARD: Board, HasSchema.PLAN: Planned, HasSchema.PREDICT: Predictions,
+        HasSchema.AUDIT: Audit, HasSchema.FLEET: Fleet, HasSchema.LIVE: LiveScreen, HasSchema.EVENTS: Events,
+        HasSchema.PLAN_LIVE: LivePlan, HasSchema.ASK: Asked, HasSchema.REPORT: Report,
+        HasSchema.AUDIT_REQUEST: AnswerAudit,
     }  # fmt: skip
-    mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
+    mode: Literal["validation", "serialization"] = "validation" if of is HasSchema.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)
-    if as_json or of is not Answer.RECIPE:
+    if as_json or of is not HasSchema.RECIPE:
         print_json(json.dumps(found, indent=2))
     else:
         out.print(fields_table(found, part))
@@ -207,16 +208,16 @@ def new(
     """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
     from orchestration.planned import duration
     from orchestration.scaffold.files import Reading
-    from orchestration.scaffold.open_questions import Answers
+    from orchestration.scaffold.open_questions import AnsweredQuestions
     from orchestration.scaffold.server import server_of
-    from orchestration.scaffold.writing import Beside, write_recipe
+    from orchestration.scaffold.writing import FilesBeside, write_recipe
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, separator, quoting, named)
     may_see = tuple(name.strip() for name in teacher_may_see.split(",")) if teacher_may_see else ()
-    answers = Answers((pain,) if pain else (), licence, outputs_may_train, may_see)
-    beside = Beside(golden, answers_file, server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env))
+    answers = AnsweredQuestions((pain,) if pain else (), licence, outputs_may_train, may_see)
+    beside = FilesBeside(golden, answers_file, server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env))
     written = write_recipe(
         recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers, beside=beside
     )

@@ -128,13 +128,13 @@ def ui(
     read_only: Annotated[bool, typer.Option("--read-only", help="Show everything, change nothing.")] = False,
 ) -> None:
     """Serve the Dagster UI, guarded, with daemon and code server behind it, until Ctrl-C."""
-    from orchestration.ui import Listening, serve
+    from orchestration.ui import UiListening, serve
 
     home, before = Home.from_environment(), os.environ.get("DAGSTER_HOME")
     if before and Path(before).expanduser().absolute() != home.dagster:
         out.print(f"DAGSTER_HOME was {before}; here it is {home.dagster}", soft_wrap=True)
     make_ready(home)
-    ended_by_a_person = serve(home, Listening(host, port, tuple(address or ()), read_only), out)
+    ended_by_a_person = serve(home, UiListening(host, port, tuple(address or ()), read_only), out)
     raise typer.Exit(0 if ended_by_a_person else 1)
 
 

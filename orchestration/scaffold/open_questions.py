@@ -16,7 +16,7 @@ OPEN = {
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnsweredQuestions:
     """What only a person can say; nothing where it stays open, for the contract's gates to ask.
 
     Args:
@@ -43,4 +43,4 @@ class Answers:
         return {field: asked for field, asked in OPEN.items() if not given[field]}
 
 
-NOTHING_ANSWERED = Answers()
+NOTHING_ANSWERED = AnsweredQuestions()

@@ -10,7 +10,7 @@ from stillhouse.errors import StillhouseError
 
 
 @dataclass(frozen=True)
-class Server:
+class TeacherServer:
     """A teacher that a run asks over the network.
 
     Args:
@@ -33,7 +33,7 @@ class Server:
 def server_of(
     url: str | None, model: str | None, usd_in: float | None, usd_out: float | None, usd_at_most: float | None,
     api_key_env: str | None,
-) -> Server | None:  # fmt: skip
+) -> TeacherServer | None:  # fmt: skip
     """A teacher behind a server as it is said by options; None where none is.
 
     Raises:
@@ -50,4 +50,4 @@ def server_of(
             expected="its address, its model, USD for a million tokens read and written, and what all may cost",
             do="Add it; a server of your own has the prices 0.",
         )
-    return Server(url, model, usd_in, usd_out, usd_at_most, api_key_env)
+    return TeacherServer(url, model, usd_in, usd_out, usd_at_most, api_key_env)

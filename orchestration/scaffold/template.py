@@ -11,8 +11,8 @@ from string import Template
 
 import yaml
 
-from orchestration.scaffold.open_questions import Answers
-from orchestration.scaffold.server import Server
+from orchestration.scaffold.open_questions import AnsweredQuestions
+from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
@@ -131,7 +131,7 @@ def recipe_text(
     values: Mapping[str, str | float],
     reading: Iterable[str],
     *,
-    answers: Answers,
+    answers: AnsweredQuestions,
     suggested: Suggestion,
     max_tokens: int,
     seen: Iterable[str],
@@ -141,7 +141,7 @@ def recipe_text(
     golden: str | None = None,
     stored: str | None = None,
     answers_format: AnswersFormat = AnswersFormat.TABLE,
-    server: Server | None = None,
+    server: TeacherServer | None = None,
 ) -> str:
     """Fill the template, each value as YAML itself writes it.
 

@@ -22,9 +22,9 @@ from orchestration.scaffold.files import (
     looked_at,
     require_utf8,
 )
-from orchestration.scaffold.open_questions import NOTHING_ANSWERED, Answers
+from orchestration.scaffold.open_questions import NOTHING_ANSWERED, AnsweredQuestions
 from orchestration.scaffold.remarks import how_much_it_proves, left_out, several_labels, spellings, thin_classes, unread
-from orchestration.scaffold.server import Server
+from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_label, split_of_a_golden_file, suggest
 from orchestration.scaffold.template import recipe_text
 from stillhouse.data.dropped import read_like_the_source
@@ -44,7 +44,7 @@ FEWEST_ROWS = 60
 
 
 @dataclass(frozen=True)
-class Beside:
+class FilesBeside:
     """What there is beside the file of rows; nothing where there is that file alone.
 
     Args:
@@ -55,10 +55,10 @@ class Beside:
 
     golden: str | None = None
     stored: str | None = None
-    server: Server | None = None
+    server: TeacherServer | None = None
 
 
-NOTHING_BESIDE = Beside()
+NOTHING_BESIDE = FilesBeside()
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def write_recipe(
     text: str,
     label: str,
     said: Reading = NOTHING_SAID,
-    answers: Answers = NOTHING_ANSWERED,
-    beside: Beside = NOTHING_BESIDE,
+    answers: AnsweredQuestions = NOTHING_ANSWERED,
+    beside: FilesBeside = NOTHING_BESIDE,
 ) -> Written:
     """Write `<folder>/<name>/defs.yaml` for a file of rows, after reading all of it once.
 
@@ -206,7 +206,7 @@ def _require_that_most_are_read(uri: str, read: SourceRead) -> None:
     )
 
 
-def _require_one_teacher(stored: str | None, server: Server | None) -> None:
+def _require_one_teacher(stored: str | None, server: TeacherServer | None) -> None:
     if stored and server:
         raise StillhouseError(
             "two teachers are named, one whose answers are in a file and one that is asked",

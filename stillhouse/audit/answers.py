@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stillhouse.audit.audit import audit
 from stillhouse.audit.history import History
-from stillhouse.audit.records import Audit, Outside
+from stillhouse.audit.records import Audit, AuditedAgainst
 from stillhouse.audit.words import one_line
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
@@ -55,7 +55,7 @@ def audit_answer(
     store: ArtifactStore,
     ledger: Ledger,
     traffic: TrafficStore,
-    outside: Outside,
+    outside: AuditedAgainst,
     *,
     id: str,
     issued_at: float,

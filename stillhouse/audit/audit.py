@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from stillhouse.audit.history import History
-from stillhouse.audit.records import Audit, Link, Outside, Promoted
+from stillhouse.audit.records import Audit, AuditedAgainst, Link, Promoted
 from stillhouse.audit.remembered import (
     anchors,
     contradicted,
@@ -24,7 +24,9 @@ from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.witness import Memory
 
 
-def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside, *, release: str | None = None) -> Audit:
+def audit(
+    store: ArtifactStore, ledger: Ledger, recipe: str, outside: AuditedAgainst, *, release: str | None = None
+) -> Audit:
     """Walk the champion of a recipe back to its source rows and the weights that its teacher began with.
 
     Args:

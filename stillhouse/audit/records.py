@@ -17,7 +17,7 @@ GatesOf = Callable[[str], Collection[str]]
 
 
 @dataclass(frozen=True)
-class Outside:
+class AuditedAgainst:
     """What an audit is held against beside store and ledger.
 
     Args:

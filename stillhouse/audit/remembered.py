@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from stillhouse.audit.history import History
-from stillhouse.audit.records import Outside
+from stillhouse.audit.records import AuditedAgainst
 from stillhouse.audit.words import entries_are, rerun
 from stillhouse.errors import StillhouseError
 from stillhouse.records.artifacts import ArtifactStore
@@ -114,7 +114,7 @@ def witness_problems(
     memory: Memory,
     history: History,
     promotion: Entry | None,
-    outside: Outside,
+    outside: AuditedAgainst,
     limits: list[str],
 ) -> list[str]:
     """Compare the ledger with what the witness remembers of it."""

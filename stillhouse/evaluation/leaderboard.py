@@ -21,7 +21,7 @@ DIGITS_TOLD = 12
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRound:
     """One evaluation, and the round in which it was made.
 
     Args:
@@ -70,7 +70,7 @@ class Leaderboard(Record):
     rows: tuple[Row, ...]
 
 
-def leaderboard(judged: Sequence[Judged], *, champion: str | None = None) -> Leaderboard:
+def leaderboard(judged: Sequence[JudgedRound], *, champion: str | None = None) -> Leaderboard:
     """Rank models by accuracy on one golden set.
 
     Of several evaluations of one artifact the newest counts; of baselines, which are no artifacts, the newest of their
@@ -108,7 +108,7 @@ def leaderboard(judged: Sequence[Judged], *, champion: str | None = None) -> Lea
     )
 
 
-def _refuse_mixed(judged: Sequence[Judged]) -> None:
+def _refuse_mixed(judged: Sequence[JudgedRound]) -> None:
     digests = list(dict.fromkeys(each.evaluation.golden_digest for each in judged))
     if len(digests) > 1:
         raise StillhouseError(
@@ -119,7 +119,7 @@ def _refuse_mixed(judged: Sequence[Judged]) -> None:
         )
 
 
-def _place(judged: Judged) -> tuple[float, float, str]:
+def _place(judged: JudgedRound) -> tuple[float, float, str]:
     evaluation = judged.evaluation
     size = evaluation.score.size_bytes
     return -evaluation.score.accuracy, math.inf if size is None else size, evaluation.name
@@ -132,7 +132,7 @@ def _ranks(interval: tuple[float, float], all_of_them: Sequence[tuple[float, flo
     return 1 + above, len(all_of_them) - below
 
 
-def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str | None) -> Row:
+def _row(judged: JudgedRound, ranks: tuple[int, int], last: Evaluation, champion: str | None) -> Row:
     evaluation = judged.evaluation
     score, test = evaluation.score, evaluation.metric_test or evaluation.non_inferiority
     return Row(

@@ -109,7 +109,7 @@ class Alarm:
 
 
 @dataclass(frozen=True)
-class Terms:
+class WatchTerms:
     """What a watch goes by.
 
     Args:
@@ -127,11 +127,11 @@ class Terms:
         return watches_of(self.spec, reference, truth_binds=self.truth_binds, asks=self.asks)
 
 
-def begin(terms: Terms, reference: Reference, *, since: float, at: float, before: WatchState | None) -> WatchState:
+def begin(terms: WatchTerms, reference: Reference, *, since: float, at: float, before: WatchState | None) -> WatchState:
     """The state of a release that has just begun to serve.
 
     Args:
-        terms: see `Terms`.
+        terms: see `WatchTerms`.
         reference: of the release.
         since: when it was promoted.
         at: now.
@@ -152,7 +152,7 @@ def begin(terms: Terms, reference: Reference, *, since: float, at: float, before
     return _with_bets(state, terms)
 
 
-def held_to_terms(state: WatchState, terms: Terms) -> WatchState:
+def held_to_terms(state: WatchState, terms: WatchTerms) -> WatchState:
     """The state after the recipe was changed: watches with another limit begin again, the others go on."""
     watches, fresh = terms.watches(state.reference), _fresh(state, terms)
     kept = {
@@ -168,12 +168,12 @@ def held_to_terms(state: WatchState, terms: Terms) -> WatchState:
     return _with_share(state, _share_wanted(state, terms))
 
 
-def with_rows(state: WatchState, terms: Terms, rows: pl.DataFrame, *, at: float) -> tuple[WatchState, list[Alarm]]:
+def with_rows(state: WatchState, terms: WatchTerms, rows: pl.DataFrame, *, at: float) -> tuple[WatchState, list[Alarm]]:
     """Count rows of traffic by the watched release.
 
     Args:
         state: before.
-        terms: see `Terms`.
+        terms: see `WatchTerms`.
         rows: that nobody has counted yet; those of other releases are passed over.
         at: now; on a clock that was set back the last day goes on.
     """
@@ -189,14 +189,14 @@ def with_rows(state: WatchState, terms: Terms, rows: pl.DataFrame, *, at: float)
     return _with_share(state, _share_wanted(state, terms)), alarms
 
 
-def with_truth(state: WatchState, terms: Terms, wrong: int, rows: int) -> tuple[WatchState, list[Alarm]]:
+def with_truth(state: WatchState, terms: WatchTerms, wrong: int, rows: int) -> tuple[WatchState, list[Alarm]]:
     """Count answers of the watched release of which it has turned out whether they were right."""
     watches = {each.name: each for each in terms.watches(state.reference) if each.kind is WatchKind.TRUTH}
     return _with_counts(state, watches, {name: (wrong, rows) for name in watches})
 
 
 def with_agreement(
-    state: WatchState, terms: Terms, parts: Sequence[tuple[AgreementPlan, Heard]]
+    state: WatchState, terms: WatchTerms, parts: Sequence[tuple[AgreementPlan, Heard]]
 ) -> tuple[WatchState, list[Alarm]]:
     """Count answers of the watched release that the teacher was asked about, as each budget had it."""
     watch = next((each for each in terms.watches(state.reference) if each.kind is WatchKind.AGREEMENT), None)
@@ -222,7 +222,7 @@ def with_teacher(state: WatchState, health: TeacherHealth) -> WatchState:
     return _copy(state, teacher=health, bets=bets)
 
 
-def live_reference(state: WatchState, terms: Terms) -> Reference | None:
+def live_reference(state: WatchState, terms: WatchTerms) -> Reference | None:
     """A month of traffic without a finding as a reference; None before there is one, or where there is one already."""
     first = state.day - terms.spec.baseline_days
     if state.reference.origin == "live" or state.quiet_since > first or state.drifting:
@@ -230,7 +230,7 @@ def live_reference(state: WatchState, terms: Terms) -> Reference | None:
     return _reference_from(state, first)
 
 
-def accepted(state: WatchState, terms: Terms, *, days: int) -> WatchState:
+def accepted(state: WatchState, terms: WatchTerms, *, days: int) -> WatchState:
     """The state after a person has accepted what the last whole days were like as the new normal.
 
     Raises:
@@ -242,7 +242,7 @@ def accepted(state: WatchState, terms: Terms, *, days: int) -> WatchState:
     return with_reference(state, terms, reference)
 
 
-def with_reference(state: WatchState, terms: Terms, reference: Reference) -> WatchState:
+def with_reference(state: WatchState, terms: WatchTerms, reference: Reference) -> WatchState:
     """The state under another reference of the same release: watches of inputs begin again, the others go on."""
     watches = {each.name: each for each in terms.watches(reference)}
     standing = {name: day for name, day in state.standing.items() if name not in state.drifting}
@@ -308,7 +308,7 @@ def _summed(counts: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[
     return total
 
 
-def _on_day(state: WatchState, terms: Terms, day: int) -> WatchState:
+def _on_day(state: WatchState, terms: WatchTerms, day: int) -> WatchState:
     """Begin a day: what stands has ended if the last day that anybody looked on, now whole, was within its limit."""
     if day <= state.day:
         return state
@@ -385,7 +385,7 @@ def _restarted(bets: Bets) -> Bets:
     return bets.model_copy(update={"detector": bets.detector.restarted(), "events": 0.0, "rows": 0})
 
 
-def _share_wanted(state: WatchState, terms: Terms) -> float:
+def _share_wanted(state: WatchState, terms: WatchTerms) -> float:
     if not terms.asks:
         return 0.0
     return terms.spec.ask_when_drifting if state.drifting else terms.spec.ask_teacher
@@ -398,11 +398,11 @@ def _with_share(state: WatchState, share: float) -> WatchState:
     return _copy(state, budgets=(*state.budgets, AskedFrom(after=state.newest, share=share)))
 
 
-def _with_bets(state: WatchState, terms: Terms) -> WatchState:
+def _with_bets(state: WatchState, terms: WatchTerms) -> WatchState:
     return _copy(state, bets={name: Bets(detector=each) for name, each in _fresh(state, terms).items()})
 
 
-def _fresh(state: WatchState, terms: Terms) -> dict[str, Detector]:
+def _fresh(state: WatchState, terms: WatchTerms) -> dict[str, Detector]:
     plan = plan_of(state.reference.agreement, terms.spec.ask_teacher)
     return detectors_of(terms.watches(state.reference), terms.spec, plan)
 

@@ -84,7 +84,7 @@ Sign = Callable[[int, str], Signature | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class EntrySubject:
     """What an entry is about, as far as it can be asked for.
 
     Args:
@@ -225,7 +225,7 @@ class Ledger:
             content: about this content, by digest.
             after: written after the entry of this number.
         """
-        wanted = _wanted(recipe, kind, Asked(subject, gate, content))
+        wanted = _wanted(recipe, kind, EntrySubject(subject, gate, content))
         statement = _in_order(tuple(wanted))
         if after is not None:
             statement = statement.where(_entries.c.sequence > after)
@@ -252,7 +252,7 @@ class Ledger:
             content: about this content.
             before: written before the entry of this number.
         """
-        wanted = _wanted(recipe, kind, Asked(subject, gate, content))
+        wanted = _wanted(recipe, kind, EntrySubject(subject, gate, content))
         statement = _newest(tuple(wanted))
         if before is not None:
             statement = statement.where(_entries.c.sequence < before)
@@ -340,7 +340,7 @@ class Ledger:
                 found.append(f"ledger entry {entry.sequence} does not follow the entry before it")
             if entry.expected_digest() != entry.digest:
                 found.append(f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}) was altered")
-            if _asked(entry.kind, entry.recipe, entry.body) != Asked(row.subject, row.gate, row.content):
+            if _asked(entry.kind, entry.recipe, entry.body) != EntrySubject(row.subject, row.gate, row.content):
                 found.append(
                     f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}): its columns were altered"
                 )
@@ -403,7 +403,7 @@ def _add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
             raise
 
 
-def _wanted(recipe: str | None, kind: str | None, asked: Asked) -> dict[str, str]:
+def _wanted(recipe: str | None, kind: str | None, asked: EntrySubject) -> dict[str, str]:
     wanted = {"recipe": recipe, "kind": kind, **asked.__dict__}
     return {column: value for column, value in wanted.items() if value is not None}
 
@@ -433,50 +433,50 @@ def _newest_of_each(columns: tuple[str, ...], column: str, values: int) -> sa.Se
     return sa.select(_entries).where(_entries.c.sequence.in_(numbers))
 
 
-def _of_asset(recipe: str, body: dict[str, Any]) -> Asked:
-    return Asked(subject=body["asset"], content=body["digest"])
+def _of_asset(recipe: str, body: dict[str, Any]) -> EntrySubject:
+    return EntrySubject(subject=body["asset"], content=body["digest"])
 
 
-def _of_gate(recipe: str, body: dict[str, Any]) -> Asked:
-    return Asked(subject=body["asset"], gate=body["gate"], content=body["digest"])
+def _of_gate(recipe: str, body: dict[str, Any]) -> EntrySubject:
+    return EntrySubject(subject=body["asset"], gate=body["gate"], content=body["digest"])
 
 
-def _of_waived_gate(recipe: str, body: dict[str, Any]) -> Asked:
+def _of_waived_gate(recipe: str, body: dict[str, Any]) -> EntrySubject:
     subject, _, gate = body["gate"].rpartition(":")
-    return Asked(subject, gate, body.get("digest"))
+    return EntrySubject(subject, gate, body.get("digest"))
 
 
-_ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
+_ASKED: dict[str, Callable[[str, dict[str, Any]], EntrySubject]] = {
     "materialization": _of_asset,
     "verdict": _of_gate,
-    "promotion": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["digest"]),
-    "withdrawal": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["release"]),
+    "promotion": lambda recipe, body: EntrySubject(subject=f"{recipe}/champion", content=body["digest"]),
+    "withdrawal": lambda recipe, body: EntrySubject(subject=f"{recipe}/champion", content=body["release"]),
     "waiver": _of_waived_gate,
-    "approval": lambda recipe, body: Asked(content=body["release"]),
-    "amendment": lambda recipe, body: Asked(content=body["bar"]),
-    "golden_read": lambda recipe, body: Asked(),
-    "signal_shard": lambda recipe, body: Asked(subject=body["fingerprint"], content=body["digest"]),
-    "batch": lambda recipe, body: Asked(subject=body["batch"]),
-    "round_begun": lambda recipe, body: Asked(subject=body["run_id"]),
-    "round": lambda recipe, body: Asked(subject=body["run_id"]),
-    "deployment": lambda recipe, body: Asked(
+    "approval": lambda recipe, body: EntrySubject(content=body["release"]),
+    "amendment": lambda recipe, body: EntrySubject(content=body["bar"]),
+    "golden_read": lambda recipe, body: EntrySubject(),
+    "signal_shard": lambda recipe, body: EntrySubject(subject=body["fingerprint"], content=body["digest"]),
+    "batch": lambda recipe, body: EntrySubject(subject=body["batch"]),
+    "round_begun": lambda recipe, body: EntrySubject(subject=body["run_id"]),
+    "round": lambda recipe, body: EntrySubject(subject=body["run_id"]),
+    "deployment": lambda recipe, body: EntrySubject(
         subject=body["challenger"]["deployed"]["release"] if "challenger" in body else None,
         content=body["champion"]["release"],
     ),
-    "erasure": lambda recipe, body: Asked(),
-    "baseline": lambda recipe, body: Asked(content=body["release"]),
-    "closure": lambda recipe, body: Asked(),
-    "reopening": lambda recipe, body: Asked(),
+    "erasure": lambda recipe, body: EntrySubject(),
+    "baseline": lambda recipe, body: EntrySubject(content=body["release"]),
+    "closure": lambda recipe, body: EntrySubject(),
+    "reopening": lambda recipe, body: EntrySubject(),
 }
 """What can be asked of each kind of entry."""
 
 
-def _asked(kind: str, recipe: str, body: dict[str, Any]) -> Asked:
+def _asked(kind: str, recipe: str, body: dict[str, Any]) -> EntrySubject:
     """What an entry is about; nothing for a body of another shape than its kind has, or a kind of a later version."""
     try:
         return _ASKED[kind](recipe, body)
     except (KeyError, TypeError):
-        return Asked()
+        return EntrySubject()
 
 
 def _head(connection: sa.Connection) -> Head:

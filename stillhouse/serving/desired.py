@@ -36,7 +36,7 @@ from stillhouse.serving.routing import ServedChallenger, Taken
 from stillhouse.serving.tokens import Tokens
 
 if TYPE_CHECKING:
-    from stillhouse.serving.teacher import Teacher
+    from stillhouse.serving.teacher import ServingTeacher
 
 LOG = logging.getLogger("stillhouse.serving")
 
@@ -106,8 +106,8 @@ class Slot:
     lacks: str = ""
     tried: float = 0.0
     ledger_seen: float | None = None
-    open_teacher: "Callable[[TeacherOnCall], Teacher] | None" = None
-    teachers: "dict[str, Teacher]" = field(default_factory=dict)
+    open_teacher: "Callable[[TeacherOnCall], ServingTeacher] | None" = None
+    teachers: "dict[str, ServingTeacher]" = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     watched: bool = False
     daemon: Daemon | None = None

@@ -32,7 +32,7 @@ from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.tasks import task_of
 
 if TYPE_CHECKING:
-    from stillhouse.serving.teacher import Teacher
+    from stillhouse.serving.teacher import ServingTeacher
 
 _LONG_TEXT_CHARACTERS = 4_000
 """A token has some four, so that a model which reads 512 of them reads all that it can."""
@@ -98,7 +98,7 @@ class LoadedRelease:
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
         written = folder / CASCADE
         self.cascade = Cascade.model_validate_json(written.read_bytes()) if written.is_file() else None
-        self.teacher: Teacher | None = None
+        self.teacher: ServingTeacher | None = None
         self.task = task_of(recipe["data"].get("answer", "single_label"), self._model.labels)  # 0.1.0 knew no other
 
     def prove(self) -> str:

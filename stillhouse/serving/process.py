@@ -29,7 +29,7 @@ from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
 
 if TYPE_CHECKING:
-    from stillhouse.serving.teacher import Teacher
+    from stillhouse.serving.teacher import ServingTeacher
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a load balancer keeps a connection that it may use again at any moment (nginx: 60)."""
@@ -120,7 +120,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
     return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)
 
 
-def _open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> "Teacher":
+def _open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> "ServingTeacher":
     from stillhouse.serving.teacher import open_teacher  # of no use where no release has a cascade
 
     return open_teacher(file, builds, on_call)

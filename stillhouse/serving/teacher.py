@@ -79,7 +79,7 @@ class TeacherSaid:
     confidence: float | None
 
 
-class Asked(Protocol):
+class AskedInThread(Protocol):
     """Something that can be asked in a thread."""
 
     @property
@@ -104,7 +104,7 @@ class Asked(Protocol):
         ...
 
 
-class Teacher:
+class ServingTeacher:
     """The teacher of one recipe in one process; asked from its event loop alone.
 
     Args:
@@ -112,7 +112,7 @@ class Teacher:
         calls: what the recipe says of calls.
     """
 
-    def __init__(self, asked: Asked, calls: TeacherCallsSpec) -> None:
+    def __init__(self, asked: AskedInThread, calls: TeacherCallsSpec) -> None:
         self._asked, self._calls = asked, calls
         self._pool = ThreadPoolExecutor(calls.concurrency, thread_name_prefix="teacher")
         self._under_way = 0
@@ -315,11 +315,11 @@ class PaidEndpoint:
         """Nothing is held."""
 
 
-def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> Teacher:
+def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> ServingTeacher:
     """The teacher that a release names, asked as the recipe says now."""
     spec, calls = file.recipe.teacher, file.recipe.serving.teacher
     if on_call.asking is None:
-        return Teacher(OwnProcess(on_call, builds), calls)
+        return ServingTeacher(OwnProcess(on_call, builds), calls)
     assert spec.endpoint is not None, "the release is of a recipe whose teacher was an endpoint"
     # A thread is given up where nobody waits for it any more; it ends soon after.
     limits = spec.endpoint.model_copy(update={"timeout_s": min(spec.endpoint.timeout_s, calls.deadline_ms / 1000)})
@@ -328,4 +328,6 @@ def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -
         _ = endpoint.client  # made now, since its packages take longer to load than an answer may
     except StillhouseError as error:
         LOG.error("%s: the teacher cannot be asked: %s", file.name, error)
-    return Teacher(PaidEndpoint(on_call, endpoint, file.name, builds.home.ledger_url, calls.usd_per_month), calls)
+    return ServingTeacher(
+        PaidEndpoint(on_call, endpoint, file.name, builds.home.ledger_url, calls.usd_per_month), calls
+    )

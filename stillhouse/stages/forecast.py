@@ -133,7 +133,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Rows of the base batch by what they are used for."""
 
     train: int
@@ -156,7 +156,7 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> For
     recipe = file.recipe
     sides = dict(prompts["split"].value_counts().iter_rows())
     known = labelled_rows(prompts)
-    counts = Counts(
+    counts = RowCounts(
         train=sides.get("train", 0),
         labelled=known.filter(pl.col("split") == "train").height,
         validation=sides.get("validation", 0),
@@ -201,7 +201,7 @@ def _at_most(server: Endpoint, prompts: pl.DataFrame) -> ServerForecast:
     return ServerForecast(model=server.asking.model, prompts=prompts.height, usd_at_most=usd)
 
 
-def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rates) -> Forecast:
+def reckoned(recipe: Recipe, config: dict[str, Any], counts: RowCounts, rates: Rates) -> Forecast:
     """What each stage will take.
 
     Args:
@@ -264,7 +264,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
     )
 
 
-def _beside_the_network(recipe: Recipe, counts: Counts, rates: Rates) -> dict[str, float]:
+def _beside_the_network(recipe: Recipe, counts: RowCounts, rates: Rates) -> dict[str, float]:
     """What a stage takes by itself, and to ask a language model, whose pilot's rows are asked again with the rest."""
     asked = {TEACHER: counts.validation, BASELINES: counts.golden, TEACHER_SIGNAL: counts.train + counts.validation}
     return {stage: STAGE_SECONDS + asked.get(stage, 0) * rates.language_model for stage in stage_names(recipe)}

@@ -21,7 +21,7 @@ from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, togeth
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
 from stillhouse.live.traffic import answers
-from stillhouse.live.watch import TeacherHealth, Terms, WatchState
+from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
 from stillhouse.live.watches import Watch, counted
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.watch import WatchSpec
@@ -154,7 +154,7 @@ class Watched:
 
     champion: DeployedRelease
     since: str
-    terms: Terms
+    terms: WatchTerms
     reference: Reference
     budgets: Sequence[AskedFrom]
     teacher: TeacherHealth | None
@@ -167,12 +167,12 @@ def watch_of(file: RecipeFile) -> WatchSpec:
     return file.recipe.watch
 
 
-def terms_of(file: RecipeFile) -> Terms:
+def terms_of(file: RecipeFile) -> WatchTerms:
     """What the watch of a recipe goes by."""
     spec, traffic = watch_of(file), file.recipe.traffic
     assert traffic is not None, "a watch has traffic to read"
     asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and file.recipe.teacher.answers_new_texts
-    return Terms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
+    return WatchTerms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
 
 
 def reference_of(builds: BuildStore, release: DeployedRelease) -> Reference:

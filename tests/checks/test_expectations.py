@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from checks.expectations import prompts, teacher_signal
-from checks.expectations.suite import Asked, Expectation, ExpectationSuite, _finding, validate
+from checks.expectations.suite import AskedExpectation, Expectation, ExpectationSuite, _finding, validate
 from checks.gate import Finding, data_docs
 from stillhouse.stages.names import PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from tests.checks.hand_made import FAIL, PASS, artifact, context, recipe
@@ -132,7 +132,7 @@ def test_the_rows_that_closed_a_gate_are_named_and_twenty_of_them_at_most(tmp_pa
 
 def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
     frame = pl.DataFrame({"prompt_id": ["a"]})
-    missing = Asked("n", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
+    missing = AskedExpectation("n", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
     (result,), _ = validate(frame, [missing])
     found = _finding(missing, result, frame)
     assert found.verdict is FAIL and "nowhere" in found.sentence

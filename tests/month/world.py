@@ -28,7 +28,7 @@ from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
-from stillhouse.serving.teacher import Away, AwayError, Teacher, TeacherSaid
+from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from stillhouse.serving.tokens import Access, Tokens
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
@@ -208,8 +208,8 @@ class World:
                 teacher.close()
 
     def _slot(self) -> Slot:
-        def opened(on_call: TeacherOnCall) -> Teacher:
-            return Teacher(TeacherHere(self, on_call), TeacherCallsSpec(deadline_ms=20_000))
+        def opened(on_call: TeacherOnCall) -> ServingTeacher:
+            return ServingTeacher(TeacherHere(self, on_call), TeacherCallsSpec(deadline_ms=20_000))
 
         return Slot(NAME, self.file.recipe.serving, open_teacher=opened)
 

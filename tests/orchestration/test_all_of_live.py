@@ -44,7 +44,7 @@ from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
-from stillhouse.serving.teacher import Away, AwayError, Teacher, TeacherSaid
+from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from stillhouse.serving.tokens import Access, Tokens
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import ChampionFacts, TeacherFacts
@@ -168,9 +168,9 @@ def a_server(place: Place, epochs: int, *, away: bool = False) -> Iterator[Runni
     """The app as `stillhouse serve` has it; its rows are sealed when it ends."""
     file, asked = recipe(place, epochs), list[InThisProcess]()
 
-    def opened(on_call: TeacherOnCall) -> Teacher:
+    def opened(on_call: TeacherOnCall) -> ServingTeacher:
         asked.append(InThisProcess(place, file, on_call, away))
-        return Teacher(asked[-1], TeacherCallsSpec(deadline_ms=20_000))
+        return ServingTeacher(asked[-1], TeacherCallsSpec(deadline_ms=20_000))
 
     slot, tokens = Slot("small", file.recipe.serving, open_teacher=opened), Tokens(place.home.serving)
     replica = f"r{time.time_ns()}"

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from orchestration.cli import EXIT_CODES, app
-from orchestration.commands.recipes import Answer
+from orchestration.commands.recipes import HasSchema
 from orchestration.diagnosis import Diagnosis
 from orchestration.economics import Account
 from orchestration.serving import predict
@@ -288,7 +288,7 @@ def test_a_plan_for_a_class_that_no_row_has_is_refused_with_the_classes_there_ar
     assert "one of ABBR, DESC, ENTY, HUM, LOC, NUM. Did you mean 'HUM'?" in line
 
 
-@pytest.mark.parametrize("of", [each.value for each in Answer if each is not Answer.RECIPE])
+@pytest.mark.parametrize("of", [each.value for each in HasSchema if each is not HasSchema.RECIPE])
 def test_what_a_command_prints_for_scripts_has_a_schema(of: str) -> None:
     schema = json.loads(stillhouse("schema", "--of", of).stdout)
     assert schema["type"] == "object" and schema["additionalProperties"] is False

@@ -9,9 +9,9 @@ from dagster.components.component_scaffolding import scaffold_object
 from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from orchestration.component import DistillationRecipe, RecipeWithExample
-from orchestration.scaffold.open_questions import Answers
-from orchestration.scaffold.server import Server
-from orchestration.scaffold.writing import Beside, write_recipe
+from orchestration.scaffold.open_questions import AnsweredQuestions
+from orchestration.scaffold.server import TeacherServer
+from orchestration.scaffold.writing import FilesBeside, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.contract import Recipe
@@ -49,12 +49,12 @@ def test_dg_scaffold_takes_the_files_and_the_server_that_stillhouse_new_takes(tm
     questions(200).select("question").write_csv(tmp_path / "rows.csv")
     questions(300, skip=180).write_csv(tmp_path / "audited.csv")
     given = {"data": str(tmp_path / "rows.csv"), "text": "question", "label": "service"}
-    golden, server = str(tmp_path / "audited.csv"), Server("http://127.0.0.1:9/v1", "large", 0.2, 0.6, 25)
+    golden, server = str(tmp_path / "audited.csv"), TeacherServer("http://127.0.0.1:9/v1", "large", 0.2, 0.6, 25)
     asked = {"endpoint": server.url, "model": "large", "usd_in": 0.2, "usd_out": 0.6, "usd_at_most": 25}
     scaffolded(tmp_path / "defs", "mine", **given, golden=golden, **asked, teacher_may_see=["internal"])
     other = write_recipe(
-        tmp_path / "others", "mine", **given, beside=Beside(golden, server=server),
-        answers=Answers(teacher_may_see=("internal",)),
+        tmp_path / "others", "mine", **given, beside=FilesBeside(golden, server=server),
+        answers=AnsweredQuestions(teacher_may_see=("internal",)),
     )  # fmt: skip
     path = tmp_path / "defs" / "mine" / "defs.yaml"
     assert path.read_text() == other.path.read_text() and read_recipe(path).recipe.teacher.kind == "endpoint"

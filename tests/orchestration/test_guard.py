@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from assets.keys import CALLS
 from orchestration.guard import COOKIE, LARGEST_BODY, LOOPBACK, Authority, Guard, Rules, same_origin
-from orchestration.ui import Listening, rules_for
+from orchestration.ui import UiListening, rules_for
 from stillhouse.errors import StillhouseError
 from tests.orchestration.guarded import INNER, OWN, TOKEN, says_reached
 
@@ -376,7 +376,7 @@ def test_one_visit_with_the_token_leaves_a_cookie_and_an_address_without_it(path
 
 
 def test_the_cookie_is_for_https_only_where_browsers_come_by_https() -> None:
-    rules = rules_for(Listening(addresses=("https://ui.example.com",)), TOKEN)
+    rules = rules_for(UiListening(addresses=("https://ui.example.com",)), TOKEN)
     with TestClient(Guard(INNER, rules), "https://ui.example.com", follow_redirects=False) as client:
         assert "secure" in client.get(f"/?token={TOKEN}").headers["set-cookie"].lower()
         own = {"origin": "https://ui.example.com"}
@@ -394,23 +394,23 @@ def test_a_wrong_token_in_the_address_is_refused() -> None:
 @pytest.mark.experiment("F1")
 def test_for_this_machine_only_no_token_is_asked_and_elsewhere_always() -> None:
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
-        assert rules_for(Listening(host), None).token is None
+        assert rules_for(UiListening(host), None).token is None
     exposed = [
-        Listening("0.0.0.0"),
-        Listening("::"),
-        Listening("10.0.0.7"),
-        Listening("box"),
-        Listening(addresses=("http://a.b",)),
+        UiListening("0.0.0.0"),
+        UiListening("::"),
+        UiListening("10.0.0.7"),
+        UiListening("box"),
+        UiListening(addresses=("http://a.b",)),
     ]
     made = {rules_for(listening, None).token for listening in exposed}
     assert len(made) == len(exposed) and min(len(token or "") for token in made) >= 32
-    assert rules_for(Listening(), TOKEN).token == TOKEN
+    assert rules_for(UiListening(), TOKEN).token == TOKEN
 
 
 @pytest.mark.parametrize("token", ["", "short", "with blank 0123456789", "0123456789;abcdef0", "é" * 20])
 def test_a_token_that_can_be_guessed_or_not_sent_is_one_plain_line(token: str) -> None:
     with pytest.raises(StillhouseError, match="STILLHOUSE_UI_TOKEN: the token cannot be used"):
-        rules_for(Listening("0.0.0.0"), token)
+        rules_for(UiListening("0.0.0.0"), token)
 
 
 @pytest.mark.parametrize(
@@ -418,11 +418,11 @@ def test_a_token_that_can_be_guessed_or_not_sent_is_one_plain_line(token: str) -
 )
 def test_an_address_that_no_browser_shows_is_one_plain_line(address: str) -> None:
     with pytest.raises(StillhouseError, match="not an address of a server"):
-        rules_for(Listening(addresses=(address,)), None)
+        rules_for(UiListening(addresses=(address,)), None)
 
 
 def test_a_server_on_every_interface_is_asked_by_any_ip_but_not_by_any_name() -> None:
-    rules = rules_for(Listening("0.0.0.0"), TOKEN)
+    rules = rules_for(UiListening("0.0.0.0"), TOKEN)
     bearer = {"authorization": f"Bearer {TOKEN}"}
     for host in ("10.0.0.7:3000", "[fe80::1]:3000", "localhost"):
         assert was_reached(ask("/", rules=rules, host=host, origin=None, headers=bearer))
@@ -430,7 +430,7 @@ def test_a_server_on_every_interface_is_asked_by_any_ip_but_not_by_any_name() ->
 
 
 def test_the_name_of_a_proxy_is_accepted_once_it_was_given() -> None:
-    rules = rules_for(Listening(addresses=("https://ui.example.com:8443/",)), TOKEN)
+    rules = rules_for(UiListening(addresses=("https://ui.example.com:8443/",)), TOKEN)
     bearer = {"authorization": f"Bearer {TOKEN}"}
     own = {"host": "ui.example.com:8443", "origin": "https://ui.example.com:8443"}
     assert was_reached(ask("/graphql", "POST", body={"query": MUTATION}, rules=rules, headers=bearer, **own))

@@ -20,7 +20,7 @@ from orchestration.auditing import audit_request
 from orchestration.build import definitions
 from orchestration.cli import app
 from orchestration.jobs import shadow_job
-from orchestration.rollout import Step, look, move, replay_now, rollout_sensor
+from orchestration.rollout import RolloutStep, look, move, replay_now, rollout_sensor
 from orchestration.run import Outcome, distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
@@ -181,7 +181,7 @@ def test_the_page_of_the_champion_says_where_it_is_and_what_is_waited_for_once(
 
     before = said()
     assert str(before[0]).endswith("has shown enough in the shadow and answers 25% of the callers")
-    waits = Step("it has shown enough; the stakes are high", Tone.LOOK)
+    waits = RolloutStep("it has shown enough; the stakes are high", Tone.LOOK)
     monkeypatch.setattr(orchestration.rollout, "move", lambda builds, file, *, at: waits)
     for _ in range(3):
         look(place.instance, place.builds, recipe(place, 6))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.audit.audit import audit
-from stillhouse.audit.records import Audit, Outside
+from stillhouse.audit.records import Audit, AuditedAgainst
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease, desired
 from stillhouse.records.gate_status import GateStatus
@@ -142,4 +142,4 @@ class Chain:
     def audit(self, **outside: Any) -> Audit:
         """Audit the champion with the store that made it, so that what it hashed before is at hand to be believed."""
         held: dict[str, Any] = {"witness": self.witness, "trusted": Keys.from_environment().trusted(), **outside}
-        return audit(self.builds.store, self.builds.ledger, "r", Outside(gates_of, frozenset(), **held))
+        return audit(self.builds.store, self.builds.ledger, "r", AuditedAgainst(gates_of, frozenset(), **held))

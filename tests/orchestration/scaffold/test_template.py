@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from checks.contract import a_pain_is_declared, licences_are_named, terms_allow_training_on_outputs
 from checks.gate import Gate
-from orchestration.scaffold.open_questions import Answers
-from orchestration.scaffold.server import Server
+from orchestration.scaffold.open_questions import AnsweredQuestions
+from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.template import recipe_text
 from stillhouse.recipe.bar import SliceSpec
@@ -30,7 +30,7 @@ SUGGESTED = Suggestion(
 
 def written_text(values: dict[str, str | float], **changes: Any) -> str:
     known: dict[str, Any] = {
-        "answers": Answers(), "suggested": SUGGESTED, "max_tokens": 64, "seen": ["all of 100 rows are used"],
+        "answers": AnsweredQuestions(), "suggested": SUGGESTED, "max_tokens": 64, "seen": ["all of 100 rows are used"],
         "rows": 100, "labels": 2,
     }  # fmt: skip
     return recipe_text(values, [], **{**known, **changes})
@@ -56,15 +56,15 @@ def parsed(text: str) -> Recipe:
 @pytest.mark.parametrize(
     ("gate", "answers"),
     [
-        (a_pain_is_declared, Answers(pain=("latency",))),
-        (licences_are_named, Answers(licence="our own: #1")),
-        (terms_allow_training_on_outputs, Answers(outputs_may_train=True)),
+        (a_pain_is_declared, AnsweredQuestions(pain=("latency",))),
+        (licences_are_named, AnsweredQuestions(licence="our own: #1")),
+        (terms_allow_training_on_outputs, AnsweredQuestions(outputs_may_train=True)),
     ],
 )
-def test_what_only_a_person_can_say_stays_open_and_its_gate_asks(gate: Gate, answers: Answers) -> None:
+def test_what_only_a_person_can_say_stays_open_and_its_gate_asks(gate: Gate, answers: AnsweredQuestions) -> None:
     assert answer_of(gate, recipe=parsed(written_text(VALUES)))[0] is FAIL
     assert answer_of(gate, recipe=parsed(written_text(VALUES, answers=answers)))[0] is PASS
-    assert len(Answers().open) == 3 and len(answers.open) == 2
+    assert len(AnsweredQuestions().open) == 3 and len(answers.open) == 2
 
 
 def test_what_is_open_is_marked_with_its_question() -> None:
@@ -96,8 +96,8 @@ AMOUNTS = {25.0: "25", 0.2: "0.2", 1e-7: "0.0000001", 0.0: "0", 100.0: "100"}
 
 @pytest.mark.parametrize(("usd", "written"), AMOUNTS.items())
 def test_an_amount_is_written_as_a_number_that_yaml_reads(usd: float, written: str) -> None:
-    server = Server("http://127.0.0.1:9/v1", "large", usd, usd, usd_at_most=usd or 1)
-    text = written_text(VALUES, server=server, answers=Answers(teacher_may_see=("internal",)))
+    server = TeacherServer("http://127.0.0.1:9/v1", "large", usd, usd, usd_at_most=usd or 1)
+    text = written_text(VALUES, server=server, answers=AnsweredQuestions(teacher_may_see=("internal",)))
     assert f"usd_per_million_in: {written}\n" in text
     endpoint = parsed(text).teacher.endpoint
     assert endpoint is not None and endpoint.usd_per_million_out == usd

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from orchestration.scaffold import writing
-from orchestration.scaffold.writing import Beside, write_recipe
+from orchestration.scaffold.writing import FilesBeside, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.reading import read_recipe
@@ -146,7 +146,7 @@ def test_with_labels_in_both_files_an_encoder_is_trained_on_one_and_judged_by_th
     questions(300, skip=380).write_csv(tmp_path / "audited.csv")
     written = write_recipe(
         tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service",
-        beside=Beside(golden=str(tmp_path / "audited.csv")),
+        beside=FilesBeside(golden=str(tmp_path / "audited.csv")),
     )  # fmt: skip
     recipe = read_recipe(written.path).recipe
     assert (recipe.data.label, recipe.data.golden_label) == ("service", None) and recipe.data.golden is not None

@@ -4,15 +4,15 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.leaderboard import Judged, leaderboard
+from stillhouse.evaluation.leaderboard import JudgedRound, leaderboard
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec
 
 
-def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> Judged:
+def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> JudgedRound:
     score = evaluation.score.model_copy(update={"digest": digest})
     its_teacher = evaluation.teacher.model_copy(update={"digest": teacher})
-    return Judged(
+    return JudgedRound(
         evaluation.model_copy(update={"score": score, "teacher": its_teacher}), f"2026-01-0{day}", f"run {day}"
     )
 

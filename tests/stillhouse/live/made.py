@@ -7,7 +7,7 @@ import polars as pl
 
 from stillhouse.live.baseline import AgreementScale, Reference
 from stillhouse.live.segments import COLUMNS, SECONDS_A_DAY, TrafficStore, day_at, sealed
-from stillhouse.live.watch import Terms
+from stillhouse.live.watch import WatchTerms
 from stillhouse.recipe.watch import WatchSpec
 
 RELEASE, OTHER = "a" * 64, "b" * 64
@@ -26,8 +26,8 @@ def reference(release: str = RELEASE) -> Reference:
     )  # fmt: skip
 
 
-def terms(*, truth_binds: bool = False, asks: bool = True, **spec: float) -> Terms:
-    return Terms(WatchSpec(**spec), truth_binds=truth_binds, asks=asks)  # type: ignore[arg-type]
+def terms(*, truth_binds: bool = False, asks: bool = True, **spec: float) -> WatchTerms:
+    return WatchTerms(WatchSpec(**spec), truth_binds=truth_binds, asks=asks)  # type: ignore[arg-type]
 
 
 def rows(

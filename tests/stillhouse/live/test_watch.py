@@ -10,8 +10,8 @@ from stillhouse.live.estimate import AgreementPlan, Heard, plan_of
 from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.watch import (
     TeacherHealth,
-    Terms,
     WatchState,
+    WatchTerms,
     accepted,
     begin,
     day_of,
@@ -28,11 +28,11 @@ from stillhouse.statistics.detector import reference_limit
 from tests.stillhouse.live.made import NOON, OTHER, reference, rows, terms
 
 
-def fresh(how: Terms) -> WatchState:
+def fresh(how: WatchTerms) -> WatchState:
     return begin(how, reference(), since=NOON, at=NOON, before=None)
 
 
-def days(state: WatchState, how: Terms, many: int, *, after: int = 0, shares: tuple[float, ...] = (0.6, 0.3, 0.1)):  # type: ignore[no-untyped-def]
+def days(state: WatchState, how: WatchTerms, many: int, *, after: int = 0, shares: tuple[float, ...] = (0.6, 0.3, 0.1)):  # type: ignore[no-untyped-def]
     alarms = []
     for day in range(after, after + many):
         at = NOON + day * SECONDS_A_DAY
@@ -106,7 +106,7 @@ BEHIND = reference().model_copy(update={"handed_on": (300, 1000)})
 """The reference of a release that hands 30 % of its golden rows on."""
 
 
-def behind(how: Terms) -> WatchState:
+def behind(how: WatchTerms) -> WatchState:
     return begin(how, BEHIND, since=NOON, at=NOON, before=None)
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import stillhouse.records.ledger as ledger_module
 from stillhouse.errors import StillhouseError
 from stillhouse.records.keys import Signature
-from stillhouse.records.ledger import GENESIS, Asked, Entry, Head, Ledger
+from stillhouse.records.ledger import GENESIS, Entry, EntrySubject, Head, Ledger
 from tests.postgres import PG_CTL, postgres
 
 
@@ -384,24 +384,24 @@ def test_a_body_that_is_no_json_names_its_entry(on_disk: Ledger) -> None:
 @pytest.mark.parametrize(
     ("kind", "body", "about"),
     [
-        ("materialization", {"asset": "r/a", "digest": "d"}, Asked("r/a", content="d")),
-        ("verdict", {"asset": "r/a", "gate": "g", "digest": "d"}, Asked("r/a", "g", "d")),
-        ("promotion", {"digest": "d"}, Asked("r/champion", content="d")),
-        ("withdrawal", {"release": "d"}, Asked("r/champion", content="d")),
-        ("waiver", {"gate": "r/a[b]:g", "digest": "d"}, Asked("r/a[b]", "g", "d")),
-        ("waiver", {"gate": "r/a:g"}, Asked("r/a", "g")),
-        ("approval", {"release": "d"}, Asked(content="d")),
-        ("amendment", {"bar": "d"}, Asked(content="d")),
-        ("golden_read", {"golden": "d"}, Asked()),
-        ("signal_shard", {"fingerprint": "f", "digest": "d"}, Asked("f", content="d")),
-        ("batch", {"batch": "b"}, Asked("b")),
-        ("round", {"run_id": "x"}, Asked("x")),
-        ("round", {}, Asked()),
-        ("a kind of a later version", {"run_id": "x"}, Asked()),
+        ("materialization", {"asset": "r/a", "digest": "d"}, EntrySubject("r/a", content="d")),
+        ("verdict", {"asset": "r/a", "gate": "g", "digest": "d"}, EntrySubject("r/a", "g", "d")),
+        ("promotion", {"digest": "d"}, EntrySubject("r/champion", content="d")),
+        ("withdrawal", {"release": "d"}, EntrySubject("r/champion", content="d")),
+        ("waiver", {"gate": "r/a[b]:g", "digest": "d"}, EntrySubject("r/a[b]", "g", "d")),
+        ("waiver", {"gate": "r/a:g"}, EntrySubject("r/a", "g")),
+        ("approval", {"release": "d"}, EntrySubject(content="d")),
+        ("amendment", {"bar": "d"}, EntrySubject(content="d")),
+        ("golden_read", {"golden": "d"}, EntrySubject()),
+        ("signal_shard", {"fingerprint": "f", "digest": "d"}, EntrySubject("f", content="d")),
+        ("batch", {"batch": "b"}, EntrySubject("b")),
+        ("round", {"run_id": "x"}, EntrySubject("x")),
+        ("round", {}, EntrySubject()),
+        ("a kind of a later version", {"run_id": "x"}, EntrySubject()),
     ],
 )
 def test_what_an_entry_is_about_is_what_it_can_be_asked_by(
-    kind: Any, body: dict[str, Any], about: Asked, on_disk: Ledger
+    kind: Any, body: dict[str, Any], about: EntrySubject, on_disk: Ledger
 ) -> None:
     entry = on_disk.append(kind, "r", body)
     assert ledger_module._asked(kind, "r", body) == about

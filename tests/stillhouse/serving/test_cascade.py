@@ -12,7 +12,7 @@ from stillhouse.records.deployments import Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
 from stillhouse.release.cascade import Cascade, ProtectedSlice
 from stillhouse.serving.requests import ServedRequest
-from stillhouse.serving.teacher import Away, AwayError, Teacher, TeacherSaid
+from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from tests.stillhouse.serving.cascades import cascade
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
@@ -54,7 +54,7 @@ def behind(
     """Have the server serve a release with a cascade."""
     asked = Asked(says)
     served.slot.limits = ServingSpec(**limits)
-    served.slot.open_teacher = lambda on_call: Teacher(asked, TeacherCallsSpec(deadline_ms=20_000))
+    served.slot.open_teacher = lambda on_call: ServingTeacher(asked, TeacherCallsSpec(deadline_ms=20_000))
     served.installation.promote(model, cascade=of)
     served.follower.look()
     return asked

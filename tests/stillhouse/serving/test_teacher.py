@@ -23,7 +23,15 @@ from stillhouse.records import spending
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.breaker import FAILURES_IN_A_ROW
-from stillhouse.serving.teacher import Away, AwayError, OwnProcess, PaidEndpoint, Teacher, TeacherSaid, open_teacher
+from stillhouse.serving.teacher import (
+    Away,
+    AwayError,
+    OwnProcess,
+    PaidEndpoint,
+    ServingTeacher,
+    TeacherSaid,
+    open_teacher,
+)
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.endpoint import Endpoint
@@ -44,14 +52,14 @@ def answer(text: str) -> str:
     return "person" if "who" in text else "place"
 
 
-def behind(server: Server, home: Home, *, asking: Asking = ASKING, usd: float = 1.0, **calls: Any) -> Teacher:
+def behind(server: Server, home: Home, *, asking: Asking = ASKING, usd: float = 1.0, **calls: Any) -> ServingTeacher:
     spec = TeacherCallsSpec(**{"deadline_ms": 60_000, "usd_per_month": usd, **calls})
     limits = EndpointSpec(**PRICES, timeout_s=spec.deadline_ms / 1000)
     endpoint = Endpoint(server.url, limits, asking)
-    return Teacher(PaidEndpoint(ON_CALL, endpoint, "small", home.ledger_url, usd), spec)
+    return ServingTeacher(PaidEndpoint(ON_CALL, endpoint, "small", home.ledger_url, usd), spec)
 
 
-def said(teacher: Teacher, *texts: str) -> list[TeacherSaid | Away]:
+def said(teacher: ServingTeacher, *texts: str) -> list[TeacherSaid | Away]:
     async def all_of_them() -> list[TeacherSaid | Away]:
         return [await teacher.answer(text) for text in texts]
 
@@ -165,7 +173,7 @@ class Stuck:
 
 def test_more_texts_at_one_time_than_it_takes_do_not_wait() -> None:
     stuck = Stuck()
-    teacher = Teacher(stuck, TeacherCallsSpec(concurrency=2, deadline_ms=20_000))
+    teacher = ServingTeacher(stuck, TeacherCallsSpec(concurrency=2, deadline_ms=20_000))
 
     async def asked() -> list[Any]:
         waiting = [asyncio.create_task(teacher.answer(f"{n}")) for n in range(2)]
@@ -180,9 +188,11 @@ def test_more_texts_at_one_time_than_it_takes_do_not_wait() -> None:
 
 
 def test_a_caller_that_waits_no_longer_is_no_failure_of_the_teacher() -> None:
-    impatient, slow = (Teacher(Stuck(), TeacherCallsSpec(concurrency=256, deadline_ms=each)) for each in (20_000, 1))
+    impatient, slow = (
+        ServingTeacher(Stuck(), TeacherCallsSpec(concurrency=256, deadline_ms=each)) for each in (20_000, 1)
+    )
 
-    async def asked(teacher: Teacher, seconds: float | None) -> list[TeacherSaid | Away]:
+    async def asked(teacher: ServingTeacher, seconds: float | None) -> list[TeacherSaid | Away]:
         return [await teacher.answer("who ?", seconds) for _ in range(FAILURES_IN_A_ROW)]
 
     assert set(asyncio.run(asked(impatient, 0.001))) == {Away.DEADLINE} and not impatient.breaker.is_open

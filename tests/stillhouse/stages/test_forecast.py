@@ -15,9 +15,9 @@ from stillhouse.stages.forecast import (
     EXPORT_SECONDS,
     INT8_SHARE,
     STAGE_SECONDS,
-    Counts,
     Forecast,
     Rates,
+    RowCounts,
     forecast,
     reckoned,
     servers_of,
@@ -36,7 +36,7 @@ CONFIG = {
     "num_attention_heads": 2,
 }
 """A layer is 4 x 10 x 10 + 2 x 10 x 40 = 1,200 products for each token; with half of the units it is 800."""
-COUNTS = Counts(train=1000, labelled=500, validation=100, golden=200)
+COUNTS = RowCounts(train=1000, labelled=500, validation=100, golden=200)
 RATES = Rates(learning=0.01, answering=0.001, call=0.02)
 
 
@@ -110,7 +110,7 @@ def test_money_is_the_time_at_the_recipes_price(tmp_path: Path) -> None:
 
 def test_more_rows_and_longer_trainings_take_longer(tmp_path: Path) -> None:
     few = reckoned(recipe(tmp_path, student()), CONFIG, COUNTS, RATES).seconds
-    many = reckoned(recipe(tmp_path, student()), CONFIG, Counts(9000, 4500, 900, 2000), RATES).seconds
+    many = reckoned(recipe(tmp_path, student()), CONFIG, RowCounts(9000, 4500, 900, 2000), RATES).seconds
     long = reckoned(recipe(tmp_path, student(training={"epochs": 30})), CONFIG, COUNTS, RATES).seconds
     assert many > 3 * few
     assert long - few == pytest.approx(27 * (1000 * 0.01 + 100 * 0.001) / 3), "27 more epochs"
