@@ -19,11 +19,12 @@ from assets.tables import markdown_table
 from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.state import WatchBook
+from stillhouse.live.watch import WatchState
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages import live_report as stage
-from stillhouse.stages.live_report import LiveFacts
+from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.wording import percent
 
@@ -42,17 +43,33 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "nothing serves yet", where=f"{file.name}/{LIVE_REPORT}", expected="a champion that is watched",
                 do=f"`stillhouse run {file.name}` makes one.",
             )  # fmt: skip
-        watched = stage.watched_on(builds, file, state, context.batch)
-        store, ids = TrafficStore(builds.home.artifacts, file.name), RequestIds.of(builds.home.serving)
-        live = stage.live_day(
-            builds, file, watched, store, context.batch, key=ids.keyed, at=time.time(),
-            earlier=earlier_report(builds, file, context.batch),
-        )  # fmt: skip
+        live, watched = what_to_report(builds, file, state, context.batch, at=time.time())
         artifact = context.make(stage.plan(file, live, watched))
         facts = artifact.facts(LiveFacts)
         return StageOutput(artifact, shown(facts), headline=headline(facts))
 
     return live_report_of_a_day
+
+
+def what_to_report(
+    builds: BuildStore, file: RecipeFile, state: WatchState, day: str, *, at: float
+) -> tuple[LiveDay, Watched]:
+    """What a report on a day is drawn up from; the teacher is not asked.
+
+    Args:
+        builds: with ledger and traffic.
+        file: a recipe with `watch:`.
+        state: what the watch knows.
+        day: as `2026-11-28`, UTC.
+        at: now, in seconds since 1970.
+
+    Raises:
+        StillhouseError: if nothing served on that day.
+    """
+    watched = stage.watched_on(builds, file, state, day)
+    store, ids = TrafficStore(builds.home.artifacts, file.name), RequestIds.of(builds.home.serving)
+    earlier = earlier_report(builds, file, day)
+    return stage.live_day(builds, file, watched, store, day, key=ids.keyed, at=at, earlier=earlier), watched
 
 
 def earlier_report(builds: BuildStore, file: RecipeFile, day: str) -> LiveFacts | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from orchestration.watch import reports_on
+from assets.live_report import what_to_report
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import LiveFinding
@@ -20,7 +20,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import BY_A_PERSON
 from stillhouse.records.deployments import desired, serving_now
-from stillhouse.stages.live_report import LiveFacts, reference_of, terms_of
+from stillhouse.stages.live_report import LiveFacts, reference_of, report, terms_of
 
 _DAYS_OF_FINDINGS = 30
 _LINES_AT_MOST = 5
@@ -50,6 +50,7 @@ def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) ->
         StillhouseError: if the recipe has no watch, or nothing was looked at yet.
     """
     require_a_watch(file)
+    assert file.recipe.traffic is not None
     book = WatchBook(builds.ledger.url, file.name)
     state = book.read().state
     if state is None:
@@ -57,10 +58,11 @@ def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) ->
             "nobody has looked yet", where=file.name, expected="a watch over the champion",
             do=f"`stillhouse watch {file.name} --once` looks; so does the sensor `watch_{file.name}`.",
         )  # fmt: skip
+    live, watched = what_to_report(builds, file, state, day, at=at)
     found = book.findings(since=at - _DAYS_OF_FINDINGS * SECONDS_A_DAY)
     return LiveScreen(
         recipe=file.name,
-        day=reports_on(builds, file, state, day, at=at),
+        day=report(live, watched, selection=file.recipe.traffic.feedback),
         looked_at=datetime.fromtimestamp(state.newest, UTC).isoformat(timespec="seconds"),
         asked_about=state.share_asked,
         drifting=tuple(sorted(state.drifting)),

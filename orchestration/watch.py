@@ -55,16 +55,7 @@ from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, OvertakenError
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.serving.ids import RequestIds
-from stillhouse.stages.live_report import (
-    LiveFacts,
-    base_signal_behind,
-    live_day,
-    reference_of,
-    report,
-    terms_of,
-    watch_of,
-    watched_on,
-)
+from stillhouse.stages.live_report import base_signal_behind, reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
 
@@ -210,15 +201,6 @@ def accept(builds: BuildStore, file: RecipeFile, *, days: int, by: str, reason: 
             _record_baseline(builds, file, state.reference, **decision)
             return state.reference
     raise _overtaken(file)
-
-
-def reports_on(builds: BuildStore, file: RecipeFile, state: WatchState, day: str, *, at: float) -> LiveFacts:
-    """The numbers of a day as they are now; the teacher is not asked."""
-    watched = watched_on(builds, file, state, day)
-    key = RequestIds.of(builds.home.serving).keyed
-    live = live_day(builds, file, watched, _store(builds, file), day, key=key, at=at)
-    assert file.recipe.traffic is not None
-    return report(live, watched, selection=file.recipe.traffic.feedback)
 
 
 def drawing_key(home: Home) -> bytes:

@@ -25,7 +25,7 @@ import orchestration.watch
 import orchestration.watch_sensor
 from orchestration.findings import hand_on
 from orchestration.jobs import live_report_job
-from orchestration.live import of_those_that_answered
+from orchestration.live import live_screen, of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.watch import BY, Looked, accept, look
@@ -37,15 +37,21 @@ from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile, read_recipe
-from stillhouse.records.builds import BuildStore
+from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.events import EventKind, history
 from stillhouse.records.ledger import Entry
 from stillhouse.records.outbox import Outbox
 from stillhouse.records.promotion import go_back, hold
+from stillhouse.stages.names import LIVE_REPORT
+from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.promotions import model_of, named, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, reference, rows
+
+AGREEMENT = LiveAgreement(
+    requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
+)
 
 
 @pytest.fixture
@@ -447,6 +453,22 @@ def test_the_sensor_asks_once_a_day_for_reports_on_matured_truth(
         assert (request.partition_key, request.run_key) == (day_at(now), f"{day_at(now)} matured, 0 said")
         assert context.cursor == day_at(noon)
         assert isinstance(sensor(context), dg.SkipReason)
+
+
+def test_the_screen_of_an_old_day_keeps_what_its_report_says_of_the_teacher(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    """By then its texts may be gone and the teacher another one."""
+    begun(builds, file, now)
+    answered(builds, 50, at=now)
+    look(builds, file, at=now + 60)
+    day, nine_days_later = day_at(now), now + 9 * SECONDS_A_DAY
+    drawn_up_again = live_screen(builds, file, day, at=nine_days_later).day
+    assert (drawn_up_again.answers, drawn_up_again.agreement) == (50, None)
+    reported = drawn_up_again.model_copy(update={"agreement": AGREEMENT, "silent": 3})
+    order = BuildRequest("r", LIVE_REPORT, "run", "1", {}, batch=day)
+    builds.make(order, lambda folder: (folder / "x").touch() or reported)  # type: ignore[func-returns-value]
+    assert live_screen(builds, file, day, at=nine_days_later).day == reported
 
 
 def test_the_first_release_is_left_to_people(builds: BuildStore, file: RecipeFile) -> None:
