@@ -90,14 +90,18 @@ def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) 
     return live_plan(reference.agreement, watch, len(watches), terms.spec, requests_a_day=requests_a_day)
 
 
+class NotWatchedError(StillhouseError):
+    """A recipe has no `watch:`."""
+
+
 def require_a_watch(file: RecipeFile) -> None:
     """Refuse a recipe that is not watched.
 
     Raises:
-        StillhouseError: if it has no `watch:`.
+        NotWatchedError: if it has no `watch:`.
     """
     if file.recipe.watch is None or file.recipe.traffic is None:
-        raise StillhouseError(
+        raise NotWatchedError(
             "it is not watched", where=str(file.path), expected="`traffic:` and `watch:` in the recipe",
             do="Add `traffic: {}` and `watch: {}`; `stillhouse schema watch` shows what can be said there.",
         )  # fmt: skip

@@ -7,7 +7,7 @@ Does not: watching itself (orchestration/watch.py), serving (serving.py).
 import signal
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -16,6 +16,9 @@ from orchestration.commands.common import AsJson, Name, find_recipe
 from orchestration.terminal import out, print_json
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+
+if TYPE_CHECKING:
+    from stillhouse.records.builds import BuildStore
 
 commands = typer.Typer()
 SECONDS_BETWEEN_QUESTIONS = 600.0
@@ -33,40 +36,77 @@ def watch(
     by: Annotated[str, typer.Option(help="With --accept-days: your name.")] = "",
     reason: Annotated[str, typer.Option(help="With --accept-days: why it is normal.")] = "",
 ) -> None:
-    """Watch the champion without Dagster: look each minute, ask its teacher every ten, and roll back where it must."""
+    """Watch the champion without Dagster: look each minute, ask its teacher every ten, and roll back where it must.
+
+    A recipe without a watch is waited for: as a service it goes on until it is stopped.
+    """
     from orchestration.findings import hand_on
     from orchestration.live import require_a_watch
-    from orchestration.watch import accept, ask, look
+    from orchestration.watch import accept, ask
     from stillhouse.records.builds import BuildStore
 
     file, builds = find_recipe(name), BuildStore(Home.from_environment())
-    require_a_watch(file)
     if accept_days is not None:
+        require_a_watch(file)
         reference = accept(builds, file, days=accept_days, by=by, reason=reason, at=time.time())
         out.print(f"{reference.rows:,} answers up to {reference.until} are the reference from now on", soft_wrap=True)
         return
-    if not once:
-        # The first process of a container has no default for it. What is cut off here is looked at again next time.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asked_at = 0.0
+    if once:
+        require_a_watch(file)
+        _say([ask(builds, file, at=time.time()).sentence, *hand_on(builds, file)])
+        return
+    # The first process of a container has no default for it. What is cut off here is looked at again next time.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    watching = Watching(name, builds)
     while True:
-        now = time.time()
-        asks = now - asked_at >= SECONDS_BETWEEN_QUESTIONS
-        try:
-            # As it is now: the sensor goes by that, and watches with two limits would end each other's bets.
-            file = find_recipe(name)
-            require_a_watch(file)
-            found = (ask if asks else look)(builds, file, at=now)
-            lines = [found.sentence, *hand_on(builds, file)]
-        except StillhouseError as error:
-            if once:
-                raise
-            lines = [str(error)]  # a store or a teacher that is away may come back
-        asked_at = now if asks else asked_at
-        out.print(Text("\n".join(lines)), soft_wrap=True)
-        if once:
-            return
+        _say(watching.look(at=time.time()))
         time.sleep(every)
+
+
+class Watching:
+    """A watch that goes on whatever a look finds, as a service should.
+
+    Args:
+        name: of the recipe. It is read again at each look: the sensor goes by what it says now, and watches with two
+            limits would end each other's bets.
+        builds: with ledger and traffic.
+    """
+
+    def __init__(self, name: str, builds: "BuildStore") -> None:
+        self._name, self._builds = name, builds
+        self._asked_at = 0.0
+        self._was_watched = True
+
+    def look(self, *, at: float) -> list[str]:
+        """Look once, ask the teacher if it is time, and say what came of it.
+
+        That a recipe has no watch is said once, until it has had one.
+
+        Args:
+            at: now, in seconds since 1970.
+        """
+        from orchestration.findings import hand_on
+        from orchestration.live import NotWatchedError, require_a_watch
+        from orchestration.watch import ask, look
+
+        try:
+            file = find_recipe(self._name)
+            require_a_watch(file)
+            self._was_watched = True
+            asks = at - self._asked_at >= SECONDS_BETWEEN_QUESTIONS
+            self._asked_at = at if asks else self._asked_at
+            found = (ask if asks else look)(self._builds, file, at=at)
+            return [found.sentence, *hand_on(self._builds, file)]
+        except NotWatchedError as error:
+            was_watched, self._was_watched = self._was_watched, False
+            return [f"{error} Until then this waits."] if was_watched else []
+        except StillhouseError as error:
+            return [str(error)]  # a store or a teacher that is away may come back
+
+
+def _say(lines: list[str]) -> None:
+    if lines:
+        out.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 @commands.command()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import sqlalchemy as sa
 
 import orchestration.watch
 import orchestration.watch_sensor
+from orchestration.commands.live import Watching
 from orchestration.findings import hand_on
 from orchestration.jobs import live_report_job
 from orchestration.live import live_screen, of_those_that_answered
@@ -480,17 +480,44 @@ def test_the_first_release_is_left_to_people(builds: BuildStore, file: RecipeFil
     assert (finding.action, finding.because) == (Action.PERSON, "nothing served before it")
 
 
+def without_watch(recipe: str) -> str:
+    return re.sub("(?m)^  watch:.*\n(    .*\n)*", "", recipe)
+
+
 def test_a_watch_that_runs_reads_its_recipe_again_and_ends_when_its_service_is_stopped(
     builds: BuildStore, file: RecipeFile
 ) -> None:
+    with_a_watch = file.path.read_text()
+    file.path.write_text(without_watch(with_a_watch))
     command = [str(Path(sys.executable).with_name("stillhouse")), "watch", "r", "--every", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
+        assert "it is not watched" in running.stdout.readline()
+        file.path.write_text(with_a_watch)
         assert running.stdout.readline() == "nothing serves yet\n"
-        file.path.write_text(re.sub("(?m)^  watch:.*\n(    .*\n)*", "", file.path.read_text()))
-        assert any("it is not watched" in line for line in islice(running.stdout, 30))
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=60) == 0
+
+
+def test_a_watch_that_runs_says_once_that_there_is_nothing_to_watch_and_looks_again(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    """A service that ended for it would be started again and again."""
+    with_a_watch = file.path.read_text()
+    without = without_watch(with_a_watch)
+    watching = Watching("r", builds)
+
+    def look_at(recipe: str, minute: int) -> list[str]:
+        file.path.write_text(recipe)
+        return watching.look(at=now + 60 * minute)
+
+    (said,) = look_at(without, 0)
+    assert "it is not watched" in said
+    assert look_at(without, 1) == []
+    assert "nothing found" in look_at(with_a_watch, 2)[0]
+    assert look_at(without, 3) == [said], "anew, since it has had one"
+    assert "not readable" in look_at("[", 4)[0]
+    assert look_at(without, 5) == []
 
 
 def test_a_watch_needs_traffic_and_is_part_of_the_contract(tmp_path: Path) -> None:
