@@ -213,6 +213,28 @@ def test_a_stage_is_made_judged_and_closed(checkout: Path) -> None:
     assert passed(checkout, *of_all, *planted) == 6
 
 
+def test_a_measure_is_in_the_record_of_a_model(checkout: Path) -> None:
+    follow(checkout, "A measure")
+    field, entry = re.findall(r"^ +`((?:never_answered:|Measure\().*)`$", PAGE, re.MULTILINE)
+    evaluation = checkout / "stillhouse" / "evaluation"
+    insert(evaluation / "harness.py", f"    {field}", after="    fidelity: Fidelity")
+    insert(evaluation / "measured.py", f"    {entry}", after='    Measure("seeds", _seeds),')
+    name = "from stillhouse.evaluation.measures.never_answered import never_answered"
+    insert(evaluation / "measured.py", name, after="from stillhouse.evaluation.measures import metrics")
+    ask = """
+from tests.stillhouse.evaluation.conftest import BAR, BUDGET, CLASSES, make_golden, make_subject
+from stillhouse.evaluation.harness import evaluate
+from stillhouse.evaluation.models import ModelKind
+from stillhouse.recipe.bar import Terms
+from stillhouse.tasks.single_label import SingleLabel
+teacher = make_subject(30, name="teacher", kind=ModelKind.TEACHER)
+for wrong in (), range(0, 30, 3):
+    model, terms = make_subject(30, wrong), Terms(bar=BAR, budget=BUDGET)
+    print(evaluate(model, teacher, make_golden(30), terms, task=SingleLabel(CLASSES)).never_answered)
+"""
+    assert printed(checkout, ask).splitlines() == ["()", "('balance',)"]
+
+
 def test_a_figure_is_found_by_its_module(checkout: Path) -> None:
     follow(checkout, "A figure")
     ask = """

@@ -1,9 +1,9 @@
 """The golden harness: one call that measures any model against the teacher and the bar, and reports it one
 way.
 
-Belongs here: the evaluation record and the order of measuring.
-Does not: the measurements themselves (their own modules), rendering (report/), choosing among models
-(selection.py).
+Belongs here: the evaluation record, what may be asked of which answers, the verdict over all claims.
+Does not: which measures there are (measured.py), the measures themselves (their own modules), rendering (report/),
+choosing among models (selection.py).
 """
 
 import json
@@ -11,84 +11,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.claims import (
-    Claim,
-    behaviour_claims,
-    budget_claims,
-    calibration_claims,
-    fairness_claims,
-    overall,
-    quality_claims,
-    slice_claims,
-    slice_gap_claims,
-    stress_claims,
-)
+from stillhouse.evaluation.aligned import Aligned
+from stillhouse.evaluation.claims import Claim, budget_claims, overall
 from stillhouse.evaluation.hosted import Hosted
+from stillhouse.evaluation.measured import MEASURES
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
+from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
-from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
+from stillhouse.evaluation.measures.fidelity import Fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.latency import LatencyComparison
-from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
-from stillhouse.evaluation.measures.stress import StressResult, stress_test
-from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets, group_codes
-from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
-from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
-from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
-from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
-from stillhouse.evaluation.slices.slice_gap import slice_gap
+from stillhouse.evaluation.measures.regressions import Regression
+from stillhouse.evaluation.measures.score import Score, score_of
+from stillhouse.evaluation.measures.seeds import SeedSpread
+from stillhouse.evaluation.measures.stress import StressResult
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets
+from stillhouse.evaluation.slices.declared import SliceResult
+from stillhouse.evaluation.slices.discovery import DiscoveredSlice
+from stillhouse.evaluation.slices.fairness import FairnessResult
+from stillhouse.evaluation.slices.slice_calibration import SliceCalibration
 from stillhouse.recipe.bar import BarSpec, Terms
-from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.statistics.calibration import Calibration, calibration, probabilities_of
-from stillhouse.statistics.calibration_test import CalibrationTest, calibration_test
-from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
+from stillhouse.statistics.accuracy_test import NonInferiority
+from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.gap import GapTest
-from stillhouse.statistics.metric_test import MetricTest, metric_test
-from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks.task import Targets, Task
+from stillhouse.tasks.task import Task
 
 EVALUATIONS = "evaluations.json"
 MEMBERS = "members.json"
-
-
-class Score(Record):
-    """How well one model does on the golden set, by itself."""
-
-    name: str
-    kind: ModelKind
-    digest: str | None = Field(description="Content digest of the artifact measured.")
-    accuracy: float
-    accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
-    macro_f1: float | None = Field(description="Null where answers are no classes.")
-    calibration: Calibration | None = Field(description="Null where answers have no probability.")
-    size_bytes: int | None = Field(
-        description="Null of a teacher that does not run here, and of a model behind a server."
-    )
-    note: str
-
-
-class Regression(Record):
-    """A golden row the teacher got right and this model did not, with its text."""
-
-    prompt_id: str
-    text: str
-    label: str
-    predicted: str
-    confidence: float | None = Field(
-        description="The model's probability for its wrong answer, as served; null where answers have none."
-    )
-    divergence: float = Field(description="KL(teacher || model) of this row, in nats, at temperature 1.")
 
 
 class Evaluation(Record):
@@ -246,158 +204,30 @@ def evaluate(
             asks for what such answers do not have.
     """
     _check_roles(model, teacher)
-    bar, slices = terms.bar, terms.slices
     _check_terms(terms, task)
-    targets = golden_targets(golden, task)
-    teacher_logits, logits = align(teacher, golden, task), align(model, golden, task)
-    teacher_correct, correct = task.right(teacher_logits, targets), task.right(logits, targets)
-    whole = None if groups is None else group_codes(golden, groups)
-    test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
-    by_resampling = _by_resampling(bar, targets, teacher_logits, logits, task, whole)
-    masks = slice_masks(golden, slices)
-    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha, groups=whole)
-    score = _score(model, logits, targets, task)
-    alike = fidelity(
-        teacher_logits,
-        logits,
-        targets,
-        prompt_ids=golden["prompt_id"].to_list(),
-        task=task,
-        temperatures=(teacher.temperature, model.temperature),
-        worst=worst,
+    rows = Aligned.of(model, teacher, golden, terms, task=task, groups=groups, worst=worst)
+    measured: dict[str, Any] = {}  # by field; the record checks what each holds
+    claims: list[Claim] = []
+    for measure in MEASURES:
+        measured[measure.field] = result = measure.measure(rows)
+        claims += measure.claims(rows, result)
+    claims += budget_claims(
+        terms.budget, latency, size_bytes=model.size_bytes, teacher_bytes=teacher.size_bytes, hosted=model.hosted
     )
-    floor = _floor(bar, correct, whole)
-    gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
-    behaved = judge_behaviour(terms.behaviour, model, teacher, task)
-    stressed = () if terms.stress is None else stress_test(terms.stress, model, teacher, golden, task, alpha=bar.alpha)
-    calibrated, confidence = None, task.confidence(logits, model.temperature)
-    if bar.calibration_error_at_most is not None and confidence is not None:
-        calibrated = calibration_test(
-            confidence, correct, limit=bar.calibration_error_at_most, groups=whole, alpha=bar.alpha
-        )
-    answers = task.answers(teacher_logits), task.answers(logits)
-    fair = fairness(golden, terms.sensitive, targets, *answers, classes=task.names, alpha=bar.alpha)
-    by_class = _by_class(task, teacher_logits, logits, targets)
-    claims = [
-        *quality_claims(by_resampling or test, floor, score.accuracy),
-        *calibration_claims(calibrated),
-        *slice_claims(table),
-        *slice_gap_claims(gap),
-        *behaviour_claims(behaved),
-        *stress_claims(stressed),
-        *fairness_claims(fair),
-        *budget_claims(
-            terms.budget, latency, size_bytes=model.size_bytes, teacher_bytes=teacher.size_bytes, hosted=model.hosted
-        ),
-    ]
+    judged_by = [*(spec.column for spec in terms.slices), *(spec.column for spec in terms.sensitive)]
     return Evaluation(
-        golden_digest=golden_digest(
-            golden,
-            [
-                *(spec.column for spec in slices),
-                *(spec.column for spec in terms.sensitive),
-                *([groups] if groups else []),
-            ],
-        ),
+        golden_digest=golden_digest(golden, [*judged_by, *([groups] if groups else [])]),
         golden_rows=golden.height,
         classes=task.names,
         terms=terms,
-        teacher=_score(teacher, teacher_logits, targets, task),
-        score=score,
-        non_inferiority=test,
-        metric_test=by_resampling,
-        fidelity=alike,
-        slices=table,
-        slice_gap=gap,
-        calibration_test=calibrated,
-        slice_calibration=()
-        if task.classes is None
-        else slice_calibration(
-            slices,
-            masks,
-            probabilities_of(teacher_logits, teacher.temperature),
-            probabilities_of(logits, model.temperature),
-            targets,
-            task,
-        ),
-        fairness=fair,
-        discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
-        behaviour=behaved,
-        stress=stressed,
-        **by_class,
+        **measured,
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
         hosted=model.hosted,
         size_ratio=_times_smaller(teacher, model),
-        regressions=_regressions(alike, golden),
-        seeds=seed_spread(targets, teacher_logits, logits_by_seed(model, golden, task), bar=bar, task=task),
         claims=tuple(claims),
         verdict=overall(claims),
-    )
-
-
-def _by_resampling(
-    bar: BarSpec,
-    targets: Targets,
-    teacher_logits: FloatArray,
-    logits: FloatArray,
-    task: Task,
-    groups: IntArray | None,
-) -> MetricTest | None:
-    """The test that binds where the one of accuracy, row by row, answers another question."""
-    if bar.metric == "accuracy" and groups is None:
-        return None
-    ranked = bar.metric == "ndcg"
-    return metric_test(
-        targets,
-        metrics.places(teacher_logits, targets) if ranked else task.answers(teacher_logits),
-        metrics.places(logits, targets) if ranked else task.answers(logits),
-        bar.metric,
-        classes=task.names,
-        metric_class=bar.metric_class,
-        groups=groups,
-        margin=bar.margin,
-        alpha=bar.alpha,
-    )
-
-
-def _floor(bar: BarSpec, correct: BoolArray, groups: IntArray | None) -> FloorTest | None:
-    if bar.floor is None:
-        return None
-    if groups is not None:
-        return floor_test_by_groups(correct, groups, bar.floor, alpha=bar.alpha)
-    right = int(np.count_nonzero(correct))
-    return floor_test(right, len(correct), bar.floor, resolution=bar.margin, alpha=bar.alpha)
-
-
-def _by_class(task: Task, teacher_logits: FloatArray, logits: FloatArray, targets: Targets) -> dict[str, Any]:
-    """The measures by class, which are empty where answers are no classes."""
-    if task.classes is None:
-        return {"per_class": (), "confusion": (), "teacher_confusion": None}
-    confusion, teachers = (metrics.confusion_of(task, each, targets) for each in (logits, teacher_logits))
-    return {
-        "per_class": metrics.per_class(*confusion),
-        "confusion": metrics.confusion_cells(*confusion),
-        "teacher_confusion": metrics.confusion_cells(*teachers),
-    }
-
-
-def _score(model: EvaluatedModel, logits: FloatArray, targets: Targets, task: Task) -> Score:
-    correct = task.right(logits, targets)
-    right, by_class = int(np.count_nonzero(correct)), task.classes is not None
-    return Score(
-        name=model.name,
-        kind=model.kind,
-        digest=model.digest,
-        accuracy=right / len(correct),
-        accuracy_interval=wilson_interval(right, len(correct)),
-        macro_f1=metrics.macro_f1(metrics.per_class(*metrics.confusion_of(task, logits, targets)))
-        if by_class
-        else None,
-        calibration=calibration(logits, targets, correct, temperature=model.temperature) if by_class else None,
-        size_bytes=model.size_bytes,
-        note=model.note,
     )
 
 
@@ -416,23 +246,6 @@ def _running_cost(latency: LatencyComparison | None, usd_per_hour: float | None)
         if latency.cpu.teacher_ms is None
         else usd_per_1000_calls(latency.cpu.teacher_ms, usd_per_hour),
         student_usd_per_1000_calls=usd_per_1000_calls(latency.cpu.student_ms, usd_per_hour),
-    )
-
-
-def _regressions(alike: Fidelity, golden: pl.DataFrame) -> tuple[Regression, ...]:
-    lost = [row for row in alike.worst if row.lost]
-    wanted = golden.filter(pl.col("prompt_id").is_in([row.prompt_id for row in lost]))
-    texts = dict(wanted.select("prompt_id", "text").iter_rows()) if "text" in golden.columns else {}
-    return tuple(
-        Regression(
-            prompt_id=row.prompt_id,
-            text=texts.get(row.prompt_id, ""),
-            label=row.label,
-            predicted=row.student_label,
-            confidence=row.student_confidence,
-            divergence=row.divergence,
-        )
-        for row in lost
     )
 
 
@@ -479,7 +292,7 @@ def scores_of(models: Sequence[EvaluatedModel], golden: pl.DataFrame, task: Task
         StillhouseError: if one did not answer each row.
     """
     targets = golden_targets(golden, task)
-    return tuple(_score(model, align(model, golden, task), targets, task) for model in models)
+    return tuple(score_of(model, align(model, golden, task), targets, task) for model in models)
 
 
 def write_evaluations(folder: Path, evaluations: Sequence[Evaluation]) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from stillhouse.error_analysis.rules import ErrorAnalysis
 from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.comparison import Comparison
-from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.measures.score import Score
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.limits import GateLimits

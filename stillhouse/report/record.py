@@ -12,7 +12,7 @@ from stillhouse.error_analysis.rules import ErrorAnalysis
 from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.comparison import Comparison
-from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair
@@ -20,6 +20,7 @@ from stillhouse.evaluation.measures.fidelity import Fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.metrics import ClassMetrics
+from stillhouse.evaluation.measures.score import Score
 from stillhouse.evaluation.measures.seeds import SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
 from stillhouse.evaluation.models import ModelKind

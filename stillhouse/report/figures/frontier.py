@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.measures.score import Score
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.report.figures.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.report.figures.label_placement import Mark, label_without_overlap, short

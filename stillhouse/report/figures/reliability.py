@@ -5,7 +5,7 @@ Belongs here: that picture. Does not: measuring calibration (stillhouse/statisti
 
 import numpy as np
 
-from stillhouse.evaluation.harness import Score
+from stillhouse.evaluation.measures.score import Score
 from stillhouse.report.figures.drawing import PALETTES, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.report.figures.material import Material, ReportFigure, Section
 from stillhouse.statistics.calibration import Calibration
