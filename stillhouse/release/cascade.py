@@ -7,7 +7,6 @@ Does not: finding the threshold (stillhouse/stages/cascade.py), asking the teach
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from pydantic import Field
 
@@ -16,6 +15,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
+from stillhouse.teachers.asked import Asking
 
 CASCADE = "cascade.json"
 LABEL = "label"
@@ -54,7 +54,7 @@ class TeacherOnCall(Record):
     accuracy: float | None = Field(
         description="Of a teacher that gives answers alone: the share that is right, as it was taught. Null of others."
     )
-    asking: dict[str, Any] | None = Field(description="What an endpoint is asked, see teachers/requests.py.")
+    asking: Asking | None = Field(description="What an endpoint is asked.")
 
 
 class Rule(Record):

@@ -34,7 +34,7 @@ from stillhouse.tasks import task_of
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.endpoint import Endpoint
 from stillhouse.teachers.replies import Replies
-from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.requests import body_of
 
 LOG = logging.getLogger("stillhouse.serving")
 
@@ -253,7 +253,7 @@ class PaidEndpoint:
 
     def ask(self, text: str, seconds: float) -> TeacherSaid:
         """Answer a text by as many calls as there were of each when it was judged."""
-        body, until = self._endpoint.asking.body(text), time.perf_counter() + seconds
+        body, until = body_of(self._endpoint.asking, text), time.perf_counter() + seconds
         replies = []
         for _ in range(self._endpoint.asking.samples):
             if time.perf_counter() > until:
@@ -323,7 +323,7 @@ def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -
     assert spec.endpoint is not None, "the release is of a recipe whose teacher was an endpoint"
     # A thread is given up where nobody waits for it any more; it ends soon after.
     limits = spec.endpoint.model_copy(update={"timeout_s": min(spec.endpoint.timeout_s, calls.deadline_ms / 1000)})
-    endpoint = Endpoint(calls.endpoint or spec.source, limits, Asking(**on_call.asking))
+    endpoint = Endpoint(calls.endpoint or spec.source, limits, on_call.asking)
     try:
         _ = endpoint.client  # made now, since its packages take longer to load than an answer may
     except StillhouseError as error:

@@ -18,11 +18,11 @@ from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MEMBERS, MODEL, TEACHER
+from stillhouse.teachers.asked import Asking, LabelPrompt
 from stillhouse.teachers.calls import CallLog
-from stillhouse.teachers.causal_lm import CausalLmTeacher, LabelPrompt
+from stillhouse.teachers.causal_lm import CausalLmTeacher
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.ensemble import EnsembleTeacher, Member
-from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import CaptureReport, signal_store
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.teachers.teacher import NetworkTeacher, Teacher, share_as_taught
@@ -168,16 +168,16 @@ def _stored(made: Made, builds: BuildStore) -> StoredTeacher:
 
 def _endpoint(made: Made, builds: BuildStore) -> Teacher:
     spec, asking = made.spec_now, made.said.asking
-    assert asking is not None and spec.endpoint is not None
+    assert isinstance(asking, Asking) and spec.endpoint is not None
     calls, task = call_log(builds.home), made.facts.task
     pilot = _stored(made, builds)
-    return EndpointTeacher(spec.source, spec.endpoint, Asking(**asking), made.recipe, calls, task, pilot)
+    return EndpointTeacher(spec.source, spec.endpoint, asking, made.recipe, calls, task, pilot)
 
 
 def _causal_lm(made: Made, builds: BuildStore) -> Teacher:
-    asking = made.said.asking
-    assert asking is not None
-    return CausalLmTeacher(kept_model(made.files, made.spec_now, builds.store), LabelPrompt(**asking), builds.device)
+    asked = made.said.asking
+    assert isinstance(asked, LabelPrompt)
+    return CausalLmTeacher(kept_model(made.files, made.spec_now, builds.store), asked, builds.device)
 
 
 def _ensemble(made: Made, builds: BuildStore) -> Teacher:

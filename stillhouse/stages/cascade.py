@@ -43,6 +43,7 @@ from stillhouse.statistics.verdicts import Verdict
 from stillhouse.students.examples import labelled_rows
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.asked import LabelPrompt
 from stillhouse.wording import percent, points
 
 ROWS, GOLDEN = "rows", "golden"
@@ -384,6 +385,8 @@ def _asked(bench: Bench, export: Artifact) -> tuple[Both, Both, int]:
 
 def _on_call(teacher: Artifact) -> TeacherOnCall:
     facts = teacher.facts(TeacherFacts)
+    asked = None if facts.said is None else facts.said.asking
+    assert not isinstance(asked, LabelPrompt), "a recipe whose teacher is a language model here has no cascade"
     return TeacherOnCall(
         kind=facts.kind,
         artifact=teacher.digest,
@@ -392,7 +395,7 @@ def _on_call(teacher: Artifact) -> TeacherOnCall:
         labels=facts.labels,
         temperature=facts.temperature,
         accuracy=None if facts.said is None else facts.said.accuracy,
-        asking=None if facts.said is None else facts.said.asking,
+        asking=asked,
     )
 
 

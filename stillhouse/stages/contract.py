@@ -7,7 +7,9 @@ Does not: the fields (stillhouse/recipe/), reading all rows (source.py), trainin
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from stillhouse.data.sources import read_outside
 from stillhouse.digests import digest_of
@@ -151,13 +153,13 @@ def _to_ask(model: "BaseModel", in_bytes: int = 4) -> float:
     return asking_memory_gb(model.record.parameters, bytes_a_weight=in_bytes)
 
 
-def bar_of(recipe: Recipe) -> dict[str, Any]:
+def bar_of(recipe: Recipe) -> dict[str, JsonValue]:
     """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values."""
     bar = bar_values(recipe.terms, recipe.split.golden_rounds_at_most)
     return bar if recipe.cascade is None else {**bar, "cascade": recipe.cascade.model_dump(mode="json")}
 
 
-def bar_values(terms: Terms, golden_rounds_at_most: int | None) -> dict[str, Any]:
+def bar_values(terms: Terms, golden_rounds_at_most: int | None) -> dict[str, JsonValue]:
     """A bar as it is frozen and digested.
 
     How often speed is measured is left out: a better measurement is no other bar, and contracts frozen by 0.1.0, whose

@@ -9,9 +9,8 @@ release's record (stillhouse/release/bundle.py); making an artifact (the module 
 """
 
 import math
-from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stillhouse.base import Record
 from stillhouse.recipe.data import TaskKind
@@ -19,6 +18,7 @@ from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.asked import Asking, LabelPrompt
 from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.wording import percent
 
@@ -49,7 +49,9 @@ class ContractFacts(Record):
     """The frozen recipe."""
 
     recipe: str = Field(description="Digest of the recipe.")
-    bar: dict[str, Any] = Field(description="All that a student has to prove, as JSON values.")
+    bar: dict[str, JsonValue] = Field(
+        description="All that a student has to prove, as it was digested; another version may have had other fields."
+    )
     bar_digest: str
     weights: WeightsFacts
     language_model: WeightsFacts | None = Field(None, description="Of a teacher that is a language model here.")
@@ -176,10 +178,7 @@ class SaidFacts(Record):
     accuracy: float = Field(
         description="Share of answers that are right, by validation rows, as it is taught: (right + 1) / (answered + 2)"
     )
-    asking: dict[str, Any] | None = Field(
-        None,
-        description="What an endpoint or a language model here is asked, see teachers/requests.py, causal_lm.py.",
-    )
+    asking: Asking | LabelPrompt | None = Field(None, description="What an endpoint or a language model here is asked.")
     observed: str | None = Field(None, description="The model that a server says has answered.")
     without_rationale: int | None = Field(
         None, description="Replies of an endpoint's pilot that do not say why; null where it is not asked."

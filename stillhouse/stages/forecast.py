@@ -48,7 +48,7 @@ from stillhouse.tasks import task_of
 from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.endpoint import Endpoint
-from stillhouse.teachers.requests import asking_of, asking_of_alternative
+from stillhouse.teachers.requests import asking_of, asking_of_alternative, body_of
 from stillhouse.wording import in_minutes
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
 def _at_most(server: Endpoint, prompts: pl.DataFrame) -> ServerForecast:
     """By some of the prompts, which are not alike in length."""
     some = prompts["text"].sample(n=min(prompts.height, COUNTED_PROMPTS), seed=0)
-    each = sum(server.most(server.asking.body(text)) for text in some) / max(len(some), 1)
+    each = sum(server.most(body_of(server.asking, text)) for text in some) / max(len(some), 1)
     usd = each * prompts.height * server.asking.samples
     return ServerForecast(model=server.asking.model, prompts=prompts.height, usd_at_most=usd)
 

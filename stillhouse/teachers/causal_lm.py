@@ -13,7 +13,7 @@ for any number of labels of any number of tokens.
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,13 @@ import polars as pl
 from stillhouse import progress
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.device import CPU, Device
-from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.models.memory import CONTEXT_BYTES
 from stillhouse.models.published import loaded
 from stillhouse.models.tokenization import MAX_CHARACTERS, batches_by_length
 from stillhouse.models.weights import fingerprint_of, read_language_model_config
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.teachers.asked import LabelPrompt
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 
@@ -45,32 +45,6 @@ PLAIN_PROMPT = f"{TASK}\n\nLabels:\n{LABELS}\n\nText: {TEXT}\nLabel: {ANSWER}"
 """What is read where the recipe names no prompt of its own."""
 WITHOUT_CONTENT = ("N/A", "", "[MASK]")
 """Texts that say nothing: what a model prefers after them is a habit (Zhao et al. 2021, arXiv:2102.09690)."""
-
-
-@dataclass(frozen=True)
-class LabelPrompt:
-    """All that decides what a language model reads, and which of its words are answers.
-
-    Args:
-        weights: fingerprint of the model.
-        template: the prompt up to its answer, with `{text}` where each text is to stand.
-        answers: what is written for each label, in the task's order, with the blank before it.
-        dtype: that it computes in, as torch calls it.
-        longest_text: tokens at which a text is cut.
-        corrects_prior: whether what it says to texts without content is divided out.
-    """
-
-    weights: str
-    template: str
-    answers: Sequence[str]
-    dtype: str
-    longest_text: int
-    corrects_prior: bool
-
-    @property
-    def digest(self) -> str:
-        """Digest of all of it."""
-        return digest_of(asdict(self))
 
 
 def label_prompt_of(file: RecipeFile, labels: Sequence[str], weights: str) -> LabelPrompt:

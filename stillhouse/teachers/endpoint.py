@@ -24,10 +24,11 @@ from stillhouse.errors import StillhouseError
 from stillhouse.packages import how_to_install
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, further_columns
 from stillhouse.teachers.replies import Replies
-from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.requests import body_of
 from stillhouse.teachers.stored import Failure, StoredTeacher
 
 if TYPE_CHECKING:
@@ -225,12 +226,12 @@ class EndpointTeacher:
     def costs(self, replies: Replies, prompts: pl.DataFrame) -> list[float]:
         """USD that the replies to each of these prompts cost."""
         texts = dict(prompts.select("prompt_id", "text").iter_rows())
-        most = {name: self._endpoint.most(self.asking.body(texts[name])) for name in replies.said}
+        most = {name: self._endpoint.most(body_of(self.asking, texts[name])) for name in replies.said}
         return [sum(self._endpoint.cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
 
     def unasked(self, prompts: pl.DataFrame) -> float:
         """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
-        bodies = map(self.asking.body, prompts["text"])
+        bodies = (body_of(self.asking, text) for text in prompts["text"])
         digests = {self._digest(body, place) for body in bodies for place in range(self.asking.samples)}
         return (len(digests) - len(self.calls.replies(digests))) / self.asking.samples
 
@@ -246,7 +247,7 @@ class EndpointTeacher:
             prompts: columns prompt_id and text.
             occasion: for which they are asked again, whatever was said before; once for each.
         """
-        bodies = {name: self.asking.body(text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
+        bodies = {name: body_of(self.asking, text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
         samples = range(self.asking.samples)
         digests = {name: [self._digest(body, sample, occasion) for sample in samples] for name, body in bodies.items()}
         with self.calls.one_at_a_time(self.asking.digest):

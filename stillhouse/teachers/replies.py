@@ -16,9 +16,10 @@ import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE, further_columns
-from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.requests import answer_in, rationale_in
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes
 from stillhouse.teachers.stored import Failure, held_to
 
@@ -149,14 +150,14 @@ class Replies:
     def _read(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
         """The answers of one reply to each prompt."""
         rows = [
-            (name, self.asking.answer_in(each.content) if each.content and not each.failure else None, each.failure)
+            (name, answer_in(each.content, self.asking) if each.content and not each.failure else None, each.failure)
             for name, each in replies.items()
         ]
         schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
         found = pl.DataFrame(rows, schema=schema, orient="row")
         if self.asking.asks_why:
             # Not redacted: the texts that were sent are, and a server knows no more of the people in them.
-            why = [self.asking.rationale_in(each.content) if each.content else None for each in replies.values()]
+            why = [rationale_in(each.content, self.asking) if each.content else None for each in replies.values()]
             found = found.with_columns(pl.Series(RATIONALE, why, dtype=pl.String))
         held = held_to(found, self.task.names, self.asking.spellings)
         known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")

@@ -1,24 +1,23 @@
 """What a teacher elsewhere is asked.
 
-Belongs here: what is sent for a text, and one request for each prompt in the lines that OpenAI's batch API,
-`vllm run-batch` and their like read.
-Does not: the prompt around a text (prompting.py), which prompts have no answer yet (orchestration/asking.py), making
-calls (endpoint.py), reading the replies of a batch (stored_answers.py).
+Belongs here: what is sent for a text, which part of a reply is its answer, and one request for each prompt in the lines
+that OpenAI's batch API, `vllm run-batch` and their like read.
+Does not: the record of what is asked (asked.py), the prompt around a text (prompting.py), which prompts have no answer
+yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of a batch (stored_answers.py).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
 
-from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.asking import LABEL, LONGEST, AskSpec, SoftLabels
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
@@ -35,71 +34,27 @@ PROMPT_FOR_A_LETTER = (
 """The same where a letter is asked."""
 
 
-@dataclass(frozen=True)
-class Asking:
-    """All that decides what a teacher elsewhere is asked, and how its answer is read.
+def body_of(asking: Asking, text: str) -> dict[str, Any]:
+    """What is sent for one text."""
+    content = asking.template.replace(TEXT, text)
+    body = {"model": asking.model, "messages": [{"role": "user", "content": content}], **asking.settings}
+    if asking.codes:
+        return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES}
+    return {**body, "response_format": _one_of(asking.choices, asking.rationale)} if asking.choices else body
 
-    Args:
-        model: which is asked.
-        template: the prompt, with `{text}` where each text is to stand and nothing else to be filled in.
-        settings: further fields of each request.
-        answer_pattern: takes the label out of a reply; None where the reply is the label.
-        spellings: from another spelling of a label to the label.
-        revision: what the recipe says of the model's version.
-        codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
-        samples: answers to each text.
-        choices: the labels, where JSON with one of them is asked; else none.
-        rationale: what is called in that JSON why it is so; None where it is not asked.
-        rationale_pattern: takes why it is so out of a reply; None where that is not read.
-    """
 
-    model: str
-    template: str
-    settings: Mapping[str, str | int | float | bool]
-    answer_pattern: str | None
-    spellings: Mapping[str, str]
-    revision: str
-    codes: Mapping[str, str] = field(default_factory=dict)
-    samples: int = 1
-    choices: Sequence[str] = ()
-    rationale: str | None = None
-    rationale_pattern: str | None = None
+def answer_in(content: str, asking: Asking) -> str | None:
+    """The part of a reply that should be a label; None where the pattern does not find one."""
+    if asking.choices:  # some answer with the label alone all the same
+        return _said_in_json(content, LABEL) or one_spelling(content)
+    return taken(one_spelling(content), asking.answer_pattern, "answer") or None
 
-    @property
-    def digest(self) -> str:
-        """Digest of all of it."""
-        why = ("rationale", "rationale_pattern")  # that of a teacher who is not asked for it is as it was without them
-        return digest_of({name: value for name, value in asdict(self).items() if value is not None or name not in why})
 
-    @property
-    def asks_why(self) -> bool:
-        """Whether a reply is to say why."""
-        return self.rationale is not None or self.rationale_pattern is not None
-
-    def answer_in(self, content: str) -> str | None:
-        """The part of a reply that should be a label; None where the pattern does not find one."""
-        if self.choices:  # some answer with the label alone all the same
-            return _said_in_json(content, LABEL) or one_spelling(content)
-        return taken(one_spelling(content), self.answer_pattern, "answer") or None
-
-    def rationale_in(self, content: str) -> str | None:
-        """What a reply says of why it is so; None where it says nothing of it."""
-        if self.rationale is not None:
-            return _said_in_json(content, self.rationale) or None
-        return taken(one_spelling(content), self.rationale_pattern, "rationale") or None
-
-    @property
-    def longest_answer(self) -> int:
-        """Tokens that may be written at the most."""
-        return max(int(self.settings.get(name, 0)) for name in LONGEST)
-
-    def body(self, text: str) -> dict[str, Any]:
-        """What is sent for one text."""
-        content = self.template.replace(TEXT, text)
-        body = {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
-        if self.codes:
-            return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES}
-        return {**body, "response_format": _one_of(self.choices, self.rationale)} if self.choices else body
+def rationale_in(content: str, asking: Asking) -> str | None:
+    """What a reply says of why it is so; None where it says nothing of it."""
+    if asking.rationale is not None:
+        return _said_in_json(content, asking.rationale) or None
+    return taken(one_spelling(content), asking.rationale_pattern, "rationale") or None
 
 
 def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
@@ -180,7 +135,7 @@ def request_lines(asking: Asking, prompts: pl.DataFrame) -> Iterator[str]:
     """
     for prompt_id, text in prompts.select("prompt_id", "text").iter_rows():
         request = {
-            "custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": asking.body(text)
+            "custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": body_of(asking, text)
         }  # fmt: skip
         yield json.dumps(request, ensure_ascii=False)
 

@@ -1,6 +1,5 @@
 """Whether anything may be learned from what the teacher said: both sides of each limit."""
 
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.names import TEACHER_SIGNAL
 from stillhouse.tasks.single_label import SingleLabel
-from stillhouse.teachers.causal_lm import LabelPrompt
+from stillhouse.teachers.asked import Asking, LabelPrompt
 from stillhouse.teachers.teacher import NetworkTeacher
 from tests.checks.hand_made import (
     FAIL,
@@ -155,7 +154,7 @@ def test_in_bfloat16_an_answer_may_move_further(
     monkeypatch.setattr(checks.teacher_signal, "largest_change", lambda teacher, asked: change)
     rows = prompts("train", [None] * 20)
     prompt = LabelPrompt("w" * 64, "Text: {text}", [" A", " B"], dtype, 32, False)
-    teacher = made_from(rows, kind=TeacherKind.CAUSAL_LM, said=said_facts(asking=asdict(prompt)))
+    teacher = made_from(rows, kind=TeacherKind.CAUSAL_LM, said=said_facts(asking=prompt))
     found = ask(
         the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=teacher, recipe=language_model_recipe()
     )
@@ -164,7 +163,8 @@ def test_in_bfloat16_an_answer_may_move_further(
 
 def test_an_old_teacher_that_the_recipe_names_no_more_is_not_asked(tmp_path: Path) -> None:
     rows = prompts("train", [None] * 20)
-    server = made_from(rows, kind=TeacherKind.ENDPOINT, said=said_facts(asking={"model": "m"}, asked_twice=20))
+    asked = Asking("m", "{text}", {}, None, {}, "June")
+    server = made_from(rows, kind=TeacherKind.ENDPOINT, said=said_facts(asking=asked, asked_twice=20))
     with pytest.raises(StillhouseError, match="says no more how this teacher of kind endpoint is asked"):
         ask(the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=server, recipe=stored_recipe())
 

@@ -22,9 +22,9 @@ from stillhouse.stages.names import BASELINES, CONTRACT, PROMPTS, SOURCE, TEACHE
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.verification import Verified
 from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Plant, finished_rows
 from tests.faults.plants import (

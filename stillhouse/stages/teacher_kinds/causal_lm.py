@@ -4,7 +4,6 @@ Belongs here: asking it the validation rows before the rest.
 Does not: how it answers (stillhouse/teachers/causal_lm.py), taking it in (stillhouse/stages/contract.py).
 """
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def _build(making: Making, teacher: CausalLmTeacher, folder: Path) -> TeacherFac
             texts=validation.height,
             failures={},
             accuracy=share_as_taught(right, validation.height),
-            asking=asdict(teacher.asked),
+            asking=teacher.asked,
             label_mass=float(np.median(answers.mass)),
         ),
         language_model=LanguageModelFacts(

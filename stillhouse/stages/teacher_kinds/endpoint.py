@@ -3,7 +3,7 @@
 Belongs here: its pilot, and what is kept of it. Does not: making calls (stillhouse/teachers/endpoint.py).
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS
 from stillhouse.stages.pilot import failures_of, pilot_of, require_that_it_fits
 from stillhouse.stages.teacher_kinds.making import Making
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
-from stillhouse.teachers.requests import Asking, asking_of
+from stillhouse.teachers.requests import asking_of
 
 
 def plan(making: Making) -> Plan[TeacherFacts]:
@@ -42,7 +43,7 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
         flips=flips(pilot.answers, teacher.replies(twice, "the pilot's second time").answers),
         failures=failures_of(pilot.answers),
         accuracy=stated.accuracy,
-        asking=asdict(asking),
+        asking=asking,
         without_rationale=pilot.without_rationale,
         usd_a_prompt=pilot.usd_a_prompt,
         usd_a_prompt_at_most=pilot.usd_at_most(1),

@@ -34,8 +34,8 @@ from stillhouse.serving.teacher import (
 )
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.endpoint import Endpoint
-from stillhouse.teachers.requests import Asking
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import small_recipe
 from tests.stillhouse.conftest import LABELS
@@ -285,7 +285,7 @@ def test_an_endpoint_is_opened_as_the_recipe_says_now_and_without_its_key_all_is
 ) -> None:
     monkeypatch.delenv("KEY_OF_TEACHER", raising=False)
     home.root.mkdir(parents=True, exist_ok=True)
-    on_call = ON_CALL.model_copy(update={"asking": ASKING.__dict__})
+    on_call = ON_CALL.model_copy(update={"asking": ASKING})
     with serving(Server(answer, key="secret")) as server:
         calls = {"endpoint": server.url, "usd_per_month": 1, "deadline_ms": 5_000}
         file = paid_recipe(tmp_path, {"api_key_env": "KEY_OF_TEACHER"}, **calls)

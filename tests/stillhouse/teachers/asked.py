@@ -8,9 +8,9 @@ import polars as pl
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.stored import StoredTeacher
 from tests.protocol import USD_IN, USD_OUT, Server
 

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.weights import LANGUAGE_MODELS, fingerprint_of, verify_language_model
-from stillhouse.teachers.causal_lm import WITHOUT_CONTENT, CausalLmTeacher, LabelPrompt, LabelTree
+from stillhouse.teachers.asked import LabelPrompt
+from stillhouse.teachers.causal_lm import WITHOUT_CONTENT, CausalLmTeacher, LabelTree
 from tests.language_models import byte_pairs, language_model, scored_pieces
 from tests.stillhouse.models.encoders import QUESTIONS
 

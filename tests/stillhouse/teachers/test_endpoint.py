@@ -19,10 +19,10 @@ from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
 from tests.protocol import USD_IN, USD_OUT, Server, serving

@@ -11,7 +11,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.requests import asking_of, request_lines
+from stillhouse.teachers.requests import asking_of, body_of, request_lines
 from tests.stillhouse.teachers.answered import recipe
 
 
@@ -62,7 +62,7 @@ def test_letters_are_asked_for_as_many_labels_as_a_server_tells_of(tmp_path: Pat
     teacher = file.recipe.teacher.model_copy(update={"ask": spec})
     file = replace(file, recipe=file.recipe.model_copy(update={"teacher": teacher}))
     labels = [f"label {place}" for place in range(21)]
-    body = asking_of(file, labels[:20]).body("a text")
+    body = body_of(asking_of(file, labels[:20]), "a text")
     assert (body["logprobs"], body["top_logprobs"], body["max_tokens"]) == (True, 20, 1)
     asked = body["messages"][0]["content"]
     assert (

@@ -14,9 +14,9 @@ from scipy.special import log_softmax
 
 from stillhouse.errors import StillhouseError
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.replies import Replies
-from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
 from stillhouse.teachers.stored import Failure
 from tests.protocol import Server, serving
