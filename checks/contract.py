@@ -123,8 +123,8 @@ def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     moved = differences(judged_by.terms, facts.bar)
     amendment = amendment_to(context.builds.ledger, context.file.name, bar)
     if amendment is not None:
-        detail = f"changed by {amendment['by']}: {amendment['reason']}"
-        return passed_if(True, detail, signed_by=amendment["by"], moved=_sentences(moved))
+        detail = f"changed by {amendment.by}: {amendment.reason}"
+        return passed_if(True, detail, signed_by=amendment.by, moved=_sentences(moved))
     return passed_if(
         False,
         f"a candidate was trained under bar {judged_by.digest[:12]} and the recipe now has {bar[:12]}: "

@@ -103,9 +103,9 @@ def another_person_has_approved_it(context: GateContext) -> Finding:
     if approval is None:
         how = f"read the report, then `stillhouse approve {name} --by NAME --reason WHY` and look again"
         return Finding(Verdict.INCONCLUSIVE, f"nobody has approved {context.artifact.digest[:12]} yet: {how}")
-    own = same_person(str(recipe.author), approval["by"])
-    detail = f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}"
-    return passed_if(not own, detail, signed_by=approval["by"])
+    own = same_person(str(recipe.author), approval.by)
+    detail = f"approved by {approval.by}{', its author' if own else ''}: {approval.reason}"
+    return passed_if(not own, detail, signed_by=approval.by)
 
 
 @gate("whoever uses a release must see what was waived on the way")

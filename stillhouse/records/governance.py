@@ -10,7 +10,7 @@ it stands the account that ran the command, and neither is proof of who it was.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account, clean_name, clean_reason, same_person
@@ -86,6 +86,19 @@ class Waivers:
     def of(self, asset: str, gate: str, content: str) -> Waiver | None:
         """The waiver of a gate for this content of an asset, or None."""
         return self.by_gate_and_content.get((f"{asset}:{gate}", content))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person has decided, as the ledger holds it.
+
+    Args:
+        by: who.
+        reason: why.
+    """
+
+    by: str
+    reason: str
 
 
 def signed(by: str, reason: str) -> dict[str, str]:
@@ -194,7 +207,7 @@ def approve(ledger: Ledger, recipe: str, *, release: str, author: str, by: str, 
     ledger.append("approval", recipe, {"release": release, **decision})
 
 
-def approval_of(ledger: Ledger, recipe: str, release: str) -> dict[str, Any] | None:
+def approval_of(ledger: Ledger, recipe: str, release: str) -> Decision | None:
     """Who approved a release, and why; None if nobody has."""
     return _naming(ledger.newest(recipe, "approval", content=release), "release", release)
 
@@ -212,14 +225,16 @@ def amend(ledger: Ledger, recipe: str, *, bar: str, by: str, reason: str) -> Non
     ledger.append("amendment", recipe, {"bar": bar, **signed(by, reason)})
 
 
-def amendment_to(ledger: Ledger, recipe: str, bar: str) -> dict[str, Any] | None:
+def amendment_to(ledger: Ledger, recipe: str, bar: str) -> Decision | None:
     """Who changed a recipe's bar to this one, and why; None if nobody has said so."""
     return _naming(ledger.newest(recipe, "amendment", content=bar), "bar", bar)
 
 
-def _naming(entry: Entry | None, field: str, value: str) -> dict[str, Any] | None:
-    """The body of a decision, if its own field says what its column was found by."""
-    return entry.body if entry is not None and entry.body[field] == value else None
+def _naming(entry: Entry | None, field: str, value: str) -> Decision | None:
+    """A decision, if its own field says what its column was found by."""
+    if entry is None or entry.body[field] != value:
+        return None
+    return Decision(entry.body["by"], entry.body["reason"])
 
 
 def _today(ledger: Ledger) -> date:

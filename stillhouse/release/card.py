@@ -1,22 +1,105 @@
 """The model card: what a released model is for, how good it is, where it comes from, and the lines that load it.
 
-Belongs here: filling the card's template.
+Belongs here: filling the card's template, and what it tells of a recipe and a report that are kept.
 Does not: what else is in a bundle (bundle.py) or in a folder that is handed over (standalone.py).
 """
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import ReleaseRecord
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, percent
 
 CARD = "README.md"
 
 
+class _Told(BaseModel):
+    """A part of what is kept; what the card does not tell is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ToldTeacher(_Told):
+    """Where the teacher comes from."""
+
+    source: str | None = None
+    revision: str = ""
+    licence: str = ""
+    training: dict[str, object] | None = None
+
+
+class ToldData(_Told):
+    """Where the rows come from."""
+
+    source: str
+    licence: str
+    answer: TaskKind = "single_label"  # 0.1.0 knew no other
+
+
+class ToldRecipe(_Told):
+    """What is told of a recipe.json."""
+
+    task: str
+    data: ToldData
+    teacher: ToldTeacher
+    base: dict[str, object] | None = None
+
+
+class ToldScore(_Told):
+    """How good a model is by itself."""
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float | None
+    size_bytes: int | None
+
+
+class ToldClaim(_Told):
+    """What the bar asks of it."""
+
+    binding: bool
+    verdict: Verdict
+    sentence: str
+
+
+class ToldSlice(_Told):
+    """How good both are on a slice."""
+
+    name: str
+    rows: int
+    teacher_accuracy: float | None
+    student_accuracy: float | None
+    verdict: Verdict
+    critical: bool
+
+
+class ToldClass(_Told):
+    """How well a class is found."""
+
+    label: str
+    rows: int
+    precision: float | None
+    recall: float | None
+
+
+class ToldReport(_Told):
+    """What is told of a report.json."""
+
+    golden_rows: int
+    teacher: ToldScore
+    student: ToldScore
+    claims: tuple[ToldClaim, ...]
+    slices: tuple[ToldSlice, ...]
+    per_class: tuple[ToldClass, ...] | None
+
+
 def model_card(
-    recipe: dict[str, Any],
-    report: dict[str, Any],
+    recipe: ToldRecipe,
+    report: ToldReport,
     record: ReleaseRecord,
     labels: Sequence[str],
     *,
@@ -26,8 +109,8 @@ def model_card(
     """Write the card, as Markdown.
 
     Args:
-        recipe: the content of recipe.json.
-        report: the content of report.json.
+        recipe: of recipe.json.
+        report: of report.json.
         record: what the release resolves to.
         labels: all that the model answers.
         max_tokens: after which it cuts a text.

@@ -22,7 +22,7 @@ from stillhouse.files import make_folder, move_into_place, plain_disk_errors
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import load_tokenizer
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
-from stillhouse.release.card import model_card
+from stillhouse.release.card import ToldRecipe, ToldReport, model_card
 from stillhouse.tasks import task_of
 
 CONFIDENCE = "confidence"
@@ -76,10 +76,9 @@ def _is_taken(target: Path) -> StillhouseError:
 
 
 def _fill(folder: Path, bundle: Path, release: str) -> None:
-    recipe = json.loads((bundle / "recipe.json").read_text("utf-8"))
+    recipe = ToldRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
     released = OnnxClassifier(bundle / MODEL)
-    answer = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
-    if task_of(answer, released.labels).classes is None:
+    if task_of(recipe.data.answer, released.labels).classes is None:
         raise StillhouseError(
             "its answers have no probabilities, which is what the exported graph gives",
             where=f"release {release[:12]}",
@@ -94,7 +93,7 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / LOADER).write_text(files("stillhouse.release").joinpath("classify.py.j2").read_text("utf-8"), "utf-8")
     written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     record = ReleaseRecord.model_validate(written)
-    report = json.loads((bundle / "report.json").read_text("utf-8"))
+    report = ToldReport.model_validate_json((bundle / "report.json").read_bytes())
     max_tokens = tokenizer["truncation"]["max_length"]
     (folder / "README.md").write_text(
         model_card(recipe, report, record, released.labels, max_tokens=max_tokens, exported_from=release), "utf-8"

@@ -1,11 +1,10 @@
 """A report that is kept, as the screens, pages and gates read it that show some of it again.
 
 Belongs here: the fields that are read, and what a report of version 0.1.0 has in their place.
-Does not: writing a report (record.py), its page (document.py), a release's card, whose template reads it whole.
+Does not: writing a report (record.py), its page (document.py), what a release's card tells of it (release/card.py).
 """
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,6 +32,12 @@ class ReadScore(_Read):
     note: str
 
 
+class ReadHosted(_Read):
+    """What a model behind a server costs."""
+
+    usd_per_1000_calls: float
+
+
 class ReadOption(_Read):
     """Another model that was judged by the same rows."""
 
@@ -45,7 +50,7 @@ class ReadOption(_Read):
     latency_ratio: float | None
     size_ratio: float | None
     usd_per_1000_calls: float | None = None
-    hosted: dict[str, Any] | None = None
+    hosted: ReadHosted | None = None
 
 
 class ReadClaim(_Read):

@@ -4,7 +4,6 @@ Belongs here: which artifacts go into the bundle.
 Does not: its layout and verification (stillhouse/release/bundle.py), who serves it (champion.py).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
-from stillhouse.release.card import CARD, model_card
+from stillhouse.release.card import CARD, ToldRecipe, ToldReport, model_card
 from stillhouse.release.cascade import CASCADE, Cascade
 from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
@@ -110,8 +109,8 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         shipped, truncation = OnnxClassifier(student.folder / MODEL), load_tokenizer(student.folder / MODEL).truncation
         assert truncation is not None, "a tokenizer that was loaded for a model cuts texts"
         card = model_card(
-            json.loads((evidence.contract.folder / "recipe.json").read_text("utf-8")),
-            json.loads((evidence.selection.folder / "report.json").read_text("utf-8")),
+            ToldRecipe.model_validate_json((evidence.contract.folder / "recipe.json").read_bytes()),
+            ToldReport.model_validate_json((evidence.selection.folder / "report.json").read_bytes()),
             record,
             shipped.labels,
             max_tokens=truncation["max_length"],

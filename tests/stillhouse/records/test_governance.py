@@ -16,6 +16,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.names import account
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.governance import (
+    Decision,
     Waiver,
     WaiverRules,
     amend,
@@ -192,12 +193,10 @@ def test_nobody_approves_their_own_recipe(ledger: Ledger, by: str) -> None:
 
 def test_an_approval_is_of_one_release_and_no_other(ledger: Ledger) -> None:
     approve(ledger, "questions", release="d" * 64, author="Ann", by="Bob", reason="read the report and the slices")
-    assert approval_of(ledger, "questions", "d" * 64) == {
-        "release": "d" * 64,
-        "by": "Bob",
-        "reason": "read the report and the slices",
-        "account": account(),
-    }
+    written = {"by": "Bob", "reason": "read the report and the slices"}
+    assert approval_of(ledger, "questions", "d" * 64) == Decision(**written)
+    (entry,) = ledger.entries("questions", "approval")
+    assert entry.body == {"release": "d" * 64, **written, "account": account()}
     assert approval_of(ledger, "questions", "e" * 64) is None
     assert approval_of(ledger, "other", "d" * 64) is None
 
@@ -221,5 +220,5 @@ def test_a_decision_that_only_its_column_names_counts_for_nothing(ledger: Ledger
 def test_an_amendment_is_of_one_bar(ledger: Ledger) -> None:
     amend(ledger, "questions", bar="b" * 64, by="Ann", reason="support agreed to five points")
     found = amendment_to(ledger, "questions", "b" * 64)
-    assert found is not None and found["by"] == "Ann"
+    assert found == Decision("Ann", "support agreed to five points")
     assert amendment_to(ledger, "questions", "c" * 64) is None
