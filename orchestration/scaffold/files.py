@@ -5,11 +5,10 @@ Does not: parsing it (stillhouse/data/), what its rows look like (remarks.py).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +19,7 @@ from stillhouse.data.dialect import TAB, Quoting, usual_quoting
 from stillhouse.data.places import find_places, opened
 from stillhouse.data.quoting import quoted
 from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
-from stillhouse.data.sources import format_of, read_rows, usual_separator
+from stillhouse.data.sources import RowColumns, RowFormat, format_of, read_rows, usual_separator
 from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
@@ -61,6 +60,13 @@ class Reading:
                 expected="one character that is no quote, or `tab`",
                 do="Leave it out: it is looked for in the file.",
             ) from error
+
+    @property
+    def format_of_rows(self) -> RowFormat:
+        """How a file is read of which this is said."""
+        return RowFormat(
+            self.format, self.encoding, separator=self.separator, quoting=self.quoting, header=self.columns
+        )
 
 
 NOTHING_SAID = Reading()
@@ -128,10 +134,10 @@ def format_of_answers(uri: str) -> AnswersFormat:
     return next((format for field, format in marks.items() if field in first), AnswersFormat.TABLE)
 
 
-def columns_of(uri: str, label: str, how: Mapping[str, Any]) -> tuple[str, ...]:
+def columns_of(uri: str, label: str, how: RowFormat) -> tuple[str, ...]:
     """The columns of a file, which it says where one is asked for that no file has."""
     try:
-        read_rows(uri, text=_NO_COLUMN, label=label, **how)
+        read_rows(uri, RowColumns(_NO_COLUMN, label), how)
     except UnknownColumnError as error:
         return error.existing
     return ()

@@ -5,7 +5,6 @@ Does not: what a recipe should say for them (suggestions.py), closing anything (
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +18,7 @@ from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.spellings import alike, shown
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import CoverageFacts
@@ -79,12 +78,11 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
     if found is not None:
         yield found.sentence
     if labels.n_unique() == 2:
-        how = asdict(reading)
-        how["header"] = how.pop("columns")
+        how = reading.format_of_rows
         # A name that differs from one of ours in what cannot be seen is read as that one, and one without any is none.
         ours = {"", "text", "label", "batch", plain_name(text), plain_name(label)}
         others = [name for name in columns_of(uri, label, how) if plain_name(name) not in ours]
-        columns = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
+        columns = columns_like(read_rows(uri, RowColumns(text, label, others), how).rows, others)
         if columns:
             names = ", ".join(map(quoted, columns[:CLASSES_SHOWN]))
             yield (

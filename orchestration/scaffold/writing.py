@@ -29,7 +29,7 @@ from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_lab
 from orchestration.scaffold.template import recipe_text
 from stillhouse.data.dropped import read_like_the_source
 from stillhouse.data.prompt_set import split_golden_file, split_rows
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.models.weights import fingerprint_of, resolve_model
@@ -116,8 +116,7 @@ def write_recipe(
     may_lack = [label] if golden or stored or server else []
     with advice_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
-        how = asdict(reading)
-        read = read_rows(uri, text=text, label=label, header=how.pop("columns"), optional=may_lack, **how)
+        read = read_rows(uri, RowColumns(text, label, optional=may_lack), reading.format_of_rows)
     _require_that_most_are_read(uri, read)
     taught = bool(read.rows["label"].count())
     _require_one_teacher(stored, server)
@@ -135,7 +134,7 @@ def write_recipe(
         made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
     else:
         with advice_as_options():
-            audited = read_like_the_source(said_of_rows, golden, text=text, label=label, batch=GOLDEN_FILE)
+            audited = read_like_the_source(said_of_rows, golden, RowColumns(text, label), batch=GOLDEN_FILE)
         read = SourceRead(pl.concat([read.rows, audited.rows]), pl.concat([read.rejects, audited.rejects]))
         made = split_golden_file(read.rows, said_of_rows, split_of_a_golden_file(name), where=golden)
     labelled = made.prompts["label"].count()

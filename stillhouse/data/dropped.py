@@ -4,10 +4,19 @@ Belongs here: in which format such a file is, and which columns a dropped one ha
 Does not: reading formats (delimited.py, parquet.py, ...), looking at the folder (stillhouse/data/drop_folder.py).
 """
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from stillhouse.data.sources import SourceRead, ending_of, every_column_in_a_drop, known_ending, read_rows
+from stillhouse.data.sources import (
+    BY_ITS_ENDING,
+    RowColumns,
+    RowFormat,
+    SourceRead,
+    ending_of,
+    every_column_in_a_drop,
+    known_ending,
+    read_rows,
+)
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import DataSpec
@@ -42,43 +51,39 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
     """
     data = recipe.data
     with every_column_in_a_drop(recipe):
-        return read_like_the_source(
-            data,
-            name,
-            kept={name: kept},
-            text=data.text,
-            label=data.label,
-            keep=recipe.kept_columns,
-            optional=data.allow_missing_columns,
-            batch=batch,
-        )
+        columns = RowColumns(data.text, data.label, recipe.kept_columns, data.allow_missing_columns)
+        return read_like_the_source(data, name, columns, kept={name: kept}, batch=batch)
 
 
-def read_like_the_source(data: DataSpec, name: str, **what: Any) -> SourceRead:
+def read_like_the_source(
+    data: DataSpec,
+    name: str,
+    columns: RowColumns,
+    *,
+    batch: str,
+    kept: Mapping[str, Path] | None = None,
+    root: Path | None = None,
+) -> SourceRead:
     """Read a file beside a recipe's own source: like that where it has the same ending, otherwise by its ending.
 
     Args:
         data: says how the source is read.
         name: of the file, for its ending and for messages.
-        what: is read, and from where: further options of `read_rows`.
+        columns: which of its columns.
+        batch: see `read_rows`.
+        kept: likewise.
+        root: likewise.
 
     Raises:
         StillhouseError: see `read_rows`.
     """
-    how = reading_of(data) if _as_the_source(data, name) else {}
-    return read_rows(name, classes=data.labels, limits=data.limits, **how, **what)
+    how = format_of_source(data) if _as_the_source(data, name) else BY_ITS_ENDING
+    return read_rows(name, columns, how, kept=kept, batch=batch, root=root, classes=data.labels, limits=data.limits)
 
 
-def reading_of(data: DataSpec) -> dict[str, Any]:
-    """How a recipe says that its source is read: these options of `read_rows`."""
-    return {
-        "format": data.format,
-        "encoding": data.encoding,
-        "pattern": data.pattern,
-        "separator": data.separator,
-        "quoting": data.quoting,
-        "header": data.columns,
-    }
+def format_of_source(data: DataSpec) -> RowFormat:
+    """How a recipe says that the bytes of its source are taken for rows."""
+    return RowFormat(data.format, data.encoding, data.pattern, data.separator, data.quoting, data.columns)
 
 
 def _as_the_source(data: DataSpec, name: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stillhouse.data.dropped import read_like_the_source
-from stillhouse.data.sources import SourceRead
+from stillhouse.data.sources import RowColumns, SourceRead
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import GOLDEN_FILE
@@ -32,11 +32,9 @@ def read_golden_file(file: RecipeFile, kept: Mapping[str, Path] | None = None) -
         return read_like_the_source(
             data,
             data.golden,
+            RowColumns(data.golden_text or data.text, data.golden_label or data.label, file.recipe.kept_columns),
             kept=kept,
             root=file.root,
-            text=data.golden_text or data.text,
-            label=data.golden_label or data.label,
-            keep=file.recipe.kept_columns,
             batch=GOLDEN_FILE,
         )
     except UnknownColumnError as error:

@@ -125,63 +125,90 @@ def read_outside(
     return Outside(digests, marks)
 
 
-def read_rows(
-    uri: str,
-    *,
-    kept: Mapping[str, Path] | None = None,
-    format: Format | None = None,
-    encoding: str = "utf-8",
-    pattern: str | None = None,
-    text: str,
-    label: str | None = None,
-    keep: Sequence[str] = (),
-    optional: Collection[str] = (),
-    batch: str = "base",
-    root: str | Path | None = None,
-    separator: str | None = None,
-    quoting: Quoting | None = None,
-    header: Sequence[str] = (),
-    classes: Mapping[str, str] | None = None,
-    limits: Limits | None = None,
-) -> SourceRead:
-    r"""Read a source into rows with the columns that the rest of Stillhouse expects.
+@dataclass(frozen=True)
+class RowColumns:
+    """Which columns of a file are read.
 
     Args:
-        uri: a local path (may have wildcards), an address that polars or fsspec can open, or
-            `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
-        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then,
-            and the records are counted a second time.
-        format: by the ending of `uri` when None; `lines` matches each line with `pattern`.
-        encoding: of csv, ndjson and lines; a byte it does not know is an error.
-        pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
         text: the user's name of the column with the text.
         label: the user's name of the column with the label; None when there is none. Labels get their one spelling as
             texts do, and blank ones become null.
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
-        batch: name of this batch, `base` for a recipe's own source.
-        root: folder that a relative path starts from; the working directory when None.
+    """
+
+    text: str
+    label: str | None = None
+    keep: Sequence[str] = ()
+    optional: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    r"""How the bytes of a file are taken for rows.
+
+    Args:
+        format: by the ending of the file's name when None; `lines` matches each line with `pattern`.
+        encoding: of csv, ndjson and lines; a byte it does not know is an error.
+        pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
         separator: of csv; a comma, or a tab for .tsv, when None.
         quoting: of csv; none where the separator is a tab, and double quotes elsewhere, when None.
         header: names of the columns of a csv file that has no header.
+    """
+
+    format: Format | None = None
+    encoding: str = "utf-8"
+    pattern: str | None = None
+    separator: str | None = None
+    quoting: Quoting | None = None
+    header: Sequence[str] = ()
+
+
+BY_ITS_ENDING = RowFormat()
+"""How a file is read of which nothing is said but its name."""
+
+
+def read_rows(
+    uri: str,
+    columns: RowColumns,
+    how: RowFormat = BY_ITS_ENDING,
+    *,
+    kept: Mapping[str, Path] | None = None,
+    batch: str = "base",
+    root: str | Path | None = None,
+    classes: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+) -> SourceRead:
+    """Read a source into rows with the columns that the rest of Stillhouse expects.
+
+    Args:
+        uri: a local path (may have wildcards), an address that polars or fsspec can open, or
+            `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
+        columns: which of its columns.
+        how: its bytes are taken for rows.
+        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then,
+            and the records are counted a second time.
+        batch: name of this batch, `base` for a recipe's own source.
+        root: folder that a relative path starts from; the working directory when None.
         classes: from a spelling of a label to the class that it stands for.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
         StillhouseError: if there is nothing to read or not one record is readable; names file and line where known.
     """
-    columns = list(dict.fromkeys([text, *([label] if label else []), *keep]))
+    text, label, keep = columns.text, columns.label, columns.keep
+    names = list(dict.fromkeys([text, *([label] if label else []), *keep]))
     carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
     _refuse_clashes(uri, text, label, carried)
     if kept is None:
-        places = find_places(uri, root, encoding, limits)
+        places = find_places(uri, root, how.encoding, limits)
     else:
-        places = [Place(name, path, encoding, limits or Limits()) for name, path in kept.items()]
-    readers = [_reader(place, format, pattern, separator, quoting, tuple(header)) for place in places]
-    tables = [reader.read(columns, optional, label) for reader in readers]
+        places = [Place(name, path, how.encoding, limits or Limits()) for name, path in kept.items()]
+    readers = [_reader(place, how) for place in places]
+    tables = [reader.read(names, columns.optional, label) for reader in readers]
     counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
-    found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)
+    found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in found.columns)
     unread = [reject for table in tables for reject in table.rejects]
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
@@ -370,25 +397,18 @@ def usual_separator(place: Place) -> str:
     return "\t" if ending_of(name_inside(place)) in (".tsv", ".tab") else ","
 
 
-def _reader(
-    place: Place,
-    format: Format | None,
-    pattern: str | None,
-    separator: str | None,
-    quoting: Quoting | None,
-    header: tuple[str, ...],
-) -> _Reader:
-    kind = format_of(place, format, pattern)
-    if (kind == "lines") != (pattern is not None):
+def _reader(place: Place, how: RowFormat) -> _Reader:
+    kind = format_of(place, how.format, how.pattern)
+    if (kind == "lines") != (how.pattern is not None):
         raise SettingError(
             f"format {kind} {'has no pattern' if kind == 'lines' else 'takes no pattern'}",
             where=place.uri,
             expected="a `pattern` with format lines, and only with it",
             field="pattern",
         )
-    separator = separator or usual_separator(place)
-    dialect = Dialect(separator, quoting or usual_quoting(separator), header)
-    return _Reader(place, kind, pattern, dialect)
+    separator = how.separator or usual_separator(place)
+    dialect = Dialect(separator, how.quoting or usual_quoting(separator), tuple(how.header))
+    return _Reader(place, kind, how.pattern, dialect)
 
 
 def _class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:

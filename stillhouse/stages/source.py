@@ -13,11 +13,11 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.data.dropped import read_dropped, reading_of
+from stillhouse.data.dropped import format_of_source, read_dropped
 from stillhouse.data.golden_file import read_golden_file
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
-from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
+from stillhouse.data.sources import Outside, RowColumns, SourceRead, digests_now, read_outside, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -191,16 +191,13 @@ def _read(
     data = file.recipe.data
     return read_rows(
         uri,
+        RowColumns(data.text, data.label, keep, optional),
+        format_of_source(data),
         kept=kept,
-        text=data.text,
-        label=data.label,
-        classes=data.labels,
-        keep=keep,
-        optional=optional,
         batch=batch,
         root=file.root,
+        classes=data.labels,
         limits=data.limits,
-        **reading_of(data),
     )
 
 

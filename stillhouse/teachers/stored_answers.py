@@ -13,7 +13,7 @@ import polars as pl
 
 from stillhouse.data.cleaning import normalise, prompt_ids
 from stillhouse.data.prompt_set import redacted
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
@@ -153,11 +153,8 @@ def _read(
     try:
         return read_rows(
             uri,
+            RowColumns(text, also, keep, optional),
             kept=None if kept is None else kept[uri],
-            text=text,
-            label=also,
-            keep=keep,
-            optional=optional,
             root=file.root,
             limits=file.recipe.data.limits,
         )

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data import delimited
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import SourceRead
 from stillhouse.errors import StillhouseError
+from tests.stillhouse.data.options import read_with
 
 
 def kept(folder: Path, name: str, content: bytes | str, **options: object) -> SourceRead:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_rows(name, kept={name: path}, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
+    return read_with(name, kept={name: path}, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
 
 
 def refused(folder: Path, name: str, content: str, **options: object) -> StillhouseError:
@@ -123,7 +124,7 @@ def test_lines_and_parquet_are_counted(tmp_path: Path) -> None:
 
 def test_a_look_at_a_file_counts_nothing(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na,x\n")
-    assert read_rows("rows.csv", text="text", root=tmp_path).counted is None
+    assert read_with("rows.csv", text="text", root=tmp_path).counted is None
 
 
 PIECES = st.lists(st.text("ab\",' \n\r\t\\", min_size=1, max_size=12), min_size=1)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import SourceRead
 from stillhouse.errors import StillhouseError
+from tests.stillhouse.data.options import read_with
 
 TREC = r"^(?P<coarse>\w+):(?P<fine>\w+) (?P<text>.+)$"
 
@@ -27,7 +28,7 @@ def pairs(read: SourceRead) -> list[tuple[str | None, str | None]]:
 
 def refusal(*args: object, **options: object) -> str:
     with pytest.raises(StillhouseError) as caught:
-        read_rows(*args, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
+        read_with(*args, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
     assert "\n" not in str(caught.value), "an error is one line"
     return str(caught.value)
 
@@ -45,7 +46,7 @@ def refusal(*args: object, **options: object) -> str:
     ],
 )
 def test_a_good_file_of_any_format_reads_the_same(tmp_path: Path, name: str, content: bytes | str) -> None:
-    read = read_rows(write(tmp_path, name, content), text="text", label="label")
+    read = read_with(write(tmp_path, name, content), text="text", label="label")
     assert pairs(read) == [("a", "x"), ("b", "y")]
     assert read.rejects.is_empty()
 
@@ -53,13 +54,13 @@ def test_a_good_file_of_any_format_reads_the_same(tmp_path: Path, name: str, con
 def test_parquet_reads_the_same(tmp_path: Path) -> None:
     path = tmp_path / "rows[1].parquet"
     pl.DataFrame({"label": ["x", "y"], "text": ["a", "b"]}).write_parquet(path)
-    assert pairs(read_rows(str(path), text="text", label="label")) == [("a", "x"), ("b", "y")]
+    assert pairs(read_with(str(path), text="text", label="label")) == [("a", "x"), ("b", "y")]
 
 
 def test_a_csv_row_with_too_few_or_too_many_fields_is_a_reject_with_its_line(tmp_path: Path) -> None:
     """Regression: polars 2.1 gives the short row a null label and says nothing."""
     source = write(tmp_path, "rows.csv", 'text,label\n"two\nlines",x\nshort\nb,y\nwell, then,z\n')
-    read = read_rows(source, text="text", label="label", batch="new")
+    read = read_with(source, text="text", label="label", batch="new")
     assert pairs(read) == [("two\nlines", "x"), ("b", "y")]
     assert read.rejects.rows() == [
         ("short", "new", "not as many fields as the header", "line 4: 1 field where the header has 2"),
@@ -80,7 +81,7 @@ def test_a_wrong_separator_is_recognised(tmp_path: Path) -> None:
     assert "line 1: the first line is one field, and holds ';' 1 times" in message
     assert "Set `data.separator: ';'` in the recipe." in message
     source = write(tmp_path, "semicolons.csv", "text;label\na, b;x\n")
-    assert pairs(read_rows(source, text="text", label="label", separator=";")) == [("a, b", "x")]
+    assert pairs(read_with(source, text="text", label="label", separator=";")) == [("a, b", "x")]
 
 
 def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
@@ -89,13 +90,13 @@ def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_text_of_a_million_characters_is_read_from_csv(tmp_path: Path) -> None:
     """Regression: the csv module refuses fields above 131,072 characters unless told otherwise."""
-    read = read_rows(write(tmp_path, "rows.csv", f"text,label\n{'a' * 1_000_000},x\n"), text="text", label="label")
+    read = read_with(write(tmp_path, "rows.csv", f"text,label\n{'a' * 1_000_000},x\n"), text="text", label="label")
     assert read.rows["text"].str.len_chars().to_list() == [1_000_000]
 
 
 def test_lines_of_ndjson_that_are_no_object_are_rejects_with_their_line(tmp_path: Path) -> None:
     lines = ['{"text":"a","label":"x"}', "[1]", '{"text":', '{"text":["b"],"label":"x"}', '{"text":"c"} {}', "7"]
-    read = read_rows(write(tmp_path, "rows.ndjson", "\n".join(lines)), text="text", label="label")
+    read = read_with(write(tmp_path, "rows.ndjson", "\n".join(lines)), text="text", label="label")
     assert pairs(read) == [("a", "x")]
     assert read.rejects["text"].to_list() == lines[1:]
     assert read.rejects["detail"].to_list() == [f"line {number}" for number in (2, 3, 4, 5, 6)]
@@ -104,13 +105,13 @@ def test_lines_of_ndjson_that_are_no_object_are_rejects_with_their_line(tmp_path
 def test_a_key_that_first_appears_late_is_not_lost(tmp_path: Path) -> None:
     """Regression: polars 2.1 infers the columns of ndjson from the first 100 lines and drops the others."""
     source = write(tmp_path, "rows.ndjson", '{"text":"a"}\n' * 200 + '{"text":"b","label":"x"}\n')
-    assert pairs(read_rows(source, text="text", label="label"))[-1] == ("b", "x")
+    assert pairs(read_with(source, text="text", label="label"))[-1] == ("b", "x")
 
 
 def test_json_numbers_become_the_text_a_person_would_write(tmp_path: Path) -> None:
     values = ["3", "3.0", "2.5", "true", "null", "NaN", "12345678901234567890", '" x "', '""', '"\\ud83d"']
     source = write(tmp_path, "rows.ndjson", "\n".join(f'{{"text":"a","label":{value}}}' for value in values))
-    labels = read_rows(source, text="text", label="label").rows["label"].to_list()
+    labels = read_with(source, text="text", label="label").rows["label"].to_list()
     assert labels == ["3", "3", "2.5", "true", None, None, "12345678901234567890", "x", None, "\ufffd"]
 
 
@@ -124,7 +125,7 @@ def test_parquet_numbers_become_the_text_a_person_would_write(tmp_path: Path) ->
         "none": [None, None],
     }
     pl.DataFrame(columns).write_parquet(path)
-    rows = read_rows(str(path), text="text", label="label", keep=["half", "sure", "none"]).rows
+    rows = read_with(str(path), text="text", label="label", keep=["half", "sure", "none"]).rows
     assert rows.drop("batch").rows() == [("1", "3", "0.5", "true", None), ("2", None, "1.0", None, None)]
     assert set(rows.dtypes) == {pl.String}
 
@@ -149,7 +150,7 @@ def test_a_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
 
 def test_lines_are_matched_and_those_that_do_not_match_are_rejects_with_their_line(tmp_path: Path) -> None:
     source = write(tmp_path, "rows.txt", "HUM:ind Who ?\nno label here\n\nLOC:city Où ?\r\n".encode("latin-1"))
-    read = read_rows(source, pattern=TREC, text="text", label="coarse", keep=["fine"], encoding="latin-1")
+    read = read_with(source, pattern=TREC, text="text", label="coarse", keep=["fine"], encoding="latin-1")
     assert read.rows.rows() == [("Who ?", "HUM", "base", "ind"), ("Où ?", "LOC", "base", "city")]
     assert read.rejects.rows() == [("no label here", "base", "line does not match the pattern", "line 2")]
 
@@ -189,7 +190,7 @@ def test_a_stream_error_without_a_byte_is_said_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
 def test_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     source = write(tmp_path, "rows.csv", "text,label\ncafé,x\n".encode(encoding))
-    assert pairs(read_rows(source, text="text", label="label", encoding=encoding)) == [("café", "x")]
+    assert pairs(read_with(source, text="text", label="label", encoding=encoding)) == [("café", "x")]
 
 
 @pytest.mark.parametrize(
@@ -217,5 +218,5 @@ def test_a_file_without_one_readable_record_is_refused_with_the_first(tmp_path: 
 )
 def test_every_csv_record_is_a_row_or_a_reject(tmp_path_factory: pytest.TempPathFactory, records: list[str]) -> None:
     source = write(tmp_path_factory.mktemp("csv"), "rows.csv", "\n".join(["text,label", "first,x", *records]))
-    read = read_rows(source, text="text", label="label")
+    read = read_with(source, text="text", label="label")
     assert read.rows.height + read.rejects.height == 1 + len(records)

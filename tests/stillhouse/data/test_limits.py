@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import Limits
+from tests.stillhouse.data.options import read_with
 
 MEGABYTE = 1_000_000
 SMALL = Limits(file_mb_at_most=1, line_characters_at_most=1_000, unpacked_ratio_at_most=50)
@@ -19,7 +19,7 @@ SMALL = Limits(file_mb_at_most=1, line_characters_at_most=1_000, unpacked_ratio_
 
 def refusal(path: Path | str, limits: Limits | None = None, **options: object) -> StillhouseError:
     with pytest.raises(StillhouseError) as caught:
-        read_rows(str(path), text="text", label="label", limits=limits, **options)  # type: ignore[arg-type]
+        read_with(str(path), text="text", label="label", limits=limits, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value), "an error is one line"
     return caught.value
 
@@ -57,7 +57,7 @@ def test_many_lines_that_unpack_to_far_too_much_are_refused(tmp_path: Path) -> N
 def test_a_short_file_of_one_repeated_line_is_read_however_well_it_is_packed(tmp_path: Path) -> None:
     path = packed(tmp_path / "rows.csv.gz", (b"a" * 9_000 + b",x\n") * 100, 1)
     assert MEGABYTE / 2 / path.stat().st_size > 100, "packed more than the limit"
-    assert read_rows(str(path), text="text", label="label").rows.height == 100
+    assert read_with(str(path), text="text", label="label").rows.height == 100
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.ndjson", "rows.txt"])
@@ -78,7 +78,7 @@ def test_the_limit_of_a_line_is_the_longest_that_is_read(tmp_path: Path, end: st
     path = tmp_path / "rows.ndjson"
     line = '{"text":"%s","label":"x"}'
     path.write_bytes((line % ("a" * (1_000 - len(line) + 2)) + end).encode())
-    assert read_rows(str(path), text="text", label="label", limits=SMALL).rows.height == 1
+    assert read_with(str(path), text="text", label="label", limits=SMALL).rows.height == 1
     path.write_bytes((line % ("a" * (1_001 - len(line) + 2)) + end).encode())
     refused = refusal(path, SMALL)
     assert "line 1" in refused.where and "longer than 1,000 characters" in refused.what
@@ -94,7 +94,7 @@ def test_an_open_quote_does_not_swallow_the_rest_of_a_file(tmp_path: Path) -> No
 def test_a_csv_record_of_several_lines_is_read_up_to_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('text,label\n"' + "short\n" * 150 + '",y\nb,z\n')
-    assert read_rows(str(path), text="text", label="label", limits=SMALL).rows["label"].to_list() == ["y", "z"]
+    assert read_with(str(path), text="text", label="label", limits=SMALL).rows["label"].to_list() == ["y", "z"]
 
 
 def test_a_parquet_page_that_is_packed_too_well_is_refused(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_long_value_of_a_parquet_file_is_refused_by_column(tmp_path: Path) -> 
 def test_a_column_that_is_not_read_costs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pl.DataFrame({"text": ["a"], "label": "x", "vector": ["b" * 3_000_000]}).write_parquet(path)
-    assert read_rows(str(path), text="text", label="label", limits=SMALL).rows.height == 1
+    assert read_with(str(path), text="text", label="label", limits=SMALL).rows.height == 1
 
 
 def test_limits_hold_for_a_file_of_a_store(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import pytest
 from upath import UPath
 
 from stillhouse.data.advice import SettingError
-from stillhouse.data.sources import SourceRead, known_ending, read_rows
+from stillhouse.data.sources import SourceRead, known_ending
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import Limits
 from stillhouse.wording import MEGABYTE
+from tests.stillhouse.data.options import read_with
 
 ROWS = [("pay by card", "billing"), ("café, closed", "repair"), ('a "quoted" word', "billing")]
 CSV = 'text,label\r\npay by card,billing\r\n"café, closed",repair\r\n"a ""quoted"" word",billing\r\n'
@@ -27,7 +28,7 @@ CSV = 'text,label\r\npay by card,billing\r\n"café, closed",repair\r\n"a ""quote
 def read(folder: Path, name: str, content: bytes | str, **options: object) -> SourceRead:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    found = read_rows(name, kept={name: path}, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
+    found = read_with(name, kept={name: path}, **{"text": "text", "label": "label", **options})  # type: ignore[arg-type]
     assert found.counted == found.rows.height + found.rejects.height, "both counts are the same"
     return found
 
@@ -273,7 +274,7 @@ def test_a_packed_file_of_a_store_is_read(tmp_path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("rows.zip", zipped(CSV.encode())), ("rows.csv.zst", zstd(CSV.encode()))):
         (folder / name).write_bytes(content)
-        assert pairs(read_rows(f"memory://packed/{name}", text="text", label="label")) == ROWS
+        assert pairs(read_with(f"memory://packed/{name}", text="text", label="label")) == ROWS
 
 
 def test_a_zip_file_of_several_files_or_with_a_password_is_refused(tmp_path: Path) -> None:

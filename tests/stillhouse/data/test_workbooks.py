@@ -9,9 +9,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import SourceRead
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import Limits
+from tests.stillhouse.data.options import read_with
 
 Sheet = list[list[Any]]
 
@@ -32,7 +33,7 @@ def workbook(*sheets: Sheet) -> bytes:
 def read(folder: Path, content: bytes, **options: Any) -> SourceRead:
     path = folder / "rows.xlsx"
     path.write_bytes(content)
-    found = read_rows(path.name, kept={path.name: path}, **{"text": "text", "label": "label", **options})
+    found = read_with(path.name, kept={path.name: path}, **{"text": "text", "label": "label", **options})
     assert found.counted == found.rows.height + found.rejects.height, "both counts are the same"
     return found
 
