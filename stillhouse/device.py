@@ -114,7 +114,7 @@ def device_of(setting: str) -> Device:
     os.environ.setdefault(*_CUBLAS)  # read when CUDA is first used
     import torch
 
-    found = [f"cuda:{place}" for place in range(torch.cuda.device_count())]
+    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         found.append("mps")
     asked = {"auto": next(iter(found), "cpu"), "cuda": "cuda:0"}.get(setting, setting)

@@ -54,8 +54,8 @@ class UnknownClass:
 def named_classes(recipe: Recipe) -> dict[Field, str]:
     """Every class that a recipe names, by the field that names it."""
     named: dict[Field, str | None] = {("bar", "metric_class"): recipe.bar.metric_class}
-    for place, test in enumerate(recipe.behaviour):
-        named |= {("behaviour", place, "cases", number, "label"): case.label for number, case in enumerate(test.cases)}
+    for index, test in enumerate(recipe.behaviour):
+        named |= {("behaviour", index, "cases", number, "label"): case.label for number, case in enumerate(test.cases)}
     return {field: name for field, name in named.items() if name is not None}
 
 

@@ -91,7 +91,7 @@ def _refuse_a_header_below(columns: Sequence[str], first: Mapping[int, list[str]
 def _refuse_a_row_for_a_header(header: list[str], first: Sequence[list[str]], where: str) -> None:
     """Where there is no header the first row stands in its place, and a row is quoted nowhere."""
     below = [row for row in first if row != header]  # two files one below the other have two headers
-    values = [{row[place] for row in below if place < len(row)} for place in range(len(header))]
+    values = [{row[index] for row in below if index < len(row)} for index in range(len(header))]
     stands_below = any(name.strip() and name in known for name, known in zip(header, values, strict=True))
     if stands_below or not all(_is_like_a_name(name) for name in header):
         raise SettingError(

@@ -305,9 +305,9 @@ def _bucket_pairs(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     rows = np.argsort(keys, kind="stable")
     begins = np.diff(keys[rows], prepend=~keys[rows[:1]]) != 0
     start = np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
-    place = np.arange(len(rows)) - start
+    index = np.arange(len(rows)) - start
     pairs = []
     for leader in range(_LEADERS):
-        later = np.flatnonzero(place > leader)
+        later = np.flatnonzero(index > leader)
         pairs.append((rows[start[later] + leader].astype(np.uint64) << np.uint64(32)) | rows[later].astype(np.uint64))
     return np.concatenate(pairs)

@@ -181,16 +181,17 @@ def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
 
 def _without_near_duplicates(prompts: pl.DataFrame) -> _Parted:
     """Keep one of each family of nearly equal texts: a labelled one before others, then the first."""
-    kept, dropped = prompts.with_row_index("place"), []
+    # Of other columns one may be called as ours is.
+    kept, dropped = prompts.select("text", "label").with_row_index("index"), []
     for _ in range(_LOOKS):
-        kept = kept.sort(pl.col("label").is_null(), "place")
+        kept = kept.sort(pl.col("label").is_null(), "index")
         pairs = near_duplicate_pairs(kept["text"])
         if pairs.is_empty():
             break
         doomed = keep_first(pairs, pl.Series(range(kept.height)))["row"]
-        places = kept["place"].gather(doomed)
-        dropped.append(places)
-        kept = kept.filter(~pl.col("place").is_in(places.implode()))
+        indices = kept["index"].gather(doomed)
+        dropped.append(indices)
+        kept = kept.filter(~pl.col("index").is_in(indices.implode()))
     gone = pl.concat(dropped).implode() if dropped else pl.Series([], dtype=pl.UInt32).implode()
     is_gone = pl.int_range(pl.len()).is_in(gone)
     return _Parted(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))

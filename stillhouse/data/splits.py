@@ -55,13 +55,13 @@ def assign_splits(
     """
     if min(golden_share, validation_share) < 0 or golden_share + validation_share > 1:
         raise ValueError(f"golden_share {golden_share} and validation_share {validation_share} must be shares of 1")
-    place = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
+    draw = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
     split = (
         pl.when(pl.col("label").is_null())
         .then(pl.lit("train"))
-        .when(place < golden_share)
+        .when(draw < golden_share)
         .then(pl.lit("golden"))
-        .when(place < golden_share + validation_share)
+        .when(draw < golden_share + validation_share)
         .then(pl.lit("validation"))
         .otherwise(pl.lit("train"))
     )

@@ -63,11 +63,11 @@ class Answers:
 
         An answer that is no longer a class is left out, so that its second choice counts: in its favour, if at all.
         """
-        place = {label: index for index, label in enumerate(self.labels)}
+        index_of = {label: index for index, label in enumerate(self.labels)}
         logits = np.full((len(self.logits), len(classes)), -np.inf)
         for index, name in enumerate(classes):
-            if name in place:
-                logits[:, index] = self.logits[:, place[name]]
+            if name in index_of:
+                logits[:, index] = self.logits[:, index_of[name]]
         return logits
 
 
@@ -171,7 +171,7 @@ def _by_resampling(
     margin: float,
 ) -> MetricTest:
     ranked = terms.bar.metric == "ndcg"
-    first, second = (metrics.places(x, targets) if ranked else task.answers(x) for x in (champion, challenger))
+    first, second = (metrics.ranks(x, targets) if ranked else task.answers(x) for x in (champion, challenger))
     return metric_test(
         targets, first, second, terms.bar.metric, classes=task.names, metric_class=terms.bar.metric_class,
         groups=groups, margin=margin, alpha=terms.bar.alpha,

@@ -69,8 +69,8 @@ def _metric_test(rows: Aligned) -> MetricTest | None:
     ranked = bar.metric == "ndcg"
     return metric_test(
         rows.targets,
-        metrics.places(rows.teacher_logits, rows.targets) if ranked else task.answers(rows.teacher_logits),
-        metrics.places(rows.logits, rows.targets) if ranked else task.answers(rows.logits),
+        metrics.ranks(rows.teacher_logits, rows.targets) if ranked else task.answers(rows.teacher_logits),
+        metrics.ranks(rows.logits, rows.targets) if ranked else task.answers(rows.logits),
         bar.metric,
         classes=task.names,
         metric_class=bar.metric_class,

@@ -51,10 +51,10 @@ def judged_in_order(
     if len(judged) == 1:
         return list(judged)
     asked: list[Evaluation] = []
-    for place, (evaluation, of_it) in enumerate(zip(judged, kept, strict=True)):
+    for index, (evaluation, of_it) in enumerate(zip(judged, kept, strict=True)):
         claims = [*evaluation.claims, _keeps_the_answers(of_it, agreement_at_least)]
-        if place:
-            claims.append(_comes_after(student.precisions[place - 1], holds_quality(asked[-1])))
+        if index:
+            claims.append(_comes_after(student.precisions[index - 1], holds_quality(asked[-1])))
         asked.append(evaluation.model_copy(update={"claims": tuple(claims), "verdict": overall(claims)}))
     return asked
 

@@ -96,9 +96,9 @@ class LiveAnswers:
                     ).fetchall()
         return pl.DataFrame(rows, schema=_SAID, orient="row")
 
-    def keep(self, fingerprint: str, said: pl.DataFrame, *, at: float) -> None:
+    def keep(self, fingerprint: str, answers: pl.DataFrame, *, at: float) -> None:
         """Write answers down, as `kept` gives them; an earlier one to the same text is replaced."""
-        rows = said.select(*_SAID).iter_rows()
+        rows = answers.select(*_SAID).iter_rows()
         with self._open() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", [(fingerprint, *row, at) for row in rows]
@@ -172,10 +172,10 @@ def ask_teacher(asked: LiveTeacher, answers: LiveAnswers, texts: Sequence[str], 
             )
             asked.teacher.verify()
             for some in todo.iter_slices(TEXTS_AT_ONCE) if todo.height else ():
-                said = with_answers(asked.teacher.ask(some), asked.task).select(*_SAID)
-                answers.keep(fingerprint, said, at=at)
-                refused.append(said.filter(pl.col("failure") == Failure.REFUSED))
-                known = pl.concat([known, said])
+                answered = with_answers(asked.teacher.ask(some), asked.task).select(*_SAID)
+                answers.keep(fingerprint, answered, at=at)
+                refused.append(answered.filter(pl.col("failure") == Failure.REFUSED))
+                known = pl.concat([known, answered])
                 progress.step("live texts", known.height, prompts["prompt_id"].n_unique())
     known = pl.concat([answers.kept(fingerprint, ids), *refused])
     return prompts.select("prompt_id").join(known, on="prompt_id", how="left", maintain_order="left")

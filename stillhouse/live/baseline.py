@@ -30,8 +30,8 @@ class AgreementScale(Record):
 
     def chance(self, confidence: Sequence[float | None]) -> FloatArray:
         """Calibrated chance of agreement of each answer; never 0 or 1, by Laplace's rule of succession."""
-        places = [0 if each is None else bisect_right(self.edges, each) for each in confidence]
-        return self.of_bins[np.array(places, np.int64)]
+        bins = [0 if each is None else bisect_right(self.edges, each) for each in confidence]
+        return self.of_bins[np.array(bins, np.int64)]
 
     @property
     def of_bins(self) -> FloatArray:
@@ -98,19 +98,19 @@ def golden_reference(
         handed_on: whether the teacher behind it answers each; None where there is no cascade.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
-    taught = [said if mine else None for said, mine in zip(teacher, own, strict=True)]
-    known_truth = [said if mine else None for said, mine in zip(truth, own, strict=True)]
+    taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
+    known_truth = [label if mine else None for label, mine in zip(truth, own, strict=True)]
     characters = [len(text) for text in texts]
     edges = _edges([float(each) for each in characters], _LENGTH_BINS)
     lengths = tuple(int(edge) for edge in edges)
     known = [each for each in confidence if each is not None]
     unsure_below = float(np.quantile(known, _UNSURE)) if known else None
-    said = Counter(answers)
+    counts = Counter(answers)
     return Reference(
         release=release,
         origin="golden",
         rows=len(texts),
-        labels={name: said[name] for name in names},
+        labels={name: counts[name] for name in names},
         edges=lengths,
         lengths=_counted([bisect_right(lengths, each) for each in characters], len(lengths) + 1),
         unsure_below=unsure_below,
@@ -125,13 +125,13 @@ def golden_reference(
 def _scale(
     answers: Sequence[str], confidence: Sequence[float | None], teacher: Sequence[str | None]
 ) -> AgreementScale | None:
-    heard = [place for place, said in enumerate(teacher) if said is not None]
+    heard = [index for index, answer in enumerate(teacher) if answer is not None]
     if not heard:
         return None
-    sure = [each for place in heard if (each := confidence[place]) is not None]
+    sure = [each for index in heard if (each := confidence[index]) is not None]
     edges = tuple(_edges(sure, _CONFIDENCE_BINS)) if len(sure) == len(heard) else ()
-    bins = [bisect_right(edges, confidence[place] or 0.0) if edges else 0 for place in heard]
-    agreed = [found for found, place in zip(bins, heard, strict=True) if teacher[place] == answers[place]]
+    bins = [bisect_right(edges, confidence[index] or 0.0) if edges else 0 for index in heard]
+    agreed = [found for found, index in zip(bins, heard, strict=True) if teacher[index] == answers[index]]
     many = len(edges) + 1
     return AgreementScale(edges=edges, rows=_counted(bins, many), agreed=_counted(agreed, many))
 
@@ -141,6 +141,6 @@ def _edges(values: Sequence[float], bins: int) -> list[float]:
     return sorted({float(each) for each in np.quantile(values, np.arange(1, bins) / bins)}) if values else []
 
 
-def _counted(places: Sequence[int], many: int) -> tuple[int, ...]:
-    found = Counter(places)
-    return tuple(found[place] for place in range(many))
+def _counted(indices: Sequence[int], many: int) -> tuple[int, ...]:
+    found = Counter(indices)
+    return tuple(found[index] for index in range(many))

@@ -262,9 +262,9 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     total = _summed([each.counts for each in days])
     reference = state.reference
     labels = {label: _events(total, WatchKind.LABEL, label) for label in reference.labels}
-    lengths = [_events(total, WatchKind.LENGTH, place) for place in range(len(reference.lengths))]
+    lengths = [_events(total, WatchKind.LENGTH, index) for index in range(len(reference.lengths))]
     every = [(WatchKind.LABEL, each) for each in reference.labels]
-    every += [(WatchKind.LENGTH, str(place)) for place in range(len(reference.lengths))]
+    every += [(WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
     names = {watch_name(kind, of, falls=falls) for kind, of in every for falls in (False, True)}
     rows = max((of for name, (_, of) in total.items() if name in names), default=0)
     if not rows:

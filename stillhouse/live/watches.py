@@ -135,8 +135,8 @@ def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None,
     for label, events in sorted(reference.labels.items()):
         yield WatchKind.LABEL, label, False, events, rows
         yield WatchKind.LABEL, label, True, rows - events, rows
-    for place, events in enumerate(reference.lengths):
-        yield WatchKind.LENGTH, str(place), False, events, rows
+    for index, events in enumerate(reference.lengths):
+        yield WatchKind.LENGTH, str(index), False, events, rows
     if reference.unsure_below is not None:
         yield WatchKind.UNSURE, None, False, reference.unsure, rows
 

@@ -56,8 +56,8 @@ def count_tokens(tokenizer: Path, config: Path, texts: Sequence[str]) -> TokenCo
     lengths, unknown = np.zeros(len(texts), np.int64), 0
     for start in range(0, len(texts), _CHUNK):
         clipped = [text[:MAX_CHARACTERS] for text in texts[start : start + _CHUNK]]
-        for place, encoding in enumerate(reader.encode_batch_fast(clipped), start):
-            lengths[place] = len(encoding.ids)
+        for index, encoding in enumerate(reader.encode_batch_fast(clipped), start):
+            lengths[index] = len(encoding.ids)
             unknown += encoding.ids.count(unknown_id)
     described = json.loads(config.read_text("utf-8"))
     return TokenCounts(

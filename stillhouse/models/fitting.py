@@ -48,19 +48,19 @@ def _unfit_cuts(file: RecipeFile, config: Mapping[str, Any], kind: str) -> Itera
     """Students that are no part of these weights."""
     family = family_of(config, "config.json")
     units = family.sizes(config).units
-    for place, student in enumerate(file.recipe.students):
+    for index, student in enumerate(file.recipe.students):
         expected = family.layers_expected(file.recipe.layers_of(student), config)
         if student.layers and expected is not None:
             yield StillhouseError(
                 f"{student.name} cannot have the layers {list(student.layers)}",
-                where=file.where("students", place, "layers"),
+                where=file.where("students", index, "layers"),
                 expected=expected,
                 do="Correct the layers.",
             )
         if student.feed_forward is not None and student.feed_forward >= units:
             yield StillhouseError(
                 f"{student.name} cannot keep {student.feed_forward} units of each block",
-                where=file.where("students", place, "feed_forward"),
+                where=file.where("students", index, "feed_forward"),
                 expected=f"fewer than the {kind}'s {units}",
                 do="Correct feed_forward, or leave it out.",
             )
@@ -75,7 +75,7 @@ def _lengths(recipe: Recipe, part: str) -> Iterator[tuple[Field, int]]:
             yield here, spec.max_tokens
         trainings[*here, "training"] = spec.training
     if part == recipe.part_of_weights:
-        trainings |= {("students", place, "training"): each.training for place, each in enumerate(recipe.students)}
+        trainings |= {("students", index, "training"): each.training for index, each in enumerate(recipe.students)}
     for field, training in trainings.items():
         if training is not None and "max_tokens" in training.model_fields_set:
             yield field, training.max_tokens

@@ -175,7 +175,7 @@ class StaticClassifier(TextClassifier):
 def _theirs(config: dict[str, Any], dropout: float) -> PreTrainedConfig:
     settings = {name: value for name, value in config.items() if name not in _OURS}
     rates = dict.fromkeys(family_of(config, "config.json").dropout, dropout)
-    settings["id2label"] = {int(place): name for place, name in config["id2label"].items()}
+    settings["id2label"] = {int(index): name for index, name in config["id2label"].items()}
     return AutoConfig.for_model(**{**settings, **rates})
 
 
@@ -198,7 +198,7 @@ _OURS = ("architectures", "tokenizer_sha256")
 def labels_of(config: dict[str, Any]) -> list[str]:
     """Class names of a config.json, in the order of the logits."""
     names: dict[str, str] = config["id2label"]
-    return [names[str(place)] for place in range(len(names))]
+    return [names[str(index)] for index in range(len(names))]
 
 
 def read_config(folder: Path) -> dict[str, Any]:

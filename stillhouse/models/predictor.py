@@ -145,7 +145,7 @@ class OnnxClassifier:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self._pad_id = int(config["pad_token_id"])
         self._temperature = config.get("temperature")
-        self.labels = [config["id2label"][str(place)] for place in range(len(config["id2label"]))]
+        self.labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
 
     @property
     def temperature(self) -> float:

@@ -64,8 +64,8 @@ class PlainStep:
 
     def prepare(self, rate: float, done: float) -> None:
         """Set the learning rate of the next step, and what the terms of a mixture weigh in it."""
-        for place, term in enumerate(self.config.mixture):
-            self._weights[place].fill_(term.weight_at(done))
+        for index, term in enumerate(self.config.mixture):
+            self._weights[index].fill_(term.weight_at(done))
         if self._rate is None:
             self.optimizer.param_groups[0]["lr"] = rate
         else:

@@ -113,7 +113,7 @@ def pad(ids: Sequence[Sequence[int]], rows: IntArray, pad_id: int = 0) -> tuple[
     width = max(len(ids[row]) for row in rows)
     padded = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask = np.zeros_like(padded)
-    for place, row in enumerate(rows):
-        padded[place, : len(ids[row])] = ids[row]
-        mask[place, : len(ids[row])] = 1
+    for index, row in enumerate(rows):
+        padded[index, : len(ids[row])] = ids[row]
+        mask[index, : len(ids[row])] = 1
     return padded, mask

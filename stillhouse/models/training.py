@@ -162,18 +162,18 @@ def _train(
     batches: list[tuple[Tensor, int]] = []
     unread: list[Tensor] = []  # reading a loss waits for the device: it is done once for many steps
     while state.step < steps:
-        epoch, place = divmod(state.step, steps_per_epoch)
-        if place == 0 or not batches:
+        epoch, batch_index = divmod(state.step, steps_per_epoch)
+        if batch_index == 0 or not batches:
             order = _epoch_batches(texts.lengths, config, epoch)
             batches = [(torch.from_numpy(rows).to(device.name), texts.width(rows)) for rows in order]
             _prepare_epoch(network, head_alone=head_alone)
-        rows, width = batches[place]
+        rows, width = batches[batch_index]
         rate = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
         unread.append(learn(rows, width, rate, state.step / max(steps - 1, 1)))
         state.step += 1
         seen += len(rows)
 
-        epoch_ends, checkpoint_due = place + 1 == steps_per_epoch, state.step % config.checkpoint_every == 0
+        epoch_ends, checkpoint_due = batch_index + 1 == steps_per_epoch, state.step % config.checkpoint_every == 0
         if epoch_ends or checkpoint_due:
             state.epoch_loss = _summed(state.epoch_loss, torch.stack(unread).tolist(), state.step)
             unread.clear()
@@ -362,7 +362,7 @@ def _epoch_batches(tokens: IntArray, config: TrainingConfig, epoch: int) -> list
     lengths = tokens + random.uniform(0, 4, len(tokens))
     order = np.argsort(lengths, kind="stable")
     batches = [order[start : start + config.batch_size] for start in range(0, len(order), config.batch_size)]
-    return [batches[place] for place in random.permutation(len(batches))]
+    return [batches[index] for index in random.permutation(len(batches))]
 
 
 def _schedule(step: int, steps: int, warmup_share: float) -> float:

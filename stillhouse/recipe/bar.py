@@ -217,12 +217,12 @@ class BehaviourSpec(Record):
     @model_validator(mode="after")
     def _cases_are_of_the_kind(self) -> "BehaviourSpec":
         asked = _CASE_FIELDS[self.kind]
-        for place, case in enumerate(self.cases):
+        for index, case in enumerate(self.cases):
             given = {name for name in ("variants", "label", "probability") if getattr(case, name)}
             if given != set(asked):
-                raise ValueError(f"cases.{place}: a case of kind {self.kind} has text, {', '.join(asked)}, all of them")
+                raise ValueError(f"cases.{index}: a case of kind {self.kind} has text, {', '.join(asked)}, all of them")
             if case.text in case.variants:
-                raise ValueError(f"cases.{place}: a variant is the text itself, which shows nothing")
+                raise ValueError(f"cases.{index}: a variant is the text itself, which shows nothing")
         return self
 
 

@@ -216,13 +216,13 @@ class Recipe(Part):
                 "data",
                 "label",
             )
-        for place, student in enumerate(self.students):
+        for index, student in enumerate(self.students):
             if student.learns_from == "labels":
                 raise FieldError(
                     f"{student.name} learns from labels, and the source has none where data.label is null: leave this "
                     "student out",
                     "students",
-                    place,
+                    index,
                     "learns_from",
                 )
         return self
@@ -230,14 +230,14 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _a_student_is_cut_from_one_that_is_made(self) -> "Recipe":
         by_name = {student.name: student for student in self.students}
-        for place, student in enumerate(self.students):
+        for index, student in enumerate(self.students):
             field, mistake = unfit_parent(student, by_name)
             if mistake:
-                raise FieldError(mistake, "students", place, field)
-        for place, student in enumerate(self.students):  # now that no chain is a circle
+                raise FieldError(mistake, "students", index, field)
+        for index, student in enumerate(self.students):  # now that no chain is a circle
             field, mistake = ("layers", "") if student.parent is None else self._more_than_its_parent(student)
             if mistake:
-                raise FieldError(mistake, "students", place, field)
+                raise FieldError(mistake, "students", index, field)
         return self
 
     def _more_than_its_parent(self, student: StudentSpec) -> tuple[str, str]:
@@ -298,10 +298,10 @@ class Recipe(Part):
         for student in () if self.teacher.runs_here else self.students:
             if student.training is None:
                 raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
-        for place, student in enumerate(self.students):
+        for index, student in enumerate(self.students):
             if student.weigh_by_agreement and kind is not TeacherKind.ENSEMBLE:
                 mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
-                raise FieldError(mistake, "students", place, "weigh_by_agreement")
+                raise FieldError(mistake, "students", index, "weigh_by_agreement")
             for field, term in () if student.training is None else student.training.terms:
                 if term.embedding_loss is not None and self.teacher.answers.rationale_path is not None:
                     continue  # the base has a state of each
@@ -309,7 +309,7 @@ class Recipe(Part):
                     raise FieldError(
                         f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "
                         f"there are {self.teacher.gives.in_words}: use kl alone",
-                        *("students", place, "training", *field),
+                        *("students", index, "training", *field),
                     )
         return self
 
@@ -472,7 +472,7 @@ class Recipe(Part):
         """Which of the teacher's layers a student begins with, whatever it is cut from."""
         layers = student.layers
         for parent in self.chain_of(student):
-            layers = tuple(parent.layers[place] for place in layers)
+            layers = tuple(parent.layers[index] for index in layers)
         return layers
 
     def shape_of(self, student: StudentSpec) -> tuple[tuple[int, ...], int | None, int | None]:

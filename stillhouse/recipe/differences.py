@@ -52,8 +52,8 @@ def fields_of(values: Any, field: str = "") -> Iterator[tuple[str, str]]:
         for name, value in values.items():
             yield from fields_of(value, f"{field}.{name}".lstrip("."))
     elif isinstance(values, list | tuple) and any(isinstance(each, Mapping) for each in values):
-        for place, each in enumerate(values):
-            named = each.get("name", each.get("column", place)) if isinstance(each, Mapping) else place
+        for index, each in enumerate(values):
+            named = each.get("name", each.get("column", index)) if isinstance(each, Mapping) else index
             yield from fields_of(each, f"{field}.{named}")
     else:
         yield field, _written(values)

@@ -268,8 +268,8 @@ class TeacherSpec(WeightsSpec):
 
     def _require_that_alternatives_can_be_asked(self) -> None:
         called = [each.called for each in self.alternatives]
-        for place, each in enumerate(self.alternatives):
-            here = ("alternatives", place)
+        for index, each in enumerate(self.alternatives):
+            here = ("alternatives", index)
             if not each.has_a_limit:
                 raise FieldError(LIMIT_MISSING, *here, "settings")
             if each.ways_of_answering and each.answer_pattern is not None:
@@ -280,7 +280,7 @@ class TeacherSpec(WeightsSpec):
                 raise FieldError(
                     "must be left out where soft_labels.by is logprobs: a letter is asked", *here, "structured"
                 )
-            if called.index(each.called) < place:
+            if called.index(each.called) < index:
                 raise FieldError(
                     f"another alternative is called {each.called.removeprefix('prompted ')}, too: give each a name",
                     *here,

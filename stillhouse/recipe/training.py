@@ -91,7 +91,7 @@ class TrainingConfig(Record):
         if self.embedding_weight > 0:
             states = LossTerm(embedding_loss=self.embedding_loss, weight=self.embedding_weight)
             found.append((("embedding_weight",), states))
-        return (*found, *((("mixture", place), term) for place, term in enumerate(self.mixture)))
+        return (*found, *((("mixture", index), term) for index, term in enumerate(self.mixture)))
 
     @property
     def embedding_losses(self) -> frozenset[EmbeddingLossName]:

@@ -78,7 +78,7 @@ def line_of_champions(promotions: Iterable[Served]) -> list[Served]:
     line: list[Served] = []
     for each in reversed(list(promotions)):
         if each.decided_by is not None:
-            before = [place for place, served in enumerate(line) if served.release == each.release]
+            before = [index for index, served in enumerate(line) if served.release == each.release]
             line = line[: before[-1]] if before else line
         line.append(each)
     return line[::-1]

@@ -294,7 +294,7 @@ class Ledger:
         """Of the entries with the wanted values the newest with each of some values in one more column."""
         if not values:
             return []
-        named = {f"{column}_{place}": value for place, value in enumerate(values)}
+        named = {f"{column}_{index}": value for index, value in enumerate(values)}
         statement = _newest_of_each(tuple(wanted), column, len(values))
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(statement, wanted | named)]
@@ -426,9 +426,9 @@ def _newest_of_each(columns: tuple[str, ...], column: str, values: int) -> sa.Se
         _newest(columns)
         .with_only_columns(_entries.c.sequence)
         .correlate(None)
-        .where(_entries.c[column] == sa.bindparam(f"{column}_{place}"))
+        .where(_entries.c[column] == sa.bindparam(f"{column}_{index}"))
         .scalar_subquery()
-        for place in range(values)
+        for index in range(values)
     ]
     return sa.select(_entries).where(_entries.c.sequence.in_(numbers))
 

@@ -168,7 +168,7 @@ class Outbox:
             at: now, in UTC.
         """
         now = _naive(at)
-        places = {digest_of(written): place for place, written in reversed(list(enumerate(addresses)))}
+        index_of = {digest_of(written): index for index, written in reversed(list(enumerate(addresses)))}
         again = sa.or_(
             _notices.c.last_at > _notices.c.sent_at,
             _notices.c.tone.in_([tone.value for tone in Tone if tone.asks_for_a_person]),
@@ -180,10 +180,10 @@ class Outbox:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(_notices).where(*wanted)).all()
-        found = [row for row in rows if row.address in places]
+        found = [row for row in rows if row.address in index_of]
         return [
-            Due(recipe, row.subject, places[row.address], _notice(row), row.tries, row.key)
-            for row in sorted(found, key=lambda row: (row.subject, places[row.address]))
+            Due(recipe, row.subject, index_of[row.address], _notice(row), row.tries, row.key)
+            for row in sorted(found, key=lambda row: (row.subject, index_of[row.address]))
             if self._take(row, now)
         ]
 

@@ -50,7 +50,7 @@ def probe_of(texts: Sequence[str], logits: Float32Array, task: Task) -> Probe:
     sure = best[:, -1] - best[:, -2] > 2 * TOLERANCE if logits.shape[1] > 1 else np.ones(len(logits), bool)
     chosen = np.flatnonzero(sure)[:TEXTS]
     return Probe(
-        texts=tuple(texts[place] for place in chosen),
+        texts=tuple(texts[index] for index in chosen),
         labels=tuple(task.written(task.answers(logits[chosen]))),
         logits=tuple(tuple(float(value) for value in row) for row in logits[chosen]),
         tolerance=TOLERANCE,

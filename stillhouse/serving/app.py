@@ -146,11 +146,11 @@ class Server:
         slot.waiting += 1
         try:
             answers, rows = list[Answer](), list[ServedRequest]()
-            for place, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
+            for index, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
                 await asyncio.sleep(0)
                 if by is not None and time.perf_counter() > by:
                     raise RefusedError(504, "the deadline has passed", "a later one")
-                answer, row = await self._answer(asked, id if place == 0 else self._ids.issue(), sent, text)
+                answer, row = await self._answer(asked, id if index == 0 else self._ids.issue(), sent, text)
                 answers.append(answer)
                 rows.append(row)
         finally:

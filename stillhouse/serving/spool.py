@@ -438,8 +438,8 @@ class _Rest:
 def redacted(texts: Sequence[str | None], rest: Callable[[], None] = lambda: None) -> list[str | None]:
     """Texts in their one spelling and without personal data; `rest` is called between those that have to be read."""
     clean = [None if text is None else spelled(text) for text in texts]
-    for place in may_be_personal(pl.Series(clean, dtype=pl.String)).fill_null(False).arg_true():
-        clean[place] = redact_text(clean[place] or "")
+    for index in may_be_personal(pl.Series(clean, dtype=pl.String)).fill_null(False).arg_true():
+        clean[index] = redact_text(clean[index] or "")
         rest()
     return clean
 

@@ -29,8 +29,8 @@ def depends_on(file: RecipeFile, bench: Bench) -> dict[str, Any]:
     if not specs or endpoint is None:
         return {}
     asked = []
-    for place, each in enumerate(specs):
-        digest = asking_of_alternative(file, place, bench.task.names).digest
+    for index, each in enumerate(specs):
+        digest = asking_of_alternative(file, index, bench.task.names).digest
         asked.append([each.called, digest, each.usd_per_million_in, each.usd_per_million_out, endpoint.concurrency])
     return {"alternatives": asked}
 
@@ -53,10 +53,10 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
     assert isinstance(teacher, EndpointTeacher) and spec.endpoint is not None
     assert said is not None and said.usd_a_prompt is not None
     bulk, golden = (each.select("prompt_id", "text") for each in (bench.prompts.frame("prompts"), bench.golden))
-    for place, each in enumerate(spec.alternatives):
-        limits, asking = each.limits(spec.endpoint), asking_of_alternative(file, place, bench.task.names)
+    for index, each in enumerate(spec.alternatives):
+        limits, asking = each.limits(spec.endpoint), asking_of_alternative(file, index, bench.task.names)
         instead = EndpointTeacher(each.source or spec.source, limits, asking, file.name, calls, bench.task)
-        pilot = pilot_of(instead, known, file.where("teacher", "alternatives", place))
+        pilot = pilot_of(instead, known, file.where("teacher", "alternatives", index))
         own, of_teacher = instead.unasked(golden), teacher.unasked(bulk)
         require_that_it_fits(
             file,

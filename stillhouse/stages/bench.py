@@ -276,7 +276,7 @@ class Bench:
                 rounds=self.recipe.budget.latency_rounds,
             )
         evaluations = []
-        for place, model in enumerate(models, start=1):
+        for number, model in enumerate(models, start=1):
             evaluations.append(
                 self._judged(
                     model.evaluated,
@@ -284,7 +284,7 @@ class Bench:
                     footprint=self.footprint(model.folder),
                 )
             )
-            progress.step("judging", place, len(models), model.evaluated.name)
+            progress.step("judging", number, len(models), model.evaluated.name)
         return evaluations
 
     def _judged(

@@ -377,8 +377,8 @@ def _asked(bench: Bench, export: Artifact) -> tuple[Both, Both, int]:
     teacher = align(bench.teacher_as_asked, bench.golden, bench.task)
 
     def both(of: pl.DataFrame, taught: npt.NDArray[Any]) -> Both:
-        said = student.logits(of["text"].to_list())
-        return Both(of, said, taught, temperatures, bench.task, spec_of(bench.recipe).request_columns)
+        logits = student.logits(of["text"].to_list())
+        return Both(of, logits, taught, temperatures, bench.task, spec_of(bench.recipe).request_columns)
 
     return both(rows.drop("logits"), logits_of(rows)), both(bench.golden, teacher), known.height - rows.height
 

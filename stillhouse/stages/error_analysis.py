@@ -213,14 +213,14 @@ class Examination:
         from stillhouse.models.predictor import OnnxClassifier
 
         rows, task = self._rows.head(ROWS_ASKED), self._task
-        said, truth = _asked(self.trained.folder / MODEL, rows, self.device), task.targets(rows["label"])
+        predictions, truth = _asked(self.trained.folder / MODEL, rows, self.device), task.targets(rows["label"])
         faithful = task.agree(self._student_says, self._teacher_says)
         shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list())
         golden = evaluation.golden_rows
         return generalisation(
             Counts(
-                training_agreement=_share(task.agree(said, logits_of(rows))),
-                training_accuracy=_share(task.right(said, truth)[task.known(truth)]),
+                training_agreement=_share(task.agree(predictions, logits_of(rows))),
+                training_accuracy=_share(task.right(predictions, truth)[task.known(truth)]),
                 validation_agreement=_share(faithful),
                 comparable_agreement=_share(faithful[task.right(self._teacher_says, self._truth)]),
                 validation_accuracy=_share(task.right(shipped, self._truth)),
@@ -241,8 +241,8 @@ class Examination:
             answers.append(_asked(out, self.validation, self.device))
         return rows_curve(
             [*numbers, self._rows.height],
-            [self._task.divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
-            [float(self._task.right(said, self._truth).mean()) for said in (*answers, self._student_says)],
+            [self._task.divergence(self._teacher_says, logits) for logits in (*answers, self._student_says)],
+            [float(self._task.right(logits, self._truth).mean()) for logits in (*answers, self._student_says)],
         )
 
 

@@ -186,9 +186,9 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
         assert spec.endpoint is not None
         found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.voices[name], names)), prompts))
     judging = prompts.filter(pl.col("split").is_in(["validation", "golden"]))
-    for place, each in enumerate(teacher.alternatives):
+    for index, each in enumerate(teacher.alternatives):
         assert teacher.endpoint is not None
-        asking = asking_of_alternative(file, place, names)
+        asking = asking_of_alternative(file, index, names)
         found.append(_at_most(Endpoint(each.source or teacher.source, each.limits(teacher.endpoint), asking), judging))
     return tuple(found)
 

@@ -130,16 +130,16 @@ def calibration_test(
 
 def _units(confidence: FloatArray, correct: BoolArray, groups: IntArray | None) -> tuple[FloatArray, FloatArray]:
     """What is weighted, rows or groups of rows, in an order of its own: rows (units,) and gaps by bin (units, 15)."""
-    gap, place = confidence - correct, bin_of(confidence)
+    gap, bins = confidence - correct, bin_of(confidence)
     if groups is None:
-        order = np.lexsort((gap, place))
+        order = np.lexsort((gap, bins))
         unit, units = np.arange(len(order)), len(order)
-        gap, place = gap[order], place[order]
+        gap, bins = gap[order], bins[order]
     else:
         _, unit = np.unique(groups, return_inverse=True)
         units = int(unit.max()) + 1
     gaps = np.zeros((units, BINS))
-    np.add.at(gaps, (unit, place), gap)
+    np.add.at(gaps, (unit, bins), gap)
     rows = np.bincount(unit, minlength=units).astype(np.float64)
     if groups is not None:
         order = np.lexsort((*gaps.T, rows))

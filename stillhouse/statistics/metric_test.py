@@ -100,7 +100,7 @@ def metric_test(
 
     Args:
         labels: shape (n,), indices of `classes`.
-        teacher: shape (n,), the teacher's answers; for nDCG the places of the right classes (metrics.places).
+        teacher: shape (n,), the teacher's answers; for nDCG the ranks of the right classes (metrics.ranks).
         student: shape (n,), the student's answers to the same rows in the same order; for nDCG likewise.
         metric: what is compared.
         classes: names, in the order of the indices.

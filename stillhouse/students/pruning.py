@@ -79,14 +79,14 @@ def drop_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
             do="Correct the student's layers in the recipe.",
         )
     prefix = family.weight(f"{family.layers}.")
-    place = {str(old): str(new) for new, old in enumerate(layers)}
+    index_of = {str(old): str(new) for new, old in enumerate(layers)}
     weights = {}
     for name, tensor in load_file(teacher / "model.safetensors").items():
         number, _, rest = name.removeprefix(prefix).partition(".")
         if not name.startswith(prefix):
             weights[name] = tensor
-        elif number in place:
-            weights[f"{prefix}{place[number]}.{rest}"] = tensor
+        elif number in index_of:
+            weights[f"{prefix}{index_of[number]}.{rest}"] = tensor
     network.save(weights, family.with_layers(config, layers), _tokenizer_text(teacher), out)
 
 

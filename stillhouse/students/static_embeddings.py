@@ -122,8 +122,8 @@ def _vectors(teacher: Path, dimensions: int) -> tuple["Tokenizer", FloatArray]:
 
     tokenizer = load_tokenizer(teacher)
     vocabulary = tokenizer.get_vocab()
-    special = {place for place, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    of_texts = {place for piece, place in vocabulary.items() if not _UNUSED.fullmatch(piece)} - special
+    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    of_texts = {token_id for piece, token_id in vocabulary.items() if not _UNUSED.fullmatch(piece)} - special
     pieces = np.array(sorted(of_texts))
     answers = _asked_one_by_one(network.load(teacher), pieces, _frame(tokenizer))
     weighted = principal_components(answers, dimensions) * zipf_weights(len(pieces))[:, None]
@@ -148,7 +148,7 @@ def zipf_weights(number: int) -> FloatArray:
 def _frame(tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:
     """The special tokens before a text, and those after it."""
     encoding = tokenizer.encode("a")
-    of_text = [place for place, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
+    of_text = [index for index, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
     return encoding.ids[: of_text[0]], encoding.ids[of_text[-1] + 1 :]
 
 

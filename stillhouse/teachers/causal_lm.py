@@ -114,9 +114,9 @@ class LabelTree:
         """Lay labels, each at least a token long and no two alike, into a tree."""
         nodes: dict[tuple[int, ...], int] = {(): 0}
         steps = []
-        for place, label in enumerate(labels):
+        for index, label in enumerate(labels):
             for depth, token in enumerate(label):
-                steps.append((place, nodes.setdefault(tuple(label[:depth]), len(nodes)), token))
+                steps.append((index, nodes.setdefault(tuple(label[:depth]), len(nodes)), token))
         paths = list(nodes)[1:]
         begins = [[i for i, other in enumerate(labels) if other != one and _begins(other, one)] for one in labels]
         return cls(
@@ -208,30 +208,30 @@ class CausalLmTeacher:
         Raises:
             StillhouseError: if the prompt or the labels do not fit the model, or an answer is not finite.
         """
-        said = self.answers(prompts["text"].to_list())
+        answers = self.answers(prompts["text"].to_list())
         nothing = [None] * prompts.height
         return pl.DataFrame(
             {
                 "prompt_id": prompts["prompt_id"],
                 "fingerprint": [self.fingerprint] * prompts.height,
-                "logits": said.logits.tolist(),
+                "logits": answers.logits.tolist(),
                 "embedding": nothing,
                 "failure": nothing,
                 "observed": nothing,
-                "tokens": said.tokens,
-                "latency_ms": said.latency_ms,
+                "tokens": answers.tokens,
+                "latency_ms": answers.latency_ms,
             },
             schema=ANSWER_SCHEMA,
         )
 
     def answers(self, texts: Sequence[str]) -> LabelAnswers:
         """Everything that it says of texts; see `ask`."""
-        said = self._model.answers(texts)
+        plain = self._model.answers(texts)
         if not self.asked.corrects_prior:
-            return said
-        corrected = said.logits - self._prior
+            return plain
+        corrected = plain.logits - self._prior
         logits = corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True)
-        return LabelAnswers(logits, said.mass, said.tokens, said.latency_ms)
+        return LabelAnswers(logits, plain.mass, plain.tokens, plain.latency_ms)
 
     @cached_property
     def _prior(self) -> FloatArray:
@@ -433,7 +433,7 @@ def _label_tokens(tokenizer: "Tokenizer", asked: LabelPrompt) -> list[list[int]]
                 do=f"Put a blank or a line break before {ANSWER}.",
             )
         found.append(whole[len(ids) :])
-    twice = [answer for place, answer in enumerate(asked.answers) if found[place] in found[:place]]
+    twice = [answer for index, answer in enumerate(asked.answers) if found[index] in found[:index]]
     if twice:
         raise StillhouseError(
             f"two labels are one to the tokenizer: {twice[0].strip()!r}",
@@ -456,5 +456,5 @@ def _begins(whole: Sequence[int], part: Sequence[int]) -> bool:
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
     """With how many equal tokens both begin."""
-    differ = (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    differ = (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
     return next(differ, min(len(first), len(second)))

@@ -112,7 +112,7 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
             do="Set `teacher.kind: encoder`, or choose a classifier.",
         )
     named = config.get("id2label") or _UNNAMED
-    there_are = [label for _, label in sorted((int(place), label) for place, label in named.items())]
+    there_are = [label for _, label in sorted((int(index), label) for index, label in named.items())]
     unknown = sorted(set(rename) - set(there_are))
     called = [rename.get(label, label) for label in there_are]
     if unknown or sorted(called) != sorted(names):
@@ -134,8 +134,8 @@ def _listed(names: Sequence[str]) -> str:
 def _named(architecture: str, names: Sequence[str]) -> dict[str, Any]:
     return {
         "architectures": [architecture],
-        "id2label": {str(place): name for place, name in enumerate(names)},
-        "label2id": {name: place for place, name in enumerate(names)},
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
     }
 
 

@@ -210,13 +210,15 @@ class EndpointTeacher:
     def answers(self, replies: Replies, prompts: pl.DataFrame) -> pl.DataFrame:
         """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `rationale` if that is asked for."""
         assert self.pilot is not None
-        said = replace(self.pilot, answers=replies.answers).ask(prompts)
+        answers = replace(self.pilot, answers=replies.answers).ask(prompts)
         sure = replies.outputs(self.pilot.accuracy)
         if sure is not None:
-            said = said.drop("logits").join(sure, on="prompt_id", how="left", maintain_order="left")
-        said = said.drop("tokens", "latency_ms", "observed").join(replies.counts, on="prompt_id", maintain_order="left")
-        return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(
-            *ANSWER_SCHEMA, *further_columns(said)
+            answers = answers.drop("logits").join(sure, on="prompt_id", how="left", maintain_order="left")
+        answers = answers.drop("tokens", "latency_ms", "observed").join(
+            replies.counts, on="prompt_id", maintain_order="left"
+        )
+        return answers.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(
+            *ANSWER_SCHEMA, *further_columns(answers)
         )
 
     def shut_down_on(self) -> str | None:
@@ -232,7 +234,7 @@ class EndpointTeacher:
     def unasked(self, prompts: pl.DataFrame) -> float:
         """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
         bodies = (body_of(self.asking, text) for text in prompts["text"])
-        digests = {self._digest(body, place) for body in bodies for place in range(self.asking.samples)}
+        digests = {self._digest(body, sample) for body in bodies for sample in range(self.asking.samples)}
         return (len(digests) - len(self.calls.replies(digests))) / self.asking.samples
 
     def _digest(self, body: dict[str, Any], sample: int, occasion: str | None = None) -> str:

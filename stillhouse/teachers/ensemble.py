@@ -81,9 +81,9 @@ class EnsembleTeacher:
             A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order; where no member answers, the
             failure of the first. `observed` is null but where another model has answered than a member's pilot.
         """
-        said = [self._ask(member.teacher, prompts) for member in self.members]
-        heard = np.array([each["failure"].is_null().to_numpy() for each in said])
-        outputs = np.stack([self._outputs(*each) for each in zip(self.members, said, strict=True)])
+        answers = [self._ask(member.teacher, prompts) for member in self.members]
+        heard = np.array([each["failure"].is_null().to_numpy() for each in answers])
+        outputs = np.stack([self._outputs(*each) for each in zip(self.members, answers, strict=True)])
         together, apart = self._together(outputs, heard)
         answered, nothing = heard.sum(axis=0) > 0, [None] * prompts.height
         return pl.DataFrame(
@@ -92,16 +92,16 @@ class EnsembleTeacher:
                 "prompt_id": prompts["prompt_id"],
                 "fingerprint": [self.fingerprint] * prompts.height,
                 "logits": [row if there else None for row, there in zip(together.tolist(), answered, strict=True)],
-                "failure": said[0]["failure"].zip_with(pl.Series(~answered), pl.Series(nothing, dtype=pl.String)),
-                "observed": self._observed(said),
-                "tokens": sum(each["tokens"].fill_null(0) for each in said),
+                "failure": answers[0]["failure"].zip_with(pl.Series(~answered), pl.Series(nothing, dtype=pl.String)),
+                "observed": self._observed(answers),
+                "tokens": sum(each["tokens"].fill_null(0) for each in answers),
                 DISAGREEMENT: [each if there else None for each, there in zip(apart.tolist(), answered, strict=True)],
             },
             schema={**ANSWER_SCHEMA, DISAGREEMENT: pl.Float32()},
         )
 
-    def _observed(self, said: Sequence[pl.DataFrame]) -> list[str | None]:
-        rows = zip(*(each["observed"] for each in said), strict=True)
+    def _observed(self, answers: Sequence[pl.DataFrame]) -> list[str | None]:
+        rows = zip(*(each["observed"] for each in answers), strict=True)
         others = (
             (model for model, each in zip(row, self.members, strict=True) if model != each.observed) for row in rows
         )
@@ -114,11 +114,11 @@ class EnsembleTeacher:
         rows = self.signal.read(prompts["prompt_id"].to_list(), teacher.fingerprint)
         return prompts.select("prompt_id").join(rows, on="prompt_id", how="left", maintain_order="left")
 
-    def _outputs(self, member: Member, said: pl.DataFrame) -> FloatArray:
+    def _outputs(self, member: Member, answers: pl.DataFrame) -> FloatArray:
         """What a member says as log-probabilities, shape (prompts, outputs); zeros where it says nothing."""
-        answered = np.flatnonzero(said["failure"].is_null())
-        given = outputs_for(said[answered], self.task)
-        outputs = np.zeros((said.height, len(self.task.names)))
+        answered = np.flatnonzero(answers["failure"].is_null())
+        given = outputs_for(answers[answered], self.task)
+        outputs = np.zeros((answers.height, len(self.task.names)))
         outputs[answered] = (
             self.task.stated(self.task.answers(given), member.accuracy)
             if self.combine is Combination.VOTES

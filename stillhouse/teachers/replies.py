@@ -52,7 +52,7 @@ class Replies:
         if self.asking.samples == 1:
             return self._samples[0]
         chosen = {
-            name: self.task.names[min(votes, key=lambda place: (-votes[place], place))] if votes else None
+            name: self.task.names[min(votes, key=lambda index: (-votes[index], index))] if votes else None
             for name, votes in self._votes.items()
         }
         reasons = self._samples[0].select("prompt_id", "failure").with_columns(
@@ -140,11 +140,11 @@ class Replies:
     @cached_property
     def _votes(self) -> dict[str, Counter[int]]:
         """How often each prompt was answered with each label, by its place in the task's order."""
-        place = {label: number for number, label in enumerate(self.task.names)}
+        index_of = {label: index for index, label in enumerate(self.task.names)}
         votes: dict[str, Counter[int]] = {name: Counter() for name in self.said}
         for sample in self._samples:
             for name, answer in sample.select("prompt_id", "answer").drop_nulls().iter_rows():
-                votes[name][place[answer]] += 1
+                votes[name][index_of[answer]] += 1
         return votes
 
     def _read(self, replies: Mapping[str, Reply]) -> pl.DataFrame:

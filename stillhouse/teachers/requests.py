@@ -76,21 +76,21 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     )  # fmt: skip
 
 
-def asking_of_alternative(file: RecipeFile, place: int, labels: Sequence[str]) -> Asking:
+def asking_of_alternative(file: RecipeFile, index: int, labels: Sequence[str]) -> Asking:
     """What one of the teacher's alternatives is asked.
 
     Args:
         file: the recipe.
-        place: of the alternative among them.
+        index: of the alternative among them.
         labels: those that may be answered.
 
     Raises:
         StillhouseError: likewise.
     """
-    spec = file.recipe.teacher.alternatives[place]
+    spec = file.recipe.teacher.alternatives[index]
     # The time of an answer is a server's own, so at another one all is asked again.
     revision = spec.revision if spec.source is None else f"{spec.revision} at {spec.source}"
-    return _asking(file, ("teacher", "alternatives", place), spec, labels, spec.answer_pattern, revision)
+    return _asking(file, ("teacher", "alternatives", index), spec, labels, spec.answer_pattern, revision)
 
 
 def _asking(

@@ -179,8 +179,8 @@ def judge_review(reviewed: pl.DataFrame, *, defect_limit: float, alpha: float = 
 
 
 def _shuffled(rows: pl.DataFrame, key: str, purpose: str) -> pl.DataFrame:
-    place = keyed_uniform(rows["prompt_id"], key=key, purpose=purpose).alias("place")
-    return rows.with_columns(place).sort("place", "prompt_id").drop("place")
+    draw = keyed_uniform(rows["prompt_id"], key=key, purpose=purpose).alias("draw")
+    return rows.with_columns(draw).sort("draw", "prompt_id").drop("draw")
 
 
 def _guarded(value: str) -> str:

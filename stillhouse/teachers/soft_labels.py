@@ -18,7 +18,7 @@ _AROUND = " \t\n.,:;!\"'`*()[]▁Ġ"
 
 def codes_of(labels: Sequence[str]) -> dict[str, str]:
     """A letter for each label, since a letter is one token in every vocabulary; at most `ALTERNATIVES` of them."""
-    return {chr(ord("A") + place): label for place, label in enumerate(labels)}
+    return {chr(ord("A") + index): label for index, label in enumerate(labels)}
 
 
 def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[str]) -> tuple[FloatArray | None, float]:
@@ -61,6 +61,6 @@ def by_votes(votes: Mapping[int, int], stated: FloatArray) -> FloatArray:
     Returns:
         Log-probabilities, shape (labels,).
     """
-    places, counts = list(votes), np.array(list(votes.values()), float)
-    shares: FloatArray = counts @ np.exp(stated[places]) / counts.sum()
+    indices, counts = list(votes), np.array(list(votes.values()), float)
+    shares: FloatArray = counts @ np.exp(stated[indices]) / counts.sum()
     return np.log(shares).astype(np.float64)

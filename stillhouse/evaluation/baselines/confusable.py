@@ -35,8 +35,8 @@ def confusable_classes(texts: Sequence[str], labels: Sequence[str], *, by_charac
     classes = sorted(set(labels))
     if len(classes) < 3:
         return []
-    place_of = {name: place for place, name in enumerate(classes)}
-    ids = np.array([place_of[label] for label in labels])
+    index_of = {name: index for index, name in enumerate(classes)}
+    ids = np.array([index_of[label] for label in labels])
     taken: Counter[tuple[int, int]] = Counter()
     halves = np.arange(len(texts)) % 2 == 0
     for known in (halves, ~halves):

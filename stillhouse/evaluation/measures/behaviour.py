@@ -68,10 +68,10 @@ def judge_behaviour(
     Raises:
         StillhouseError: if a case names a class that does not exist, or answers are malformed.
     """
-    for place, spec in enumerate(specs):
-        _refuse_unknown_labels(spec, classes_of(task), f"behaviour.{place}")
+    for index, spec in enumerate(specs):
+        _refuse_unknown_labels(spec, classes_of(task), f"behaviour.{index}")
     texts = list(dict.fromkeys(t for spec in specs for case in spec.cases for t in (case.text, *case.variants)))
-    ours, theirs = (_Said.by(each, texts, task) for each in (model, teacher))
+    ours, theirs = (_Predictions.by(each, texts, task) for each in (model, teacher))
     return tuple(_judge(spec, ours, theirs) for spec in specs)
 
 
@@ -86,8 +86,8 @@ def _refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], where: s
             )
 
 
-class _Said:
-    """What one model says to every text of the tests."""
+class _Predictions:
+    """What one model answers to every text of the tests."""
 
     def __init__(self, texts: Sequence[str], log_probabilities: FloatArray, task: Task) -> None:
         self._row = {text: row for row, text in enumerate(texts)}
@@ -95,7 +95,7 @@ class _Said:
         self._task = task
 
     @classmethod
-    def by(cls, model: EvaluatedModel, texts: Sequence[str], task: Task) -> "_Said | None":
+    def by(cls, model: EvaluatedModel, texts: Sequence[str], task: Task) -> "_Predictions | None":
         logits = answers_to(model, texts, task) if texts else None
         if logits is None:
             return None
@@ -113,39 +113,39 @@ Miss = tuple[str | None, str, str]
 """The variant if it is one, what was expected, what was answered."""
 
 
-def _minimum(case: BehaviourCase, said: _Said) -> Miss | None:
-    answered = said.answer(case.text)
+def _minimum(case: BehaviourCase, predictions: _Predictions) -> Miss | None:
+    answered = predictions.answer(case.text)
     return None if answered == case.label else (None, str(case.label), answered)
 
 
-def _invariance(case: BehaviourCase, said: _Said) -> Miss | None:
-    before = said.answer(case.text)
-    answers = ((variant, said.answer(variant)) for variant in case.variants)
+def _invariance(case: BehaviourCase, predictions: _Predictions) -> Miss | None:
+    before = predictions.answer(case.text)
+    answers = ((variant, predictions.answer(variant)) for variant in case.variants)
     return next(((variant, before, answered) for variant, answered in answers if answered != before), None)
 
 
-def _directional(case: BehaviourCase, said: _Said) -> Miss | None:
+def _directional(case: BehaviourCase, predictions: _Predictions) -> Miss | None:
     label, sign = str(case.label), 1 if case.probability == "rises" else -1
-    before = said.log_probability(case.text, label)
+    before = predictions.log_probability(case.text, label)
     for variant in case.variants:
-        after = said.log_probability(variant, label)
+        after = predictions.log_probability(variant, label)
         if not sign * (after - before) > 0:
             return variant, f"{label} {case.probability}", f"{label} {np.exp(before):.2%} to {np.exp(after):.2%}"
     return None
 
 
-_JUDGES: dict[BehaviourKind, Callable[[BehaviourCase, _Said], Miss | None]] = {
+_JUDGES: dict[BehaviourKind, Callable[[BehaviourCase, _Predictions], Miss | None]] = {
     "minimum": _minimum,
     "invariance": _invariance,
     "directional": _directional,
 }
 
 
-def _judge(spec: BehaviourSpec, ours: _Said | None, theirs: _Said | None) -> BehaviourResult:
+def _judge(spec: BehaviourSpec, ours: _Predictions | None, theirs: _Predictions | None) -> BehaviourResult:
     judge = _JUDGES[spec.kind]
     teacher = None if theirs is None else [judge(case, theirs) is not None for case in spec.cases]
     missed = None if ours is None else [judge(case, ours) for case in spec.cases]
-    failing = [] if missed is None else [(place, miss) for place, miss in enumerate(missed) if miss is not None]
+    failing = [] if missed is None else [(index, miss) for index, miss in enumerate(missed) if miss is not None]
     if missed is None:
         verdict = Verdict.INCONCLUSIVE
     else:
@@ -160,13 +160,13 @@ def _judge(spec: BehaviourSpec, ours: _Said | None, theirs: _Said | None) -> Beh
         teacher_failures=None if teacher is None else sum(teacher),
         examples=tuple(
             FailedCase(
-                text=spec.cases[place].text,
+                text=spec.cases[index].text,
                 variant=variant,
                 expected=expected,
                 answered=answered,
-                teacher_fails=None if teacher is None else teacher[place],
+                teacher_fails=None if teacher is None else teacher[index],
             )
-            for place, (variant, expected, answered) in failing[:SHOWN]
+            for index, (variant, expected, answered) in failing[:SHOWN]
         ),
         verdict=verdict,
     )

@@ -122,7 +122,7 @@ def fidelity(
         task.confidence(logits[order], temperature)
         for logits, temperature in zip((teacher_logits, student_logits), temperatures, strict=True)
     )
-    label, taught, said = (
+    label, taught, predicted = (
         task.written(answers)
         for answers in (targets[order], task.answers(teacher_logits[order]), task.answers(student_logits[order]))
     )
@@ -146,7 +146,7 @@ def fidelity(
                 prompt_id=prompt_ids[row],
                 label=label[rank],
                 teacher_label=taught[rank],
-                student_label=said[rank],
+                student_label=predicted[rank],
                 teacher_confidence=None if teacher_sure is None else float(teacher_sure[rank]),
                 student_confidence=None if student_sure is None else float(student_sure[rank]),
                 divergence=float(divergence[row]),

@@ -207,10 +207,10 @@ def latencies_beside_teacher(
         raise ValueError("the clock is too coarse: a model took no measurable time")
     waiting = max(0.0, 1 - float(cpu_ms.sum() / wall_ms.sum()))
     if teacher is None:
-        return {name: _alone(wall_ms[place], cpu_ms[place], waiting) for place, name in enumerate(models)}
+        return {name: _alone(wall_ms[index], cpu_ms[index], waiting) for index, name in enumerate(models)}
     return {
-        name: _comparison(wall_ms[[0, place]], cpu_ms[[0, place]], waiting, seed)
-        for place, name in enumerate(models, start=1)
+        name: _comparison(wall_ms[[0, index]], cpu_ms[[0, index]], waiting, seed)
+        for index, name in enumerate(models, start=1)
     }
 
 

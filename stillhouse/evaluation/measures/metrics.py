@@ -1,6 +1,6 @@
 """Metrics of one model against labels.
 
-Belongs here: per-class precision, recall and F1, places in a ranking, the confusion table; arrays in,
+Belongs here: per-class precision, recall and F1, ranks, the confusion table; arrays in,
 numbers out. Does not: comparing two models (fidelity.py, statistics/), probabilities (calibration.py).
 """
 
@@ -34,7 +34,7 @@ class ConfusionCell(Record):
     rows: int
 
 
-def places(logits: FloatArray, labels: IntArray) -> IntArray:
+def ranks(logits: FloatArray, labels: IntArray) -> IntArray:
     """Where each row's label stands in the ranking of its classes.
 
     Args:
@@ -42,7 +42,7 @@ def places(logits: FloatArray, labels: IntArray) -> IntArray:
         labels: shape (n,), class indices.
 
     Returns:
-        Shape (n,); 0 is the first place. Of equal logits the first class stands first, as with `argmax`.
+        Shape (n,); 0 is the first rank. Of equal logits the first class stands first, as with `argmax`.
     """
     of_label = logits[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(logits.shape[1]) < labels[:, None]

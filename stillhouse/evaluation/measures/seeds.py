@@ -102,8 +102,8 @@ def logits_by_seed(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> d
         return {}
     outputs = {model.seed: model.outputs, **model.more_seeds}
     return {
-        seed: align(replace(model, name=f"{model.name}, seed {seed}", outputs=said), golden, task)
-        for seed, said in outputs.items()
+        seed: align(replace(model, name=f"{model.name}, seed {seed}", outputs=predictions), golden, task)
+        for seed, predictions in outputs.items()
     }
 
 
@@ -128,10 +128,10 @@ def seed_spread(
     scores = tuple(
         SeedScore(
             seed=seed,
-            accuracy=float(task.right(said, targets).mean()),
-            drop=reference - _metric(targets, said, bar, task),
+            accuracy=float(task.right(logits, targets).mean()),
+            drop=reference - _metric(targets, logits, bar, task),
         )
-        for seed, said in by_seed.items()
+        for seed, logits in by_seed.items()
     )
     accuracies = [score.accuracy for score in scores]
     return SeedSpread(
@@ -193,7 +193,7 @@ def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task) -> f
     if bar.metric == "accuracy":
         return float(task.right(logits, targets).mean())
     if bar.metric == "ndcg":
-        return float(np.mean(1 / np.log2(metrics.places(logits, targets) + 2)))
+        return float(np.mean(1 / np.log2(metrics.ranks(logits, targets) + 2)))
     by_class = metrics.per_class(*metrics.confusion_of(task, logits, targets))
     if bar.metric == "macro_f1":
         return metrics.macro_f1(by_class)

@@ -142,11 +142,11 @@ def stress_test(
             expected="the texts that are to be perturbed",
             do="Pass the golden rows with their texts, or leave stress out of the recipe.",
         )
-    taken = golden.with_row_index("place").sort("prompt_id").head(spec.rows_at_most)
-    places, texts = taken["place"].to_numpy(), taken["text"].to_list()
-    targets = golden_targets(golden, task)[places]
+    taken = golden.select("prompt_id", "text").with_row_index("index").sort("prompt_id").head(spec.rows_at_most)
+    indices, texts = taken["index"].to_numpy(), taken["text"].to_list()
+    targets = golden_targets(golden, task)[indices]
     models = model, teacher
-    clean = [align(each, golden, task)[places] for each in models]
+    clean = [align(each, golden, task)[indices] for each in models]
     results = []
     for name in spec.names:
         harder = [perturb(name, text) for text in texts]
@@ -199,10 +199,10 @@ def _against(student: tuple[BoolArray, BoolArray], teacher: tuple[BoolArray, Boo
 
 def _with_typo(word: str, random: Random) -> str:
     """Change one letter; of two equal neighbours one is dropped, since to swap them would change nothing."""
-    place = random.randrange(len(word) - 1)
-    one, other = word[place], word[place + 1]
+    index = random.randrange(len(word) - 1)
+    one, other = word[index], word[index + 1]
     typo = random.choice(["swap", "drop", "double"])
     if typo == "double":
-        return f"{word[: place + 1]}{word[place:]}"
+        return f"{word[: index + 1]}{word[index:]}"
     swapped = f"{other}{one}" if typo == "swap" and one != other else other
-    return f"{word[:place]}{swapped}{word[place + 2 :]}"
+    return f"{word[:index]}{swapped}{word[index + 2 :]}"

@@ -91,10 +91,10 @@ def confusion_matrix(cells: Sequence[ConfusionCell], classes: Sequence[str], *, 
     from matplotlib.colors import LinearSegmentedColormap
 
     palette = PALETTES[theme]
-    place = {name: index for index, name in enumerate(classes)}
+    index_of = {name: index for index, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for cell in cells:
-        counts[place[cell.label], place[cell.predicted]] = cell.rows
+        counts[index_of[cell.label], index_of[cell.predicted]] = cell.rows
     shares = counts / np.maximum(counts.sum(axis=1), 1)[:, None]
     side = 0.36 * len(classes)
     figure, axes = bare_figure(palette, height=max(3.2, min(8.0, 1.9 + side)))

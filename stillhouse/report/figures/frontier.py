@@ -86,14 +86,14 @@ def frontier(sizes: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     """
     pairs = list(zip(sizes, accuracies, strict=True))
     kept = [
-        place
-        for place, (size, accuracy) in enumerate(pairs)
+        index
+        for index, (size, accuracy) in enumerate(pairs)
         if not any(
             other_size <= size and other >= accuracy and (other_size, other) != (size, accuracy)
             for other_size, other in pairs
         )
     ]
-    return sorted(kept, key=lambda place: pairs[place])
+    return sorted(kept, key=lambda index: pairs[index])
 
 
 def _margin_line(axes: "Axes", height: float, words: str, palette: Palette) -> None:
@@ -161,7 +161,7 @@ def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, c
 
 
 def _frontier_line(axes: "Axes", marks: Sequence[Mark], palette: Palette) -> list[tuple[float, float]]:
-    best = [marks[place] for place in frontier([m.megabytes for m in marks], [m.accuracy for m in marks])]
+    best = [marks[index] for index in frontier([m.megabytes for m in marks], [m.accuracy for m in marks])]
     ends = [*(mark.megabytes for mark in best[1:]), axes.get_xlim()[1]]
     steps = [
         corner

@@ -60,8 +60,8 @@ def _build(
     _require_that_all_fit(making, members, facts)
     teacher = EnsembleTeacher(list(members.values()), spec.ensemble.combine, task, signal_store(builds))
     with builds.one_heavy_task():  # of servers the replies are in the log
-        said = teacher.ask(making.validation)
-    answered = making.validation.with_columns(said["logits"], said["failure"]).filter(pl.col("failure").is_null())
+        answers = teacher.ask(making.validation)
+    answered = making.validation.with_columns(answers["logits"], answers["failure"]).filter(pl.col("failure").is_null())
     outputs, targets = outputs_for(answered, task), task.targets(answered["label"])
     return making.facts(
         teacher.fingerprint,

@@ -54,6 +54,13 @@ def test_personal_data_is_out_of_prompts_and_rejects(recipe: Recipe) -> None:
     assert made.redacted == {"email": 3, "phone": 1}
 
 
+@pytest.mark.parametrize("name", ["place", "index"])
+def test_a_column_of_the_users_may_be_called_as_one_of_ours_is_on_the_way(recipe: Recipe, name: str) -> None:
+    """Regression: a slice by `place` ended in an error of polars."""
+    rows = frame([*ANCHORS]).with_columns(pl.lit("north").alias(name))
+    assert base_prompt_set(rows, recipe, where="rows").prompts[name].unique().to_list() == ["north"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "label", "reason"),

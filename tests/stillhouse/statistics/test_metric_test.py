@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from stillhouse.evaluation.measures.metrics import places
+from stillhouse.evaluation.measures.metrics import ranks
 from stillhouse.statistics.metric_test import (
     FEWEST_GROUPS,
     MetricTest,
@@ -172,7 +172,7 @@ def test_a_class_that_does_not_go_with_the_metric_is_refused(metric: str, metric
 def test_ndcg_is_that_of_scikit_learn() -> None:
     logits = np.random.default_rng(1).normal(size=(2, 400, 3))
     labels = np.random.default_rng(2).integers(3, size=400)
-    found = judged(labels, places(logits[1], labels), "ndcg", teacher=places(logits[0], labels))
+    found = judged(labels, ranks(logits[1], labels), "ndcg", teacher=ranks(logits[0], labels))
     truth = np.eye(3)[labels]
     assert found.teacher == pytest.approx(ndcg_score(truth, logits[0]))
     assert found.student == pytest.approx(ndcg_score(truth, logits[1]))

@@ -41,11 +41,11 @@ def test_no_examples_are_refused() -> None:
 
 def test_the_place_of_a_label_is_first_where_it_is_the_answer() -> None:
     logits = np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
-    assert metrics.places(logits, np.array([0, 1, 0, 2])).tolist() == [0, 2, 0, 2]
+    assert metrics.ranks(logits, np.array([0, 1, 0, 2])).tolist() == [0, 2, 0, 2]
 
 
 @pytest.mark.long
 @given(arrays(np.float64, (20, 5), elements=st.integers(-3, 3).map(float)), st.integers(0, 4))
 def test_first_place_and_argmax_are_one(logits: np.ndarray, label: int) -> None:
     labels = np.full(20, label)
-    assert ((metrics.places(logits, labels) == 0) == (logits.argmax(axis=1) == label)).all()
+    assert ((metrics.ranks(logits, labels) == 0) == (logits.argmax(axis=1) == label)).all()
