@@ -6,13 +6,15 @@ Does not: making them (stillhouse/stages/candidates.py).
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
+from assets.pictures import learning_curve
+from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import candidates as stage
 from stillhouse.stages.facts import CandidateFacts
 from stillhouse.stages.names import PROMPTS, TEACHER, TRANSFER_SET, candidate
+from stillhouse.summaries.candidates import numbers
 
 
 def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
@@ -37,22 +39,7 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         plan = stage.plan(file.name, student, teacher, prompts, transfer_set, context.builds, parent)
         artifact = context.make(plan)
         facts = artifact.facts(CandidateFacts)
-        training, vocabulary = facts.training, facts.vocabulary
-        shown = {
-            "rows_learned_from": training.examples if training else 0,
-            "validation_accuracy": facts.validation_accuracy,
-            "vocabulary_kept": vocabulary and vocabulary.kept,
-        }
-        if training is None:
-            return StageOutput(artifact, shown)
-        return StageOutput(
-            artifact,
-            {
-                **shown,
-                "train_loss": training.epochs[-1].train_loss,
-                "examples_per_second": training.examples_per_second,
-                "learning_curve": learning_curve(context, artifact, training),
-            },
-        )
+        curve = {} if facts.training is None else {"learning_curve": learning_curve(context, artifact, facts.training)}
+        return StageOutput(artifact, {**numbers(facts), **curve})
 
     return trained_student

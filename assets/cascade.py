@@ -6,11 +6,10 @@ Does not: finding the threshold and judging (stillhouse/stages/cascade.py).
 
 import dagster as dg
 
-from assets.links import links
+from assets.links import report_of
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import evaluation_table, markdown_table
 from stillhouse.evaluation.harness import read_evaluations
-from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import cascade as stage
@@ -50,8 +49,6 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         chosen = stage.Chosen(winner, exported[f"export_{winner}"], evaluation)
         bench = Bench(file.recipe, context.builds, prompts, teacher)
         artifact = context.make(stage.plan(file, bench, chosen, context.reader))
-        page = context.builds.home.reports / f"{file.name}.cascade.html"
-        write_atomically(page, (artifact.folder / "report.html").read_bytes())
         facts = artifact.facts(CascadeFacts)
         return StageOutput(
             artifact,
@@ -60,7 +57,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "share_to_teacher": facts.golden_share,
                 "protected": ", ".join(facts.protected) or "no slice",
                 **({"cost_of_1000_calls": facts.cost} if facts.cost else {}),
-                **links("report", page, context.builds.home.reports),
+                **report_of(artifact, f"{file.name}.cascade.html", context.builds.home.reports),
                 "by_share": markdown_table([each.model_dump(mode="json") for each in facts.sweep]),
                 "judged": evaluation_table([*read_evaluations(artifact.folder), chosen.judged]),
             },

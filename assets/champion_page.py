@@ -1,16 +1,15 @@
 """What a person looks for on the page of the champion: how good it is, since when, and what it came from.
 
 Belongs here: reading that from the ledger and from the release that serves.
-Does not: promoting (assets/champion.py), how a round ended (orchestration/outcomes.py).
+Does not: promoting (stillhouse/stages/champion.py), how a round ended (orchestration/outcomes.py).
 """
 
 from typing import Any
 
 import dagster as dg
 
-from assets.links import links
+from assets.links import report_of
 from stillhouse.errors import StillhouseError
-from stillhouse.files import write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import Served, promoted
 from stillhouse.report.reading import ReadReport, read_report
@@ -49,11 +48,9 @@ def champion_page(builds: BuildStore, recipe: str) -> dict[str, Any]:
 def _evidence(builds: BuildStore, recipe: str, serving: Served) -> dict[str, Any]:
     release = builds.artifact(serving.release, serving.manifest)
     (selection,), (transfer_set,) = (builds.inputs_of(release, stage) for stage in (SELECTION, TRANSFER_SET))
-    report = builds.home.reports / f"{recipe}.champion.html"
-    write_atomically(report, (selection.folder / "report.html").read_bytes())
     return {
         **_measured(read_report(selection.folder)),
-        **links("report", report, builds.home.reports),
+        **report_of(selection, f"{recipe}.champion.html", builds.home.reports),
         "batches": ", ".join(transfer_set.facts(TransferSetFacts).batches),
     }
 

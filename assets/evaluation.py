@@ -4,16 +4,17 @@ Belongs here: its declaration, and what is shown of it.
 Does not: judging (stillhouse/stages/evaluation.py).
 """
 
-from collections.abc import Callable
-
 import dagster as dg
 
+from assets import pictures
 from assets.found import note_weak_slices
-from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import evaluation_table
-from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.report.figures.confusion import confusion
+from stillhouse.report.figures.slices import slice_bars
 from stillhouse.stages import evaluation as stage
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
@@ -40,13 +41,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         **exported: Artifact,
     ) -> StageOutput:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        bench = Bench(
-            recipe,
-            context.builds,
-            prompts,
-            teacher,
-            teacher_mb=stage.teacher_mb(baselines, context.builds.device.machine),
-        )
+        known_mb = stage.teacher_mb(baselines, context.builds.device.machine)
+        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=known_mb)
         by_form = {form.name: exported[f"export_{form.name}"] for form in recipe.forms}
         artifact = context.make(stage.plan(recipe, bench, by_form, context.reader))
         evaluations = read_evaluations(artifact.folder)
@@ -58,22 +54,10 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             **{f"accuracy_{e.name}": e.score.accuracy for e in evaluations},
         }
         for judged in evaluations:
-            for name, draw in _pictures_of(judged).items():
-                shown[f"{name}_{judged.name}"] = picture(context, artifact, f"{name}_{judged.name}", draw)
+            slices, mistakes = f"slices_{judged.name}", f"confusion_{judged.name}"
+            if judged.slices:
+                shown[slices] = pictures.picture(context, artifact, slices, slice_bars, judged.slices)
+            shown[mistakes] = pictures.picture(context, artifact, mistakes, confusion, judged)
         return StageOutput(artifact, shown)
 
     return judged_students
-
-
-def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
-    def slices() -> bytes:
-        from stillhouse.report.figures.slices import slice_bars as drawn
-
-        return drawn(judged.slices)
-
-    def confusion() -> bytes:
-        from stillhouse.report.figures.confusion import confusion as drawn
-
-        return drawn(judged)
-
-    return {"slices": slices, "confusion": confusion} if judged.slices else {"confusion": confusion}

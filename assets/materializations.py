@@ -54,6 +54,12 @@ def newest_artifact(builds: BuildStore, key: dg.AssetKey, batch: str | None = No
     return builds.artifact(newest.digest, newest.manifest)
 
 
+def newest_artifact_if_any(builds: BuildStore, key: dg.AssetKey, batch: str | None = None) -> Artifact | None:
+    """Open the artifact of the newest materialization likewise; None if the asset was never materialized."""
+    newest = newest_materialization(builds.ledger, key, batch)
+    return None if newest is None else builds.artifact(newest.digest, newest.manifest)
+
+
 def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization:
     """Return the newest materialization of an asset, or of one batch of it.
 

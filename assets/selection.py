@@ -6,13 +6,13 @@ Does not: choosing (stillhouse/stages/selection.py).
 
 import dagster as dg
 
-from assets.links import links
-from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets import pictures
+from assets.links import report_of
+from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import evaluation_table
-from stillhouse.evaluation.harness import Evaluation
-from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.report.figures.frontier import size_quality
 from stillhouse.stages import selection as stage
 from stillhouse.stages.names import BASELINES, ERROR_ANALYSIS, EVALUATION, SELECTION
 from stillhouse.stages.selection import SelectionFacts, Surroundings
@@ -34,8 +34,6 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
         around = Surroundings(file, context.builds, context.reader)
         artifact = context.make(stage.plan(around, evaluation, baselines, analyses))
-        report = context.builds.home.reports / f"{file.name}.html"
-        write_atomically(report, (artifact.folder / "report.html").read_bytes())
         everything, facts = stage.judged_in_order(evaluation, baselines), artifact.facts(SelectionFacts)
         return StageOutput(
             artifact,
@@ -43,18 +41,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "winner": facts.winner or "none",
                 "reason": facts.reason,
                 "against_the_champion": facts.against_champion.sentence,
-                **links("report", report, context.builds.home.reports),
+                **report_of(artifact, f"{file.name}.html", context.builds.home.reports),
                 "leaderboard": evaluation_table(everything, chosen=facts.winner),
-                "size_against_quality": picture(
-                    context, artifact, "size_against_quality", lambda: _size_against_quality(everything)
+                "size_against_quality": pictures.picture(
+                    context, artifact, "size_against_quality", size_quality, everything
                 ),
             },
         )
 
     return chosen_student
-
-
-def _size_against_quality(everything: list[Evaluation]) -> bytes:
-    from stillhouse.report.figures.frontier import size_quality
-
-    return size_quality(everything)

@@ -9,17 +9,16 @@ Does not: replaying (stillhouse/stages/shadow.py), what follows from its gates (
 import dagster as dg
 
 from assets.keys import key_of
-from assets.materializations import newest_artifact, newest_materialization
+from assets.materializations import newest_artifact_if_any
 from assets.stage import StageContext, StageOutput, stage_asset
-from assets.tables import markdown_table
-from stillhouse.errors import StillhouseError
+from assets.tables import table
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.serving.spool import forward_left
 from stillhouse.stages import shadow as stage
 from stillhouse.stages.names import CHAMPION, SHADOW, TRAFFIC
 from stillhouse.stages.shadow import Replay, ShadowFacts
+from stillhouse.summaries import shadow as summary
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
@@ -28,53 +27,16 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(file, SHADOW, inputs={}, after=(CHAMPION, TRAFFIC), kinds={"onnx", "polars"})
     def shadow_of_the_champion(context: StageContext) -> StageOutput:
         """What was asked since a release was offered, put to it and to the champion again."""
-        deployment = serving_now(context.builds.ledger, file.name)
-        if deployment.challenger is None:
-            raise StillhouseError(
-                "no release is on its way to take over", where=f"{file.name}/{SHADOW}", expected="a challenger",
-                do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
-            )  # fmt: skip
-        forward_left(context.builds.home, file)
-        replay = Replay.of(file, context.builds, deployment, newest_shadow(context.builds, file))
+        builds = context.builds
+        newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
+        replay = Replay.of(file, builds, serving_now(builds.ledger, file.name), newest)
+        forward_left(builds.home, file)
         artifact = context.make(stage.plan(replay))
         facts = artifact.facts(ShadowFacts)
-        overall = facts.overall
         return StageOutput(
             artifact,
-            {
-                "champion": facts.champion,
-                "challenger": facts.challenger,
-                "requests": overall.rows,
-                "answered_otherwise": overall.differ,
-                "lost": overall.lost,
-                "won": overall.won,
-                "verdict": str(overall.test.verdict),
-                "parts": dg.MetadataValue.md(markdown_table(table_of(facts))),
-            },
-            headline=f"{overall.rows:,} requests replayed, {overall.differ:,} answered otherwise, "
-            f"{overall.lost:,} lost, {overall.won:,} won",
+            {**summary.numbers(facts), "parts": table(summary.parts(facts))},
+            headline=summary.headline(facts),
         )
 
     return shadow_of_the_champion
-
-
-def newest_shadow(builds: BuildStore, file: RecipeFile) -> Artifact | None:
-    """The newest artifact of the stage, whichever rollout it is of."""
-    key = key_of(file.name, SHADOW)
-    return None if newest_materialization(builds.ledger, key) is None else newest_artifact(builds, key)
-
-
-def table_of(facts: ShadowFacts) -> list[dict[str, object]]:
-    """What was found of each part of the requests, as a table shows it."""
-    return [
-        {
-            "part": name,
-            "requests": part.rows,
-            "answered otherwise": part.differ,
-            "lost": part.lost,
-            "won": part.won,
-            "verdict": str(part.test.verdict) if part.critical else f"reported only: {part.test.verdict}",
-            "requests needed": part.test.rows_needed,
-        }
-        for name, part in facts.parts.items()
-    ]

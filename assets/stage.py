@@ -4,7 +4,6 @@ Belongs here: turning a function that makes an artifact into a Dagster asset.
 Does not: anything about one stage.
 """
 
-import base64
 import inspect
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,12 +21,9 @@ from assets.keys import outside as outside_key
 from assets.partitions import partitions_of
 from stillhouse import progress, stages
 from stillhouse.errors import MachineError, StillhouseError
-from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
-from stillhouse.source_code import closure_digest
 from stillhouse.stages.bench import Reader
-from stillhouse.stages.facts import TrainingFacts
 from stillhouse.stages.names import BASE, BATCHED, kind_of
 from stillhouse.stages.versions import code_version
 
@@ -260,35 +256,6 @@ def log_lines(log: Callable[[str], None]) -> progress.Listener:
                     log(f"{description}: {done:,} of {total:,}{f' ({note})' if note else ''}")
 
     return listen
-
-
-def picture(
-    context: StageContext, artifact: Artifact, name: str, draw: Callable[[], bytes]
-) -> dg.MarkdownMetadataValue:
-    """Show a PNG about an artifact in the UI, drawn once however often the artifact is found again.
-
-    Args:
-        context: whose cache keeps it.
-        artifact: what it shows.
-        name: of this picture among those of the artifact.
-        draw: gives the PNG.
-    """
-    drawn_by = closure_digest(draw.__module__)[:12]
-    path = context.builds.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
-    if not path.exists():
-        write_atomically(path, draw())
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
-
-
-def learning_curve(context: StageContext, artifact: Artifact, training: TrainingFacts) -> dg.MarkdownMetadataValue:
-    """Show training and validation loss by epoch."""
-
-    def draw() -> bytes:
-        from stillhouse.report.figures.learning_curve import learning_curve as drawn
-
-        return drawn(*training.losses)
-
-    return picture(context, artifact, "learning_curve", draw)
 
 
 def _ended(shown: StageOutput) -> str:

@@ -42,7 +42,7 @@ def table_metadata(frame: pl.DataFrame, *, sample: int = 8) -> dict[str, Any]:
     return {
         "dagster/row_count": frame.height,
         "dagster/column_schema": dg.TableSchema(columns=columns),
-        "sample": dg.MetadataValue.md(markdown_table(frame.head(sample).to_dicts())),
+        "sample": table(frame.head(sample).to_dicts()),
     }
 
 
@@ -60,6 +60,16 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], *, quotes_rows: bool = Tru
     return "\n".join(lines + ["| " + " | ".join(_cell(row[name], longest) for name in head) + " |" for row in rows])
 
 
+def table(rows: Sequence[Mapping[str, Any]] | str, *, quotes_rows: bool = True) -> dg.MarkdownMetadataValue:
+    """Show rows as a table.
+
+    Args:
+        rows: see `markdown_table`; or what there is to say in their place.
+        quotes_rows: likewise.
+    """
+    return dg.MetadataValue.md(rows if isinstance(rows, str) else markdown_table(rows, quotes_rows=quotes_rows))
+
+
 def evaluation_table(evaluations: Iterable[Evaluation], *, chosen: str | None = None) -> dg.MarkdownMetadataValue:
     """Compare what was judged, the best first.
 
@@ -69,7 +79,7 @@ def evaluation_table(evaluations: Iterable[Evaluation], *, chosen: str | None = 
     """
     by_accuracy = sorted(evaluations, key=lambda each: each.score.accuracy, reverse=True)
     priced = any(each.usd_per_1000_calls is not None for each in by_accuracy)
-    return dg.MetadataValue.md(markdown_table([_row(each, chosen, priced) for each in by_accuracy], quotes_rows=False))
+    return table([_row(each, chosen, priced) for each in by_accuracy], quotes_rows=False)
 
 
 def _row(evaluation: Evaluation, chosen: str | None, priced: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from assets.stage import StageContext, StageOutput, stage_asset
-from assets.tables import markdown_table, table_metadata
+from assets.tables import table, table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher_signal as stage
@@ -36,13 +36,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         signal = signal_store(context.builds)
         capture = stage.capture(file.recipe, prompts, teacher, context.builds)
         artifact = context.make(stage.plan(file.recipe, prompts, teacher, signal))
-        if file.recipe.teacher.review is not None:
-            path = stage.review_path(context.builds.home, file.name, artifact)
-            if not path.exists():
-                write_review(artifact.frame("review"), path)
+        _lay_out_for_review(context, artifact)
         rows, facts = artifact.frame("signal"), artifact.facts(SignalFacts)
-        asked = stage.asked(prompts)["prompt_id"].to_list()
-        took = signal.latencies_ms(asked, facts.fingerprint)["latency_ms"]
+        took = signal.latencies_ms(stage.asked(prompts)["prompt_id"].to_list(), facts.fingerprint)["latency_ms"]
         answers = with_answers(rows, facts.task)["answer"].value_counts(sort=True)
         return StageOutput(
             artifact,
@@ -53,8 +49,17 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "teacher_tokens_computed": capture.tokens,
                 "teacher_seconds": capture.seconds,
                 "teacher_ms_per_prompt_median": took.median(),
-                "answers": dg.MetadataValue.md(markdown_table(answers.to_dicts())),
+                "answers": table(answers.to_dicts()),
             },
         )
 
     return captured_signal
+
+
+def _lay_out_for_review(context: StageContext, artifact: Artifact) -> None:
+    """Put the sample where a person finds it, unless it lies there, maybe with what somebody has said of it."""
+    if context.file.recipe.teacher.review is None:
+        return
+    path = stage.review_path(context.builds.home, context.file.name, artifact)
+    if not path.exists():
+        write_review(artifact.frame("review"), path)

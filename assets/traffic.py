@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, stage_asset
-from assets.tables import markdown_table
+from assets.tables import table
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
@@ -37,7 +37,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         counts = facts.model_dump(exclude={"day"})
         return StageOutput(
             artifact,
-            {**counts, "answers_by_release": dg.MetadataValue.md(markdown_table(artifact.frame("answers").to_dicts()))},
+            {**counts, "answers_by_release": table(artifact.frame("answers").to_dicts())},
             headline=f"{facts.answers:,} answers, {facts.dropped:,} rows dropped, {facts.lost:,} lost",
         )
 

@@ -7,7 +7,7 @@ Does not: verifying rows (stillhouse/stages/transfer_set.py).
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, stage_asset
-from assets.tables import markdown_table, table_metadata
+from assets.tables import table, table_metadata
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -41,7 +41,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "labelled": facts.labelled,
                 "row_kinds": facts.row_kinds,
                 "rejected": facts.rejected,
-                "rejects_by_reason": dg.MetadataValue.md(markdown_table(counts.to_dicts())),
+                "rejects_by_reason": table(counts.to_dicts()),
             },
         )
 

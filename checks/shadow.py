@@ -5,7 +5,6 @@ They stop no round. A rollout moves on only when each of them is open on the new
 
 from datetime import datetime, timedelta
 
-from assets.shadow import table_of
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, share_at_most
 from stillhouse.live.shadow import Judged
 from stillhouse.records.deployments import Challenger, desired
@@ -13,6 +12,7 @@ from stillhouse.release.bundle import MODEL
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.summaries import shadow as summary
 from stillhouse.tasks import task_of
 from stillhouse.wording import points
 
@@ -31,7 +31,7 @@ def the_challenger_is_not_worse(context: GateContext) -> Finding:
     facts = context.artifact.facts(ShadowFacts)
     found, test = facts.overall, facts.overall.test
     sentence = f"{_counts(found)}; {_in_points(found)}, margin {points(test.limit)}{_missing(found)}"
-    table = {"parts": table_of(facts), "e_within": test.e_within, "e_beyond": test.e_beyond}
+    table = {"parts": summary.parts(facts), "e_within": test.e_within, "e_beyond": test.e_beyond}
     return Finding(test.verdict, sentence, table, observed=test.mean, limit=test.limit)
 
 

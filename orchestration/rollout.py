@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.keys import key_of
-from assets.shadow import newest_shadow
+from assets.materializations import newest_artifact_if_any
 from checks.gatekeeper import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
@@ -236,7 +236,7 @@ def _newest_shadow(builds: BuildStore, file: RecipeFile, challenger: Challenger)
     state = asset_state(builds, file.recipe, waivers, key)
     if state.newest is None or state.broken or state.stale:
         return _Shadow(None, None, None, ())
-    found = newest_shadow(builds, file)
+    found = newest_artifact_if_any(builds, key)
     facts = (
         None if found is None or found.manifest.facts.get("rollout") != challenger.salt else found.facts(ShadowFacts)
     )
@@ -256,7 +256,8 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
         late = datetime.fromisoformat(seen.challenger.since) + timedelta(days=_spec(file).shadow.days_at_most)
         if shadow.looked_at < late <= now:
             return True
-    replay = Replay.of(file, builds, seen, newest_shadow(builds, file), now.timestamp())
+    newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
+    replay = Replay.of(file, builds, seen, newest, now.timestamp())
     counts_no_longer = replay.before is not None and not shadow.is_current
     return counts_no_longer or not replay.due().is_empty()
 

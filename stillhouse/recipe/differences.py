@@ -1,7 +1,7 @@
 """What differs between two recipes, or between two bars: field by field, from what to what.
 
 Belongs here: walking two sets of JSON values side by side, and how a difference is said.
-Does not: whether a difference matters (checks/contract.py), showing it (assets/contract.py).
+Does not: whether a difference matters (checks/contract.py), showing it (stillhouse/summaries/contract.py).
 """
 
 import json

@@ -50,6 +50,18 @@ class Offer:
     is_it: bool
     changed: bool
 
+    @property
+    def name(self) -> str:
+        """Student and release of the challenger, as commands print them."""
+        return f"{self.challenger.deployed.student} {self.challenger.deployed.release[:12]}"
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, in one line."""
+        if self.is_it:
+            return f"{self.name} is offered, in {self.challenger.stage}"
+        return f"{self.name} is on its way, and this release waits for it"
+
 
 def offer(
     ledger: Ledger,

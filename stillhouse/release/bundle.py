@@ -1,7 +1,7 @@
 """The bundle that is released: a model, the evidence for it, and the record that ties both to what made them.
 
 Belongs here: the bundle's layout, and verifying one without anything else at hand.
-Does not: choosing what is released (assets/selection.py), promoting it (assets/champion.py).
+Does not: choosing what is released (assets/selection.py), promoting it (stillhouse/stages/champion.py).
 """
 
 import json

@@ -1,11 +1,16 @@
 """The champion: the release that serves.
 
 The ledger's newest promotion is the one pointer to it; it is written in one transaction, after the release is whole.
+A witness outside the state remembers each promotion. One that cannot be reached stops no promotion: the run says so,
+the audit says so, and the next run tries again.
 
-Belongs here: naming the release that serves, and refusing one that may not.
-Does not: making a release (release.py), writing the promotion (stillhouse/records/promotion.py), serving it.
+Belongs here: promoting a release or offering it beside the champion, refusing one that may not serve, and naming the
+release that serves.
+Does not: making a release (release.py), what a promotion or an offer writes (stillhouse/records/promotion.py,
+rollouts.py), serving it.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +18,55 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import answers_of, export_of, line_of_champions, promoted, rival_of
-from stillhouse.records.deployments import DeployedRelease, Deployment
+from stillhouse.records.deployments import DeployedRelease, Deployment, desired
+from stillhouse.records.promotion import Promotion, promote
 from stillhouse.records.promotion import refuse as refuse_by_decision
+from stillhouse.records.rollouts import Offer, offer
+from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import RELEASE, SELECTION
 from stillhouse.stages.selection import SelectionFacts
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a round decided about a release that may serve.
+
+    Args:
+        became: its promotion; or its offer, if it has to show itself beside the champion first.
+        serves: the champion that serves on meanwhile; None where the release itself serves.
+    """
+
+    became: Promotion | Offer
+    serves: DeployedRelease | None
+
+
+def decide(file: RecipeFile, release: Artifact, builds: BuildStore, run_id: str) -> Decided:
+    """Promote a release, or begin its way beside the champion, which serves on.
+
+    Args:
+        file: the recipe.
+        release: of this round, behind its gates.
+        builds: with the ledger.
+        run_id: the run that decides.
+
+    Raises:
+        StillhouseError: if it was withdrawn, a person holds the champion, or it met another one than serves.
+    """
+    ledger, seen = builds.ledger, desired(builds.ledger, file.name)
+    _refuse(file, release, builds, seen)
+    answers_by, offered = release.facts(ReleaseRecord).answers_by, deployed(release)
+    if seen is not None and _rolls_out(file, release, builds):
+        way = offer(
+            ledger, file.name, offered, seen=seen, export=answers_by, run_id=run_id, relied_on=release.relied_on
+        )  # fmt: skip
+        return Decided(way, seen.champion)
+    promotion = promote(
+        ledger, Witness.from_environment(), file.name, offered,
+        seen=seen, export=answers_by, run_id=run_id, relied_on=release.relied_on,
+    )  # fmt: skip
+    return Decided(promotion, None)
 
 
 def plan(release: Artifact, serves: DeployedRelease | None = None) -> Plan[ChampionFacts]:
@@ -41,7 +89,7 @@ def plan(release: Artifact, serves: DeployedRelease | None = None) -> Plan[Champ
     return Plan(build, {"release": release.digest, **({"serves": named.release} if waits else {})})
 
 
-def rolls_out(file: RecipeFile, release: Artifact, builds: BuildStore) -> bool:
+def _rolls_out(file: RecipeFile, release: Artifact, builds: BuildStore) -> bool:
     """Whether a release has to show itself beside the champion first.
 
     Not where the recipe asks for no rollout, for the first release of all, and where callers are answered by what
@@ -60,7 +108,7 @@ def deployed(release: Artifact) -> DeployedRelease:
     )
 
 
-def refuse(file: RecipeFile, release: Artifact, builds: BuildStore, seen: Deployment | None) -> None:
+def _refuse(file: RecipeFile, release: Artifact, builds: BuildStore, seen: Deployment | None) -> None:
     """Raise if a round may not put a release in the place of the champion of this moment.
 
     Raises:

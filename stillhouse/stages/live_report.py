@@ -32,7 +32,7 @@ from stillhouse.release.bundle import MODEL
 from stillhouse.release.cascade import CASCADE, LABEL, Cascade
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import teacher_behind
-from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.names import BASE, LIVE_REPORT, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.tasks import task_of
@@ -242,22 +242,27 @@ def _base_signal(builds: BuildStore, bundle: Artifact) -> Artifact:
     return next(each for each in signals if each.batch == BASE)
 
 
-def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState, day: str) -> Watched:
+def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState | None, day: str) -> Watched:
     """The release that served at the end of a day, or of today until now, and by what it is watched.
 
     Args:
         builds: with the ledger.
         file: the recipe.
-        state: what the watch remembers, of the release that serves now.
+        state: what the watch remembers, of the release that serves now; None before the first.
         day: as `2026-11-28`, UTC.
 
     Raises:
-        StillhouseError: if nothing served on that day.
+        StillhouseError: if nothing serves yet, or nothing served on that day.
     """
+    if state is None:
+        raise StillhouseError(
+            "nothing serves yet", where=f"{file.name}/{LIVE_REPORT}", expected="a champion that is watched",
+            do=f"`stillhouse run {file.name}` makes one.",
+        )  # fmt: skip
     served = next((each for each in promoted(builds.ledger, file.name) if each.since[:10] <= day), None)
     if served is None:
         raise StillhouseError(
-            f"nothing served on {day}", where=f"{file.name}/live_report", expected="a day since the first promotion",
+            f"nothing served on {day}", where=f"{file.name}/{LIVE_REPORT}", expected="a day since the first promotion",
             do="Choose a later day.",
         )  # fmt: skip
     champion = DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)

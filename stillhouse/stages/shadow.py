@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
 from stillhouse.live import shadow
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
@@ -30,6 +31,7 @@ from stillhouse.records.deployments import Challenger, DeployedRelease, Deployme
 from stillhouse.release.bundle import MODEL
 from stillhouse.release.cascade import CASCADE, LABEL, Cascade, Rule
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
+from stillhouse.stages.names import SHADOW
 from stillhouse.tasks import task_of
 
 SEEN, TALLY = "seen", "tally"
@@ -94,12 +96,19 @@ class Replay:
         Args:
             file: the recipe.
             builds: with releases, and the teacher's answers.
-            deployment: with a challenger.
+            deployment: as it is now.
             newest: the newest artifact of the stage.
             at: now; by the clock when left out.
+
+        Raises:
+            StillhouseError: if it has no challenger.
         """
         challenger = deployment.challenger
-        assert challenger is not None
+        if challenger is None:
+            raise StillhouseError(
+                "no release is on its way to take over", where=f"{file.name}/{SHADOW}", expected="a challenger",
+                do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
+            )  # fmt: skip
         before = newest if newest is not None and newest.manifest.facts.get("rollout") == challenger.salt else None
         store = TrafficStore(builds.home.artifacts, file.name)
         return cls(file, builds, store, deployment.champion, challenger, before, time.time() if at is None else at)

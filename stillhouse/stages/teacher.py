@@ -4,7 +4,8 @@ Belongs here: which kinds there are, and what all of them keep beside what they 
 Does not: how each kind is made (teacher_kinds/), how it answers (stillhouse/teachers/).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -61,6 +63,29 @@ def plan(
     if file.recipe.teacher.runs_here:
         return planned
     return replace(planned, build=partial(_beside_its_base, planned, making))
+
+
+@contextmanager
+def opened(file: RecipeFile, store: ArtifactStore) -> "Iterator[tuple[BaseModel, dict[str, BaseModel]]]":
+    """Open what a teacher is made from: the weights to begin with, and those of an ensemble's members that have any.
+
+    Args:
+        file: the recipe.
+        store: keeps the weights that were taken in.
+    """
+    from stillhouse.models.weights import base_model
+
+    spec, weights = file.recipe.teacher, file.recipe.weights
+    with ExitStack() as stack:
+        base = stack.enter_context(base_model(file.located(weights.source), weights.revision, store))
+        yield (
+            base,
+            {
+                name: stack.enter_context(base_model(file.located(each.source), each.revision, store))
+                for name, each in spec.networks.items()
+                if spec.members
+            },
+        )
 
 
 def _plan_of(making: Making) -> Plan[TeacherFacts]:

@@ -1,0 +1,52 @@
+"""What is shown of a day of live answers.
+
+Belongs here: its numbers, which the UI draws over the days, its shares as rows, and the day in one line.
+Does not: drawing the report up (stillhouse/stages/live_report.py), alarms (stillhouse/live/watch.py).
+"""
+
+from stillhouse.stages.live_report import LiveFacts
+from stillhouse.wording import percent
+
+_LATENCY = ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99")
+
+
+def headline(facts: LiveFacts) -> str:
+    """The day in one line."""
+    agreement = facts.agreement
+    if agreement is None:
+        return f"{facts.answers:,} answers, none that the teacher could be asked about"
+    said = f"{percent(agreement.debiased)} agreement (± {percent(agreement.half_width)}, {agreement.asked:,} asked)"
+    return f"{facts.answers:,} answers, {said}"
+
+
+def numbers(facts: LiveFacts) -> dict[str, float | str]:
+    """Single numbers, as far as they are known, and what they are about."""
+    agreement, truth, took = facts.agreement, facts.truth, facts.latency_ms
+    agreed = {} if agreement is None else {
+        "agreement_label_free": agreement.label_free,
+        "agreement_debiased": agreement.debiased,
+        "agreement_half_width": agreement.half_width,
+        "gap": agreement.gap,
+        "asked": agreement.asked,
+    }  # fmt: skip
+    return {
+        "answers": facts.answers,
+        "answers_of_other_releases": facts.of_others,
+        **agreed,
+        "matured_truths": truth.known,
+        **({"accuracy_matured": truth.right / truth.known} if truth.known else {}),
+        **({} if took is None else dict(zip(_LATENCY, took, strict=True))),
+        "release": facts.release,
+        "student": facts.student,
+        "selection_of_truth": truth.selection,
+        "reference": facts.origin,
+        "teacher": "its canary was not asked yet" if facts.teacher is None else facts.teacher.sentence,
+    }
+
+
+def watched(facts: LiveFacts) -> list[dict[str, object]]:
+    """What is watched, beside its limit and what is usual."""
+    return [
+        {"watched": each.subject, "share": each.seen, "limit": each.allowed, "reference": each.usual, "rows": each.rows}
+        for each in facts.shares
+    ]

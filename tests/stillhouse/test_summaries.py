@@ -1,0 +1,84 @@
+"""What a person is shown of artifacts: numbers that are known, rows, and one line."""
+
+from pathlib import Path
+from typing import Any
+
+from stillhouse.live.shadow import ALL, Judged
+from stillhouse.stages.facts import AnswersFacts, SaidFacts
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
+from stillhouse.stages.shadow import ShadowFacts
+from stillhouse.statistics.betting import anytime_non_inferiority
+from stillhouse.statistics.live_agreement import LiveAgreement
+from stillhouse.summaries import contract, live_report, shadow, teacher
+from tests.small import small_recipe
+
+
+def a_day(**known: Any) -> LiveFacts:
+    falls = WatchedShare(name="sure falls", kind="input", falls=True, events=10, rows=100, limit=0.2, reference=None)
+    nothing = dict.fromkeys(("agreement", "agreement_limit", "teacher", "truth_limit", "latency_ms"))
+    truth = MaturedTruth(selection="unknown", matured=0, known=0, right=0, low=0.0, high=1.0)
+    facts: dict[str, Any] = {
+        "day": "2026-11-28", "release": "a", "student": "one", "since": "2026-11-01", "answers": 1200, "of_others": 3,
+        "silent": 0, "truth": truth, "shares": (falls,), "origin": "golden rows", **nothing, **known,
+    }  # fmt: skip
+    return LiveFacts(**facts)
+
+
+def test_what_is_not_known_of_a_day_is_no_number() -> None:
+    assert live_report.numbers(a_day()) == {
+        "answers": 1200, "answers_of_other_releases": 3, "matured_truths": 0, "release": "a", "student": "one",
+        "selection_of_truth": "unknown", "reference": "golden rows", "teacher": "its canary was not asked yet",
+    }  # fmt: skip
+    assert live_report.headline(a_day()) == "1,200 answers, none that the teacher could be asked about"
+
+
+def test_what_is_known_of_a_day_is_shown() -> None:
+    agreement = LiveAgreement(
+        requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.1
+    )
+    truth = MaturedTruth(selection="complete", matured=9, known=8, right=6, low=0.4, high=0.9)
+    day = a_day(agreement=agreement, truth=truth, latency_ms=(1.0, 2.0, 3.0))
+    expected = {
+        "asked": 20, "agreement_debiased": 0.91, "gap": -0.01, "accuracy_matured": 0.75, "matured_truths": 8,
+        "latency_ms_p50": 1.0, "latency_ms_p95": 2.0, "latency_ms_p99": 3.0,
+    }  # fmt: skip
+    assert expected.items() <= live_report.numbers(day).items()
+    assert live_report.headline(day) == "1,200 answers, 91.0% agreement (± 2.0%, 20 asked)"
+
+
+def test_a_share_that_may_not_fall_is_shown_as_what_is_left_of_it() -> None:
+    assert live_report.watched(a_day()) == [
+        {"watched": "sure", "share": "90.0%", "limit": "at least 80.0%", "reference": "", "rows": 100}
+    ]
+
+
+def test_a_challenger_is_shown_beside_its_champion_part_by_part() -> None:
+    def judged(*, critical: bool) -> Judged:
+        test = anytime_non_inferiority(2, 3, 1500, margin=0.05)
+        return Judged(critical=critical, rows=1500, differ=5, lost=2, won=3, unanswered=0, test=test)
+
+    parts = {ALL: judged(critical=True), "long texts": judged(critical=False)}
+    facts = ShadowFacts(
+        rollout="salt", champion="a", challenger="b", judge="teacher", days=(), asked=1, left_out=0, parts=parts
+    )
+    assert shadow.headline(facts) == "1,500 requests replayed, 5 answered otherwise, 2 lost, 3 won"
+    numbers = shadow.numbers(facts)
+    assert (numbers["champion"], numbers["challenger"], numbers["requests"]) == ("a", "b", 1500)
+    verdict = str(facts.overall.test.verdict)
+    assert [row["verdict"] for row in shadow.parts(facts)] == [verdict, f"reported only: {verdict}"]
+
+
+def test_texts_without_an_answer_are_shown_by_reason() -> None:
+    said = SaidFacts(texts=9, failures={"the answer is empty": 2}, accuracy=0.5, usd_a_prompt=0.1)
+    assert teacher.failures(said) == [{"reason": "the answer is empty", "texts": 2}]
+    assert teacher.answers(said) == {"texts": 9, "usd_a_prompt": 0.1}
+
+
+def test_the_contract_is_a_page_of_terms(tmp_path: Path) -> None:
+    budget = {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 6, "size_mb_at_most": 80}
+    terms = {row["term"]: row["value"] for row in contract.terms(small_recipe(tmp_path, rows=10, budget=budget).recipe)}
+    assert terms["budget"] == "1.05x faster, 6x smaller, at most 80 MB"
+    assert terms["floor"] == terms["critical slices"] == "none"
+    assert contract.answers_taken(None) == {}
+    taken = AnswersFacts(records=5, unreadable=1, without_text=2)
+    assert contract.answers_taken(taken) == {"answers": 5, "unreadable_answers": 1, "answers_without_text": 2}
