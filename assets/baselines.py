@@ -24,11 +24,16 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
     @stage_asset(
-        file, BASELINES, inputs={"teacher": TEACHER}, beside={"prompts": PROMPTS}, kinds={"scikitlearn", "onnx"}
+        file,
+        BASELINES,
+        inputs={"teacher": TEACHER},
+        beside={"prompts": PROMPTS},
+        kinds={"scikitlearn", "onnx"},
+        measures=True,
     )
     def judged_baselines(context: StageContext, prompts: Artifact, teacher: Artifact) -> StageOutput:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
-        bench = Bench(file.recipe, context.builds, prompts, teacher)
+        bench = Bench(file.recipe, context.builds, prompts, teacher, meter=context.meter)
         capture = bench.capture_golden()
         artifact = context.make(stage.plan(file, bench, context.reader))
         evaluations = read_evaluations(artifact.folder)

@@ -31,6 +31,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         inputs=exports,
         beside={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES},
         kinds={"numpy"},
+        measures=True,
     )
     def judged_students(
         context: StageContext,
@@ -42,7 +43,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     ) -> StageOutput:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
         known_mb = stage.teacher_mb(baselines, context.builds.device.machine)
-        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=known_mb)
+        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=known_mb, meter=context.meter)
         by_form = {form.name: exported[f"export_{form.name}"] for form in recipe.forms}
         artifact = context.make(stage.plan(recipe, bench, by_form, context.reader))
         evaluations = read_evaluations(artifact.folder)

@@ -21,6 +21,7 @@ from assets.keys import outside as outside_key
 from assets.partitions import partitions_of
 from stillhouse import progress, stages
 from stillhouse.errors import MachineError, StillhouseError
+from stillhouse.evaluation.measures.meter import THIS_MACHINE, Meter
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
 from stillhouse.stages.bench import Reader
@@ -65,6 +66,7 @@ class StageContext:
     builds: BuildStore
     inputs: list[Artifact]
     load_gated: LoadGated
+    meter: Meter = THIS_MACHINE
 
     @property
     def reader(self) -> Reader:
@@ -110,6 +112,7 @@ def stage_asset(
     every_batch: Collection[str] = (),
     of_version: str = "",
     first: str | None = None,
+    measures: bool = False,
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
 
@@ -127,6 +130,7 @@ def stage_asset(
             batch, or, in a batched stage, the same batch.
         of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
         first: a resource that is called with builds and recipe before the function, for work that is not ours to know.
+        measures: whether it measures speed and memory, with the resource `meter`.
     """
     partitions = partitions_of(file, stage)
 
@@ -134,6 +138,7 @@ def stage_asset(
         version = code_version(stage)
         # A parameter that is called otherwise than its input is found here and not in a run.
         inspect.signature(function).bind(None, **inputs, **beside)
+        further = [*([first] if first else []), *(["meter"] if measures else [])]
         read_beside = {"read_beside": ", ".join(beside.values())} if beside else {}
 
         @dg.asset(
@@ -160,7 +165,7 @@ def stage_asset(
             description=inspect.getdoc(function),
             code_version=f"{version[:12]}{of_version and '-'}{of_version}",
             io_manager_key="artifacts",
-            required_resource_keys={"builds", "artifacts", *([first] if first else [])},
+            required_resource_keys={"builds", "artifacts", *further},
         )
         def compute(
             context: dg.AssetExecutionContext, **artifacts: Artifact | list[Artifact]
@@ -175,6 +180,7 @@ def stage_asset(
                 builds=builds,
                 inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
                 load_gated=partial(context.resources.artifacts.load_gated, builds, file.recipe),
+                meter=context.resources.meter if measures else THIS_MACHINE,
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 if first is not None:

@@ -28,7 +28,8 @@ import numpy as np
 
 from benchmarks.questions import LABELS, write_questions
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, latencies_beside_teacher
-from stillhouse.stages.bench import TIMED_TEXTS, one_thread
+from stillhouse.evaluation.measures.meter import TIMED_TEXTS
+from stillhouse.stages.bench import one_thread
 
 if TYPE_CHECKING:
     from stillhouse.models.predictor import OnnxClassifier

@@ -1,6 +1,7 @@
 """The resources that every run gets.
 
-Belongs here: the builds, with the locks of the run that gets it, and the gated IO manager.
+Belongs here: the builds, with the locks of the run that gets it, the gated IO manager, what asks about live answers,
+and what speed and memory are measured with.
 Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks themselves
 (stillhouse/records/locks.py).
 """
@@ -19,6 +20,7 @@ from orchestration.runs import process_tag, recipes_of
 from orchestration.watch import ask, look
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.measures.meter import THIS_MACHINE
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
@@ -113,5 +115,9 @@ def live_answers_asked() -> Callable[[BuildStore, RecipeFile], None]:
 
 
 RESOURCES: dict[str, Any] = {
-    "builds": builds_from_environment, "artifacts": gated_artifacts, "live_answers": live_answers_asked
-}  # fmt: skip
+    "builds": builds_from_environment,
+    "artifacts": gated_artifacts,
+    "live_answers": live_answers_asked,
+    "meter": THIS_MACHINE,
+}
+"""Definitions that are made from now on have these; a test puts its own meter in the place of this machine."""

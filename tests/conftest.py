@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate
 from orchestration.instance import initialise
+from orchestration.resources import RESOURCES
 from stillhouse.data.sources import drop_folder_entries
+from stillhouse.evaluation.measures.meter import THIS_MACHINE
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
@@ -204,9 +206,7 @@ def a_place(
         environment.setenv("STILLHOUSE_WITNESS", str(folder / "witness.ndjson"))
         environment.delenv("STILLHOUSE_RECIPES", raising=False)
         if measured:
-            environment.setattr(
-                "stillhouse.stages.bench.TIMED_TEXTS", 20
-            )  # what is fast enough is asked where processes start
+            environment.setitem(RESOURCES, "meter", replace(THIS_MACHINE, timed_texts=20))
         else:
             spare_measuring(environment)
         if not (measured or drawn):

@@ -23,10 +23,12 @@ from pydantic import BaseModel
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
+from orchestration.resources import RESOURCES
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.baselines.fitted import Baseline, constant
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
+from stillhouse.evaluation.measures.meter import Meter
 from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.stages.bench import Bench, JudgedModel, bytes_below
 from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
@@ -49,8 +51,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spare_measuring(patches: pytest.MonkeyPatch) -> None:
     """Let every model be as fast and as large in memory as every other one, without starting a process for each."""
-    patches.setattr("stillhouse.stages.bench.latencies_beside_teacher", _latencies)
-    patches.setattr("stillhouse.stages.bench.serving_memory_mb", _memory)
+    patches.setitem(RESOURCES, "meter", Meter(_latencies, _memory))
 
 
 def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *, rounds: int) -> dict[str, Any]:

@@ -147,12 +147,20 @@ class Ledger:
         url: of the database.
         sign: signs a head, or gives None while there is no key.
         before_writing: raises where its user may write nothing more.
+        clock: says what time it is, in UTC.
     """
 
-    def __init__(self, url: str, sign: Sign | None = None, before_writing: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        sign: Sign | None = None,
+        before_writing: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.url = url
         self._sign = sign
         self._before_writing = before_writing
+        self._clock = clock
         self._engine = _engine(url)
 
     def append(self, kind: Kind, recipe: str, body: dict[str, Any]) -> Entry:
@@ -184,7 +192,7 @@ class Ledger:
             try:
                 with self._engine.begin() as connection:
                     for kind, body in happened:
-                        entry = _next_entry(connection, kind, recipe, body)
+                        entry = _next_entry(connection, self._clock(), kind, recipe, body)
                         if expected is not None and not entries:
                             # After the head was read: what is written between the two makes the insertion fail.
                             _refuse_if_overtaken(connection, recipe, expected)
@@ -313,7 +321,7 @@ class Ledger:
     def now(self) -> datetime:
         """The later of this machine's clock and the newest entry, in UTC: in a ledger time never runs backwards."""
         with self._engine.connect() as connection:
-            return _not_before(_newest_time(connection))
+            return _not_before(_newest_time(connection), self._clock())
 
     def signatures(self) -> dict[int, Signature]:
         """The signature of each entry that was signed, by sequence."""
@@ -486,10 +494,10 @@ def _head(connection: sa.Connection) -> Head:
     return Head(row.sequence, row.digest) if row else Head(0, GENESIS)
 
 
-def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
+def _next_entry(connection: sa.Connection, now: datetime, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
     head = _head(connection)
     sequence, previous = head.sequence + 1, head.digest
-    at = _not_before(_newest_time(connection)).isoformat(timespec="milliseconds")
+    at = _not_before(_newest_time(connection), now).isoformat(timespec="milliseconds")
     return Entry(sequence, at, kind, recipe, body, previous, _digest(sequence, at, kind, recipe, body, previous))
 
 
@@ -516,8 +524,7 @@ def _newest_time(connection: sa.Connection) -> str | None:
     return newest.at if newest else None
 
 
-def _not_before(at: str | None) -> datetime:
-    now = datetime.now(UTC)
+def _not_before(at: str | None, now: datetime) -> datetime:
     newest = None if at is None else _moment(at)
     return now if newest is None else max(now, newest)
 

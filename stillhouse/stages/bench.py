@@ -19,8 +19,9 @@ from stillhouse import progress
 from stillhouse.digests import digest_of, files_below
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
-from stillhouse.evaluation.measures.latency import LatencyComparison, Predict, latencies_beside_teacher
+from stillhouse.evaluation.measures.footprint import Footprint
+from stillhouse.evaluation.measures.latency import LatencyComparison, Predict
+from stillhouse.evaluation.measures.meter import THIS_MACHINE, Meter
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
@@ -35,7 +36,6 @@ from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 if TYPE_CHECKING:
     from stillhouse.models.predictor import TorchClassifier
 
-TIMED_TEXTS = 120
 TEXTS_OF_FOOTPRINT = 20
 """The longest of the timed texts: memory is at its peak on them, and each more of the teacher's answers takes time."""
 
@@ -80,6 +80,7 @@ class Bench:
         prompts: the prompt set, whose golden rows are used.
         teacher: the teacher.
         teacher_mb: memory that serving this teacher takes, where it was measured before; starting it costs seconds.
+        meter: measures speed and memory.
     """
 
     recipe: Recipe
@@ -87,6 +88,7 @@ class Bench:
     prompts: Artifact
     teacher: Artifact
     teacher_mb: float | None = None
+    meter: Meter = THIS_MACHINE
 
     @cached_property
     def golden(self) -> pl.DataFrame:
@@ -244,19 +246,19 @@ class Bench:
     @property
     def longest_texts(self) -> list[str]:
         """The texts that memory is measured on."""
-        return sorted(self.texts[:TIMED_TEXTS], key=len)[-TEXTS_OF_FOOTPRINT:]
+        return sorted(self.texts[: self.meter.timed_texts], key=len)[-TEXTS_OF_FOOTPRINT:]
 
     @cached_property
     def teacher_memory_mb(self) -> float | None:
         """Memory that serving the teacher takes; None where it does not run here."""
         if not self.runs_here:
             return None
-        return self.teacher_mb or serving_memory_mb(self.teacher.folder / MODEL, self.longest_texts)
+        return self.teacher_mb or self.meter.memory_mb(self.teacher.folder / MODEL, self.longest_texts)
 
     def footprint(self, folder: Path | None) -> Footprint:
         """Memory that serving takes, of the teacher and of a model that has a folder to be served from."""
         texts = self.longest_texts
-        student_mb = None if folder is None else serving_memory_mb(folder, texts)
+        student_mb = None if folder is None else self.meter.memory_mb(folder, texts)
         return Footprint(teacher_mb=self.teacher_memory_mb, student_mb=student_mb, texts=len(texts))
 
     def judge_hosted(self, models: Sequence[EvaluatedModel]) -> list[Evaluation]:
@@ -269,10 +271,10 @@ class Bench:
         All are timed together, so that they and the teacher had the same machine, as busy as it was.
         """
         with one_thread():
-            latencies = latencies_beside_teacher(
+            latencies = self.meter.latencies(
                 (lambda text: self.teacher_model.logits([text])) if self.runs_here else None,
                 {model.evaluated.name: model.predict for model in models},
-                self.texts[:TIMED_TEXTS],
+                self.texts[: self.meter.timed_texts],
                 rounds=self.recipe.budget.latency_rounds,
             )
         evaluations = []

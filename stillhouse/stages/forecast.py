@@ -21,6 +21,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.device import Device
 from stillhouse.economics import amount
+from stillhouse.evaluation.measures.meter import TIMED_TEXTS
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model, verify_language_model
 from stillhouse.processes import QuietClock
@@ -31,7 +32,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import BuildStore
 from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
-from stillhouse.stages.bench import TIMED_TEXTS, one_thread
+from stillhouse.stages.bench import one_thread
 from stillhouse.stages.error_analysis import PARTS, ROWS_ASKED, learners_of
 from stillhouse.stages.names import (
     BASELINES,

@@ -33,9 +33,9 @@ from tests.faults.evaluation import (
     one_shot_used_twice,
     other_golden,
     some_relabelled,
+    untimed,
     wrong_together,
 )
-from tests.faults.plants import anew
 
 LOCKED, OTHER = "a" * 64, "b" * 64
 STUDENTS = [student.name for student in DEMO.students]
@@ -202,10 +202,7 @@ FAULTS = [
     ),
     Fault(
         "speed was not measured", EVALUATION, "latency_was_measured",
-        anew(
-            "stillhouse.stages.bench:latencies_beside_teacher",
-            lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models),
-        ),
+        untimed,
         "not measured: one",
     ),
     Fault(

@@ -44,19 +44,21 @@ IMPORTED = (
 
 DISTIL = """
     import os, signal, sys
+    from dataclasses import replace
     from pathlib import Path
+    from orchestration.resources import RESOURCES
     from orchestration.terminal import Terminal
     from orchestration.run import distil
     from stillhouse import progress
+    from stillhouse.evaluation.measures.meter import THIS_MACHINE
     from stillhouse.home import Home
     from stillhouse.recipe.reading import read_recipe
-    from stillhouse.stages import bench
 
     def kill_at(news):
         if isinstance(news, progress.Step) and (news.description, news.done) == ({kill!r}, {done}):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    bench.TIMED_TEXTS = 20  # speed is measured, a little
+    RESOURCES["meter"] = replace(THIS_MACHINE, timed_texts=20)  # speed is measured, a little
     with progress.listening(kill_at):
         outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Terminal(width=200))
     sys.exit(0 if outcome.succeeded else 1)

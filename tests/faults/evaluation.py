@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from orchestration.resources import RESOURCES
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.selection import Selection
@@ -35,6 +36,14 @@ def judged_with(target: str, put: Callable[[Any], Any]) -> Plant:
         return anew(target, put)(bench)
 
     return plant
+
+
+def untimed(bench: Bench) -> RecipeFile:
+    """Make the evaluation again with a meter that times nothing."""
+    meter = replace(RESOURCES["meter"], latencies=lambda teacher, models, *about, **how: dict.fromkeys(models))
+    bench.monkeypatch.setitem(RESOURCES, "meter", meter)
+    bench.build_again()
+    return bench.recipe()
 
 
 def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:

@@ -10,8 +10,6 @@ from typing import cast
 
 import pytest
 
-import stillhouse.records.governance
-import stillhouse.records.ledger
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account
 from stillhouse.recipe.contract import Recipe
@@ -41,6 +39,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+def in_days(ledger: Ledger, days: int) -> Ledger:
+    """The same ledger, read and written by a clock that is so many days ahead."""
+    return Ledger(ledger.url, clock=lambda: datetime.now(UTC) + timedelta(days=days))
+
+
 def waiver(until: date | None = None, by: str = "Ann", reason: str = "the slice is filled next week") -> Waiver:
     return Waiver(GATE, by, reason, until or today(), CONTENT)
 
@@ -50,13 +53,10 @@ def counts(ledger: Ledger, recipe: str = "questions", content: str = CONTENT, ru
 
 
 @pytest.mark.experiment("B13")
-def test_a_waiver_counts_up_to_its_last_day_and_not_after(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiver_counts_up_to_its_last_day_and_not_after(ledger: Ledger) -> None:
     waive(ledger, "questions", waiver(today() + timedelta(days=2)), RULES)
     for days, expected in ((0, True), (2, True), (3, False)):
-        monkeypatch.setattr(
-            stillhouse.records.governance, "_today", lambda _, days=days: today() + timedelta(days=days)
-        )
-        assert counts(ledger) is expected
+        assert counts(in_days(ledger, days)) is expected
     assert not counts(ledger, "other")
     assert ledger.problems() == []
 
@@ -84,26 +84,25 @@ def test_a_waiver_of_0_1_0_is_named_while_it_would_run_and_until_it_is_given_aga
     assert waivers_of_no_content(ledger, "questions") == []
 
 
-def test_the_newest_waiver_of_a_gate_counts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_waiver_of_a_gate_counts(ledger: Ledger) -> None:
     waive(ledger, "questions", waiver(today() + timedelta(days=9)), RULES)
     waive(ledger, "questions", waiver(today(), by="Bob"), RULES)
     found = valid_waivers(ledger, "questions", RULES).of(ASSET, NAME, CONTENT)
     assert found is not None and found.by == "Bob"
-    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: today() + timedelta(days=1))
-    assert not counts(ledger)
+    assert not counts(in_days(ledger, 1))
 
 
 @pytest.mark.experiment("B12")
-def test_a_waiver_lives_no_longer_than_the_recipe_lets_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiver_lives_no_longer_than_the_recipe_lets_it(ledger: Ledger) -> None:
     """B12: until 9999. A longer one that was written into the ledger past the command is cut, too."""
     with pytest.raises(StillhouseError, match="9999-12-31 is too far away; expected a day from"):
         waive(ledger, "questions", waiver(date(9999, 12, 31)), RULES)
     body = {"gate": GATE, "digest": CONTENT, "by": "Ann", "reason": "for ever", "until": "9999-12-31"}
     ledger.append("waiver", "questions", body)
     assert counts(ledger)
-    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: today() + timedelta(days=31))
-    assert not counts(ledger)
-    assert counts(ledger, rules=WaiverRules(frozenset(), days_at_most=31))
+    later = in_days(ledger, 31)
+    assert not counts(later)
+    assert counts(later, rules=WaiverRules(frozenset(), days_at_most=31))
 
 
 @pytest.mark.experiment("B11")
@@ -129,18 +128,8 @@ def test_a_gate_goes_by_its_old_name_in_waivers_and_recipes_for_a_version(ledger
         waive(ledger, "questions", given, nobody)
 
 
-class Clock(datetime):
-    """A clock that was set back nine days."""
-
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.now(tz) - timedelta(days=9)
-
-
 @pytest.mark.experiment("B14")
-def test_an_expired_waiver_stays_expired_when_the_clock_is_set_back(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expired_waiver_stays_expired_when_the_clock_is_set_back(ledger: Ledger) -> None:
     """B14; and what is written then is not before what was written."""
     body = {
         "gate": GATE,
@@ -150,9 +139,9 @@ def test_an_expired_waiver_stays_expired_when_the_clock_is_set_back(
         "until": (today() - timedelta(days=3)).isoformat(),
     }
     ledger.append("waiver", "questions", body)
-    monkeypatch.setattr(stillhouse.records.ledger, "datetime", Clock)
-    assert not counts(ledger)
-    first, second = ledger.entries()[0], ledger.append("amendment", "questions", {"bar": "b" * 64})
+    set_back = in_days(ledger, -9)
+    assert not counts(set_back)
+    first, second = ledger.entries()[0], set_back.append("amendment", "questions", {"bar": "b" * 64})
     assert second.at >= first.at and ledger.problems() == []
 
 

@@ -313,22 +313,14 @@ def test_a_ledger_is_known_by_its_first_entry(on_disk: Ledger) -> None:
     assert on_disk.beginning() == first.digest
 
 
-def test_time_never_runs_backwards(on_disk: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock(datetime):
-        says = datetime(2026, 5, 1, tzinfo=UTC)
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return cls.says
-
-    monkeypatch.setattr(ledger_module, "datetime", Clock)
-    assert on_disk.now() == Clock.says
-    on_disk.append("round", "r", {"run_id": "x"})
-    Clock.says = datetime(2026, 6, 1, tzinfo=UTC)
-    on_disk.append("round", "r", {"run_id": "y"})
-    Clock.says = datetime(2020, 1, 1, tzinfo=UTC)
-    assert on_disk.now() == datetime(2026, 6, 1, tzinfo=UTC), "the newest entry is later than the clock"
-    assert on_disk.append("round", "r", {"run_id": "z"}).at == "2026-06-01T00:00:00.000+00:00"
+def test_time_never_runs_backwards(on_disk: Ledger) -> None:
+    may, june, long_ago = (datetime(year, month, 1, tzinfo=UTC) for year, month in ((2026, 5), (2026, 6), (2020, 1)))
+    in_may, in_june, set_back = (Ledger(on_disk.url, clock=lambda at=at: at) for at in (may, june, long_ago))
+    assert in_may.now() == may
+    in_may.append("round", "r", {"run_id": "x"})
+    in_june.append("round", "r", {"run_id": "y"})
+    assert set_back.now() == june, "the newest entry is later than the clock"
+    assert set_back.append("round", "r", {"run_id": "z"}).at == "2026-06-01T00:00:00.000+00:00"
     assert on_disk.problems() == []
 
 

@@ -46,7 +46,7 @@ def test_a_release_that_took_over_by_its_rollout_was_promoted_though_its_round_k
     assert value(ledger, "rounds_without_promotion") == 1
 
 
-def test_days_money_and_events_are_counted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_money_and_events_are_counted(ledger: Ledger) -> None:
     assert value(ledger, "days_without_promotion") == 0, "nothing has been promoted yet"
     promoted = ledger.append("promotion", "small", {"digest": "d"})
     made = {"asset": "small/x", "digest": "d", "manifest": "m", "run_id": "r", "cost_usd": 1.25}
@@ -56,7 +56,7 @@ def test_days_money_and_events_are_counted(ledger: Ledger, monkeypatch: pytest.M
     for days, kind in ((1, EventKind.AGREEMENT), (3, EventKind.AGREEMENT), (2, EventKind.INPUTS)):
         for _ in range(2):
             note(ledger, "small", kind, f"{days}", "fell", at=now - timedelta(days=days))
-    monkeypatch.setattr(Ledger, "now", lambda ledger: now)
+    ledger = Ledger(ledger.url, clock=lambda: now)
     assert value(ledger, "days_without_promotion") == pytest.approx(10)
     assert (value(ledger, "events"), measured(ledger, "small", play("events > 1 in 2 days"), None)) == (2, 1)
     assert (value(ledger, "usd"), measured(ledger, "small", play("usd > 1 in 9 days"), None)) == (2.5, 0)

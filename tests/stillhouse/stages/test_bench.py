@@ -113,14 +113,14 @@ def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(m
         asked.append((list(models), texts, rounds))
         return dict.fromkeys(models, "timed")
 
-    monkeypatch.setattr("stillhouse.stages.bench.latencies_beside_teacher", timed)
     monkeypatch.setattr(
         "stillhouse.stages.bench.evaluate", lambda subject, *rest, latency, **how: (subject.name, latency)
     )
     monkeypatch.setattr(Bench, "footprint", lambda *about: None)
     plain = bench(None)
     budget = plain.recipe.budget.model_copy(update={"latency_rounds": 7})
-    plain = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}))
+    meter = replace(plain.meter, latencies=timed)
+    plain = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}), meter=meter)
     plain.__dict__.update(teacher_model=None, evaluated_teacher=None)
     models: Any = [JudgedModel(SimpleNamespace(name=name), lambda text: None) for name in ("one", "two")]
     monkeypatch.setattr(Bench, "task", None)
