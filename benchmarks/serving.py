@@ -20,6 +20,7 @@ Does not: the servers (benchmarks/servers/).
 """
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -55,7 +56,36 @@ CONNECTIONS, SWAPPED_UNDER, SWAPS = 4, 10_000, 60
 SECONDS_BETWEEN_SWAPS = 1.2
 ROLLED_BACK_SECONDS, WAITED_SECONDS = 2.0, 20.0
 """In which a rollback has to be answered by, and for how long that is waited for."""
+REQUEST_SECONDS = 60.0
+"""A request that takes longer under load has failed."""
 BY = {"by": "Ann Lee <ann@example.org>", "reason": "it is swapped under load"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is asked, of whom, and what is held against it.
+
+    Args:
+        turns: of every server.
+        requests: of a turn.
+        peers: other servers, each in an environment of its own.
+        swaps: deployments under load.
+        swapped_under: requests under load, at least.
+        seconds_between_swaps: after a release is brought in.
+        rolled_back_seconds: in which a rollback has to be answered by.
+        waited_seconds: for how long that is waited for.
+        request_seconds: for how long a request under load may take.
+    """
+
+    turns: int = TURNS
+    requests: int = REQUESTS
+    peers: tuple[str, ...] = tuple(PACKAGES)
+    swaps: int = SWAPS
+    swapped_under: int = SWAPPED_UNDER
+    seconds_between_swaps: float = SECONDS_BETWEEN_SWAPS
+    rolled_back_seconds: float = ROLLED_BACK_SECONDS
+    waited_seconds: float = WAITED_SECONDS
+    request_seconds: float = REQUEST_SECONDS
 
 
 @dataclass
@@ -85,18 +115,18 @@ class Server:
             raise RuntimeError(f"{self.name} answered {response.status}: {body[:300]!r}")
         return dict(json.loads(body))
 
-    def turn(self) -> None:
+    def turn(self, requests: int) -> None:
         """Ask a turn's requests, and note what they cost."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         self.ask(connection)
         before = _cpu_seconds(self.process.pid)
-        for _ in range(REQUESTS):
+        for _ in range(requests):
             self.ask(connection)
-        self.cpu_ms.append((_cpu_seconds(self.process.pid) - before) * 1000 / REQUESTS)
+        self.cpu_ms.append((_cpu_seconds(self.process.pid) - before) * 1000 / requests)
         connection.close()
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, size: Size = Size()) -> int:
     """Measure, with everything that is made below `folder`."""
     use_home(folder / "home")
     demo_recipe(folder / "recipes", RECIPE, {})
@@ -112,30 +142,31 @@ def main(folder: Path) -> int:
     said = {}
     with ExitStack() as running:
         servers = [running.enter_context(_ours())]
-        for name in PACKAGES:
+        for name in size.peers:
             try:
                 servers.append(running.enter_context(_theirs(name, folder / "environments" / name, exported)))
             except (subprocess.CalledProcessError, RuntimeError) as error:
                 print(f"{name} is left out: {str(error)[-300:]}")
         bare = running.enter_context(_bare(exported))
         floor = []
-        for _ in range(TURNS):
-            floor.append(_ask_bare(bare))
+        for _ in range(size.turns):
+            floor.append(_ask_bare(bare, size.requests))
             for server in servers:
-                server.turn()
+                server.turn(size.requests)
         ours = servers[0].cpu_ms
         beyond = {each.name: _middle_of_differences(each.cpu_ms, floor) for each in servers}
         load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-        print(f"\n{TURNS} turns of {REQUESTS} requests, load of the machine {load}; CPU milliseconds a request:")
+        asked = f"{size.turns} turns of {size.requests} requests"
+        print(f"\n{asked}, load of the machine {load}; CPU milliseconds a request:")
         print(f"{'bare ONNX Runtime':24}{statistics.median(floor):8.3f}")
         for server in servers:
             print(f"{server.name:24}{statistics.median(server.cpu_ms):8.3f}   {beyond[server.name]:.3f} beyond it")
             said[server.name] = statistics.median(
                 theirs / mine for theirs, mine in zip(server.cpu_ms, ours, strict=True)
             )
-    swapped = swap_under_load(builds, first, second)
+    swapped = swap_under_load(builds, first, second, size)
     deployments = deployments_of(builds)
-    faults = faults_of(swapped, deployments)
+    faults = faults_of(swapped, deployments, size.rolled_back_seconds)
     tell(swapped, deployments, faults)
     last = {"overhead_cpu_ms_p50": round(beyond["stillhouse"], 3)}
     frameworks = [name for name in PACKAGES if name != "uvicorn"]
@@ -274,17 +305,17 @@ def _bare(exported: Path) -> Iterator[subprocess.Popen[str]]:
             process.stdin.close()
 
 
-def _ask_bare(process: subprocess.Popen[str]) -> float:
+def _ask_bare(process: subprocess.Popen[str], requests: int) -> float:
     """Ask a turn's texts, one after the other as a server is asked; what each cost in CPU milliseconds."""
     assert process.stdin is not None and process.stdout is not None
     before = 0.0
-    for number in range(REQUESTS + 1):
+    for number in range(requests + 1):
         process.stdin.write(f"{TEXT}\n")
         process.stdin.flush()
         process.stdout.readline()
         if number == 0:
             before = _cpu_seconds(process.pid)
-    return (_cpu_seconds(process.pid) - before) * 1000 / REQUESTS
+    return (_cpu_seconds(process.pid) - before) * 1000 / requests
 
 
 @dataclass(frozen=True)
@@ -319,21 +350,20 @@ class Swapped:
     memory: list[float] = field(default_factory=list)
 
 
-def swap_under_load(
-    builds: BuildStore, first: Artifact, second: Artifact, *, swaps: int = SWAPS, requests: int = SWAPPED_UNDER
-) -> Swapped:
+def swap_under_load(builds: BuildStore, first: Artifact, second: Artifact, size: Size = Size()) -> Swapped:
     """Swap while four connections ask, until both are done as often as they have to be; the first release serves."""
     found, swapped = Swapped(), threading.Event()
     with _ours() as server:
 
         def load() -> None:
-            connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
-            while not (swapped.is_set() and len(found.answers) + len(found.failed) >= requests):
+            connection = HTTPConnection("127.0.0.1", server.port, timeout=size.request_seconds)
+            while not (swapped.is_set() and len(found.answers) + len(found.failed) >= size.swapped_under):
                 try:
                     said = server.ask(connection)
                     answered = Answered(int(str(said["deployment"])), str(said["release"]), time.time())
                 except Exception as error:  # counted and shown: this is what is measured
                     found.failed.append(repr(error))
+                    connection.close()  # what comes late on it is no answer to the next request
                 else:
                     found.answers.append(answered)
 
@@ -341,12 +371,12 @@ def swap_under_load(
         threads = [threading.Thread(target=load) for _ in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        for swap in range(swaps):
+        for swap in range(size.swaps):
             if swap % 2 == 0:
                 bring(builds, second)
-                time.sleep(SECONDS_BETWEEN_SWAPS)
+                time.sleep(size.seconds_between_swaps)
             else:
-                number, until = back(builds, first), time.monotonic() + WAITED_SECONDS
+                number, until = back(builds, first), time.monotonic() + size.waited_seconds
                 found.back.append(number)
                 while number not in {each.deployment for each in found.answers[-100:]} and time.monotonic() < until:
                     time.sleep(0.05)
@@ -362,10 +392,10 @@ def deployments_of(builds: BuildStore) -> dict[int, Deployment]:
     return {entry.sequence: deployment_of(entry) for entry in builds.ledger.entries(RECIPE, "deployment")}
 
 
-def faults_of(swapped: Swapped, deployments: Mapping[int, Deployment]) -> list[str]:
-    """A line for each thing that may not be."""
+def faults_of(swapped: Swapped, deployments: Mapping[int, Deployment], limit: float = ROLLED_BACK_SECONDS) -> list[str]:
+    """A line for each thing that may not be; `limit` is in how many seconds a rollback has to be answered by."""
     answers = swapped.answers
-    return [*swapped.failed, *wrong(answers, deployments), *late(answers, deployments, swapped.back)]
+    return [*swapped.failed, *wrong(answers, deployments), *late(answers, deployments, swapped.back, limit)]
 
 
 def wrong(answers: Sequence[Answered], deployments: Mapping[int, Deployment]) -> list[str]:
@@ -381,15 +411,20 @@ def wrong(answers: Sequence[Answered], deployments: Mapping[int, Deployment]) ->
     return found
 
 
-def late(answers: Sequence[Answered], deployments: Mapping[int, Deployment], back: Sequence[int]) -> list[str]:
+def late(
+    answers: Sequence[Answered],
+    deployments: Mapping[int, Deployment],
+    back: Sequence[int],
+    limit: float = ROLLED_BACK_SECONDS,
+) -> list[str]:
     """A line for each rollback that was not answered by soon enough, or never."""
     after = seconds_after(answers, deployments)
     return [
-        f"rollback {number} was answered by after {after[number]:.2f} s, limit {ROLLED_BACK_SECONDS:g} s"
+        f"rollback {number} was answered by after {after[number]:.2f} s, limit {limit:g} s"
         if number in after
         else f"rollback {number} was never answered by"
         for number in back
-        if after.get(number, float("inf")) > ROLLED_BACK_SECONDS
+        if after.get(number, float("inf")) > limit
     ]
 
 
@@ -405,15 +440,15 @@ def seconds_after(answers: Sequence[Answered], deployments: Mapping[int, Deploym
 def tell(swapped: Swapped, deployments: Mapping[int, Deployment], faults: Sequence[str]) -> None:
     """Print what came of it, and the first faults."""
     after = seconds_after(swapped.answers, deployments)
-    began_with = min(after)  # it was written long before
-    delays = [seconds for number, seconds in after.items() if number != began_with]
+    delays = [after[number] for number in sorted(after)[1:]]  # what it began with was written long before
+    middle, longest = (statistics.median(delays), max(delays)) if delays else (math.nan, math.nan)
     undone = [after[number] for number in swapped.back if number in after]
     memory = swapped.memory
     print(
         f"\n{len(swapped.answers):,} requests on {CONNECTIONS} connections, {len(memory) - 1} swaps: "
-        f"{len(swapped.failed)} failed; answered by {len(delays)} deployments after {statistics.median(delays):.2f} s "
-        f"in the middle, {max(delays):.2f} s at the most; by {len(undone)} of {len(swapped.back)} rollbacks after "
-        f"{max(undone, default=float('nan')):.2f} s at the most; memory {memory[0]:.0f} MB, then {max(memory):.0f} at "
+        f"{len(swapped.failed)} failed; answered by {len(delays)} deployments after {middle:.2f} s "
+        f"in the middle, {longest:.2f} s at the most; by {len(undone)} of {len(swapped.back)} rollbacks after "
+        f"{max(undone, default=math.nan):.2f} s at the most; memory {memory[0]:.0f} MB, then {max(memory):.0f} at "
         f"the most, {memory[-1]:.0f} at the end"
     )
     for line in faults[:10]:

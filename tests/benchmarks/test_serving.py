@@ -1,14 +1,18 @@
 """What the benchmark of serving holds each answer and each rollback to, by hand and with the real server."""
 
+import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from benchmarks import serving
 from benchmarks.recipes import demo_recipe
-from benchmarks.serving import Answered, Swapped, deployments_of, faults_of, late, swap_under_load, wrong
+from benchmarks.serving import Answered, Size, Swapped, deployments_of, faults_of, late, swap_under_load, wrong
 from stillhouse.home import Home
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, Deployment
@@ -63,7 +67,7 @@ def test_a_real_server_is_swapped_and_rolled_back_under_load_without_a_wrong_ans
     builds = BuildStore(home)
     first, second = (serving._release(builds, tmp_path, seed) for seed in (1, 2))
     serving.bring(builds, first)
-    swapped = swap_under_load(builds, first, second, swaps=4, requests=200)
+    swapped = swap_under_load(builds, first, second, Size(swaps=4, swapped_under=200))
     deployments = deployments_of(builds)
     assert len(swapped.answers) >= 200 and swapped.failed == []
     assert wrong(swapped.answers, deployments) == []
@@ -71,3 +75,43 @@ def test_a_real_server_is_swapped_and_rolled_back_under_load_without_a_wrong_ans
     assert [deployments[number].because for number in swapped.back] == ["rollback"] * 2
     serving.tell(swapped, deployments, ["a fault"])
     assert "4 swaps: 0 failed" in (said := capsys.readouterr().out) and said.endswith("a fault\nfaults: 1\n")
+
+
+TINY = Size(turns=2, requests=10, peers=(), swaps=2, swapped_under=50, seconds_between_swaps=0.2, waited_seconds=30.0)
+"""On a machine that tests are busy on, a rollback is waited for longer than it may take."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the models are kept from one run to the next. A benchmark changes the environment as its own process."""
+    with mock.patch.dict(os.environ):
+        yield tmp_path_factory.mktemp("serving")
+
+
+@pytest.mark.slow
+def test_the_whole_run_ends_well_and_says_what_a_request_costs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serving.main(folder, replace(TINY, rolled_back_seconds=30.0)) == 0
+    *said, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert isinstance(found.pop("overhead_cpu_ms_p50"), float)
+    assert found == {"over_fastapi": None, "over_litserve": None, "over_bentoml": None}
+    assert "2 turns of 10 requests" in "\n".join(said) and "2 swaps: 0 failed" in "\n".join(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"rolled_back_seconds": 0.0}, "s, limit 0 s"),
+        ({"request_seconds": 1e-6, "swaps": 0}, "TimeoutError("),
+    ],
+    ids=["a rollback that is answered by late", "requests that take too long"],
+)
+def test_the_whole_run_ends_badly_by(
+    broken: dict[str, float], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serving.main(folder, replace(TINY, **broken)) == 1
+    said = capsys.readouterr().out
+    assert "faults: " in said and says in said
