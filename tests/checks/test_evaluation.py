@@ -197,7 +197,7 @@ FAULTS = [
     ),
     Fault(
         "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
-        judged_with("stillhouse.evaluation.harness:fairness", lambda real: lambda *rows, **how: ()),
+        judged_with("stillhouse.evaluation.measured:fairness", lambda real: lambda *rows, **how: ()),
         "not reported: one: channel",
     ),
     Fault(
@@ -212,7 +212,7 @@ FAULTS = [
     ),
     Fault(
         "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
-        judged_with("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
+        judged_with("stillhouse.evaluation.aligned:fidelity", wrong_together), "mistakes of the teacher", advice=True,
     ),
     Fault(
         "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
