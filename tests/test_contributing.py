@@ -70,7 +70,9 @@ def insert(file: Path, line: str, after: str) -> None:
 def passed(checkout: Path, *arguments: str) -> int:
     """How many tests pass in the copy, where none fails; docs/gates.md is written there as `make docs` does."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "STILLHOUSE_WRITE_DOCS": "1"}
+    # As a worker of the tests outside it would take what an earlier copy has made for its own.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+    environment = {**own, "PYTHONPATH": str(checkout), "STILLHOUSE_WRITE_DOCS": "1"}
     ran = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-5000:]
     return int(re.findall(r"(\d+) passed", ran.stdout)[-1])
