@@ -12,18 +12,18 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray, FloatArray, IntArray
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
-from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.models import golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
 from stillhouse.recipe.bar import Terms
 from stillhouse.records.champions import Served
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks.task import Targets, Task
+from stillhouse.tasks.task import Task
 
 
 class AgainstChampion(Record):
@@ -134,7 +134,7 @@ def compare_with_champion(
     test = (
         paired_non_inferiority(right, challenger_right, margin=margin, alpha=terms.bar.alpha)
         if terms.bar.metric == "accuracy" and whole is None
-        else _by_resampling(terms, targets, of_champion, of_challenger, task, whole, margin)
+        else bar_metric_test(terms.bar, task, targets, of_champion, of_challenger, groups=whole, margin=margin)
     )
     critical = [spec.model_copy(update={"floor": None}) for spec in terms.slices if spec.critical]
     slices = slice_table(
@@ -159,23 +159,6 @@ def compare_with_champion(
         test=test,
         claims=tuple(claims),
     )
-
-
-def _by_resampling(
-    terms: Terms,
-    targets: Targets,
-    champion: FloatArray,
-    challenger: FloatArray,
-    task: Task,
-    groups: IntArray | None,
-    margin: float,
-) -> MetricTest:
-    ranked = terms.bar.metric == "ndcg"
-    first, second = (metrics.ranks(x, targets) if ranked else task.answers(x) for x in (champion, challenger))
-    return metric_test(
-        targets, first, second, terms.bar.metric, classes=task.names, metric_class=terms.bar.metric_class,
-        groups=groups, margin=margin, alpha=terms.bar.alpha,
-    )  # fmt: skip
 
 
 def _lost(first: BoolArray, second: BoolArray) -> int:

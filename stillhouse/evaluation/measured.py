@@ -23,6 +23,7 @@ from stillhouse.evaluation.claims import (
     stress_claims,
 )
 from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.measures.regressions import regressions
 from stillhouse.evaluation.measures.score import score_of
@@ -37,7 +38,7 @@ from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.statistics.calibration_test import CalibrationTest, calibration_test
 from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
 from stillhouse.statistics.gap import GapTest
-from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.metric_test import MetricTest
 
 T = TypeVar("T")
 
@@ -63,20 +64,11 @@ def _non_inferiority(rows: Aligned) -> NonInferiority:
 
 def _metric_test(rows: Aligned) -> MetricTest | None:
     """The test that binds where the one of accuracy, row by row, answers another question."""
-    bar, task = rows.bar, rows.task
+    bar = rows.bar
     if bar.metric == "accuracy" and rows.groups is None:
         return None
-    ranked = bar.metric == "ndcg"
-    return metric_test(
-        rows.targets,
-        metrics.ranks(rows.teacher_logits, rows.targets) if ranked else task.answers(rows.teacher_logits),
-        metrics.ranks(rows.logits, rows.targets) if ranked else task.answers(rows.logits),
-        bar.metric,
-        classes=task.names,
-        metric_class=bar.metric_class,
-        groups=rows.groups,
-        margin=bar.margin,
-        alpha=bar.alpha,
+    return bar_metric_test(
+        bar, rows.task, rows.targets, rows.teacher_logits, rows.logits, groups=rows.groups, margin=bar.margin
     )
 
 

@@ -1,0 +1,51 @@
+"""The bar's own metric of two models, where a test of accuracy, row by row, answers another question.
+
+Belongs here: what of a model's answers each metric is taken from.
+Does not: the test itself (stillhouse/statistics/metric_test.py), accuracy row by row (statistics/accuracy_test.py).
+"""
+
+import numpy as np
+
+from stillhouse.arrays import FloatArray, IntArray
+from stillhouse.evaluation.measures import metrics
+from stillhouse.recipe.bar import BarSpec
+from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.tasks.task import Targets, Task
+
+_RIGHT_OR_WRONG = ("wrong", "right")
+
+
+def bar_metric_test(
+    bar: BarSpec,
+    task: Task,
+    targets: Targets,
+    first: FloatArray,
+    second: FloatArray,
+    *,
+    groups: IntArray | None,
+    margin: float,
+) -> MetricTest:
+    """Test by resampling that the bar's metric of the second model is not lower than the first one's by the margin.
+
+    Args:
+        bar: names the metric; its error rate counts, its margin does not.
+        task: what an answer is. Where answers are no classes the metric is accuracy, and a row is right or wrong.
+        targets: shape (rows,), the truth.
+        first: shape (rows, outputs), of the model that is not to be fallen behind.
+        second: shape (rows, outputs), of the other.
+        groups: shape (rows,), equal where rows belong together; None where every row stands alone.
+        margin: largest acceptable drop, as a fraction in (0, 1).
+    """
+    names = task.names
+    if bar.metric == "ndcg":
+        answers = [metrics.ranks(logits, targets) for logits in (first, second)]
+    elif task.classes is None:
+        names = _RIGHT_OR_WRONG
+        answers = [task.right(logits, targets).astype(np.int64) for logits in (first, second)]
+        targets = np.ones(len(targets), dtype=np.int64)
+    else:
+        answers = [task.answers(logits) for logits in (first, second)]
+    return metric_test(
+        targets, answers[0], answers[1], bar.metric, classes=names, metric_class=bar.metric_class,
+        groups=groups, margin=margin, alpha=bar.alpha,
+    )  # fmt: skip
