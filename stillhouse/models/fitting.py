@@ -10,6 +10,7 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
+from stillhouse.models.language_model import longest_context
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
@@ -29,7 +30,7 @@ def unfit(file: RecipeFile, part: str, config: Mapping[str, Any]) -> Iterator[St
     recipe, spec = file.recipe, file.recipe.all_weights[part]
     kind = "base" if part == "base" else "teacher"
     if isinstance(spec, TeacherSpec) and spec.kind is TeacherKind.CAUSAL_LM:
-        positions = config.get("max_position_embeddings", config.get("n_positions"))  # the latter as of GPT-2
+        positions = longest_context(config)
     else:
         positions = family_of(config, "config.json").longest_text(config)
     if part == recipe.part_of_weights:
@@ -47,7 +48,7 @@ def unfit(file: RecipeFile, part: str, config: Mapping[str, Any]) -> Iterator[St
 def _unfit_cuts(file: RecipeFile, config: Mapping[str, Any], kind: str) -> Iterator[StillhouseError]:
     """Students that are no part of these weights."""
     family = family_of(config, "config.json")
-    units = family.sizes(config).units
+    sizes = family.sizes(config)
     for index, student in enumerate(file.recipe.students):
         expected = family.layers_expected(file.recipe.layers_of(student), config)
         if student.layers and expected is not None:
@@ -57,12 +58,19 @@ def _unfit_cuts(file: RecipeFile, config: Mapping[str, Any], kind: str) -> Itera
                 expected=expected,
                 do="Correct the layers.",
             )
-        if student.feed_forward is not None and student.feed_forward >= units:
+        if student.feed_forward is not None and student.feed_forward >= sizes.units:
             yield StillhouseError(
                 f"{student.name} cannot keep {student.feed_forward} units of each block",
                 where=file.where("students", index, "feed_forward"),
-                expected=f"fewer than the {kind}'s {units}",
+                expected=f"fewer than the {kind}'s {sizes.units}",
                 do="Correct feed_forward, or leave it out.",
+            )
+        if not student.layers and "dimensions" in student.model_fields_set and student.dimensions > sizes.width:
+            yield StillhouseError(
+                f"{student.name} cannot have vectors of {student.dimensions} dimensions",
+                where=file.where("students", index, "dimensions"),
+                expected=f"at most the {kind}'s {sizes.width}",
+                do="Correct dimensions, or leave it out.",
             )
 
 

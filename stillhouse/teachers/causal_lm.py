@@ -26,6 +26,7 @@ from stillhouse import progress
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
+from stillhouse.models.language_model import longest_context
 from stillhouse.models.memory import CONTEXT_BYTES
 from stillhouse.models.published import loaded
 from stillhouse.models.tokenization import MAX_CHARACTERS, batches_by_length
@@ -401,12 +402,10 @@ class _LanguageModel:
 
     def _positions_left(self) -> int:
         """Tokens that are left for a text beside the prompt and the longest label."""
-        config, texts = self._model.config, self._asked.template.count(TEXT)
+        texts = self._asked.template.count(TEXT)
         around = len(self._ids(self._asked.template.replace(TEXT, ""))) + max(self._tree.depths, default=0) + 2
-        positions = config.max_position_embeddings
-        # Within its window a layer with a sliding one sees all that the others see.
-        if getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True):
-            positions = min(positions, config.sliding_window)
+        positions = longest_context(self._model.config.to_dict())
+        assert positions is not None  # each type that is let in has them, by default where its config has none
         left = (positions - around) // texts
         if left < 1:
             raise StillhouseError(

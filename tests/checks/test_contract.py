@@ -258,6 +258,12 @@ ONE_LAYER = {"name": "one", "layers": [0], "training": {"loss": "kl"}}
         ({"layers": [0, 4]}, "from 0 to 3"),
         ({"feed_forward": 15}, None),
         ({"feed_forward": 16}, "students.0.feed_forward: one cannot keep 16 units of each block; expected fewer than"),
+        ({"layers": [], "dimensions": 8}, None),
+        ({"layers": []}, None),
+        (
+            {"layers": [], "dimensions": 9},
+            "students.0.dimensions: one cannot have vectors of 9 dimensions; expected at",
+        ),
         ({"training": {"loss": "kl", "max_tokens": 64}}, None),
         ({"training": {"loss": "kl", "max_tokens": 65}}, "students.0.training.max_tokens: texts of 65 tokens; "),
     ],
@@ -277,6 +283,11 @@ def test_what_is_asked_of_a_language_model_or_a_member_has_to_be_there(tmp_path:
     longer = asked.model_copy(update={"teacher": asked.teacher.model_copy(update={"max_tokens": 512})})
     verdict, sentence = sizes_found({"base": SIZES, "teacher": model}, tmp_path, longer)
     assert verdict is FAIL and sentence.startswith("teacher.max_tokens: texts of 512 tokens; expected at most the")
+    slides = model | {"max_position_embeddings": 4096, "sliding_window": 500}
+    verdict, sentence = sizes_found({"base": SIZES, "teacher": slides}, tmp_path, longer)
+    assert verdict is FAIL and "expected at most the teacher's 500" in sentence
+    switched_off = slides | {"use_sliding_window": False}
+    assert sizes_found({"base": SIZES, "teacher": switched_off}, tmp_path, longer) == (PASS, ALL_THERE)
     member = ensemble_recipe(training={"loss": "labels", "max_tokens": 65})
     verdict, sentence = sizes_found(dict.fromkeys(member.all_weights, SIZES), tmp_path, member)
     assert verdict is FAIL and sentence.startswith("teacher.ensemble.members.two.training.max_tokens: texts of 65")
