@@ -118,6 +118,9 @@ bench-precisions: .venv/installed  ## the demo's student in fp32, int8, int8_sta
 bench-mpnet: .venv/installed  ## all-mpnet-base-v2 as a teacher, of mpnet's layers and of MiniLM's; fetches 395 MB
 	$(BIN)/python -m benchmarks.mpnet
 
+bench-mistakes: .venv/installed  ## planted mistakes of a teacher: how many are found before training, how many the student repeats
+	$(BIN)/python -m benchmarks.mistakes
+
 bench-quality: .venv/installed  ## what a student keeps, and gains over gold alone with a tenth of the labels; TREC, CLINC150
 	$(BIN)/python -m benchmarks.quality
 
