@@ -19,7 +19,7 @@ from stillhouse.data.lines import numbered_lines
 from stillhouse.data.places import Place, lines_of, opened_as_text
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
-from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Record, Table, as_text, batches, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Record, Table, as_json, as_text, batches, require_columns
 from stillhouse.errors import StillhouseError
 
 _ELEMENT_PART = 1_048_576
@@ -30,11 +30,12 @@ _PLACE = re.compile(r"-?\d+", re.ASCII)
 """In a list, from its end where it is negative."""
 
 
-def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
+def read_json(place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str] = ()) -> Table:
     """Read one JSON object a line, or one array of objects, whichever the file begins with.
 
     A column is a key, or a path such as `ticket.body`, `choices.0.label` or `messages.-1.content` (the last one)
-    where no key has that name. What is no object, or holds a list or object where text belongs, is a reject.
+    where no key has that name. What is no object, or holds a list or object where text belongs, is a reject; `objects`
+    are the columns in which an object is text, namely its JSON.
 
     Raises:
         StillhouseError: if a column that is not optional is in no record at all, holds a list or object in all of them,
@@ -60,6 +61,7 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
                     paths.update(dict.fromkeys(_paths(item.value)))
                 values = {name: _at(item.value, name) for name in columns}
                 found |= {name for name, value in values.items() if value is not _NOT_THERE}
+                values |= {name: as_json(values[name]) for name in objects if isinstance(values[name], dict)}
                 parts = {name: value for name, value in values.items() if isinstance(value, dict | list)}
                 if parts:
                     several |= any(isinstance(value, list) and len(value) > 1 for value in parts.values())

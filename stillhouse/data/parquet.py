@@ -15,12 +15,16 @@ from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import parquet_within
 from stillhouse.data.places import Place, in_memory, is_packed, plain_read_errors
 from stillhouse.data.quoting import quoted
-from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Table, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Table, as_json, require_columns
 from stillhouse.errors import StillhouseError
 
 
-def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
+def read_parquet(
+    place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str] = ()
+) -> Table:
     """Read columns of a parquet file as strings; a column may be a path such as `ticket.body`.
+
+    Of the columns in `objects` one that holds objects is read as their JSON.
 
     Raises:
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
@@ -36,7 +40,14 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
         wanted = scan.select(value.alias(name) for name, value in values.items())
         parquet_within(file, wanted, _roots(schema, values), place.limits, place.uri)
         frame = wanted.collect()
-    table.frames.append(frame.select(_string_column(frame[name], place) for name in frame.columns))
+    table.frames.append(
+        frame.select(
+            _json_column(frame[name])
+            if name in objects and isinstance(frame[name].dtype, pl.Struct)
+            else _string_column(frame[name], place)
+            for name in frame.columns
+        )
+    )
     return table
 
 
@@ -100,6 +111,11 @@ def _is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _json_column(column: pl.Series) -> pl.Series:
+    # Not by polars, which writes null for what is not a number.
+    return pl.Series(column.name, [None if each is None else as_json(each) for each in column], dtype=pl.String)
 
 
 def _string_column(column: pl.Series, place: Place) -> pl.Series:

@@ -135,12 +135,14 @@ class RowColumns:
             texts do, and blank ones become null.
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
+        objects: those of `keep` that may hold an object, which is read as its JSON; elsewhere one is no text.
     """
 
     text: str
     label: str | None = None
     keep: Sequence[str] = ()
     optional: Collection[str] = ()
+    objects: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def read_rows(
     else:
         places = [Place(name, path, how.encoding, limits or Limits()) for name, path in kept.items()]
     readers = [_reader(place, how) for place in places]
-    tables = [reader.read(names, columns.optional, label) for reader in readers]
+    tables = [reader.read(names, columns.optional, label, columns.objects) for reader in readers]
     counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in found.columns)
@@ -343,16 +345,18 @@ class _Reader:
     pattern: str | None
     dialect: Dialect
 
-    def read(self, columns: Sequence[str], optional: Collection[str], label: str | None) -> Table:
+    def read(
+        self, columns: Sequence[str], optional: Collection[str], label: str | None, objects: Collection[str]
+    ) -> Table:
         if self.kind == "csv":
             return delimited.read_csv(self.place, columns, optional, self.dialect, label)
         if self.kind in ("json", "ndjson"):
-            return json_rows.read_json(self.place, columns, optional)
+            return json_rows.read_json(self.place, columns, optional, objects)
         if self.kind == "xlsx":
             return workbooks.read_xlsx(self.place, columns, optional)
         if self.pattern is not None:
             return lines.read_lines(self.place, columns, self.pattern)
-        return parquet.read_parquet(self.place, columns, optional)
+        return parquet.read_parquet(self.place, columns, optional, objects)
 
     def count(self, table: Table) -> int:
         """Count the records again, without the parser; of a table, only what its rows look like is taken."""

@@ -5,12 +5,13 @@ Does not: reading a format (delimited.py, json_rows.py, lines.py, parquet.py, wo
 (sources.py).
 """
 
+import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 
@@ -123,3 +124,8 @@ def as_text(value: str | bool | int | float | None) -> str | None:
         return str(value).lower()
     # A whole number with gaps is stored as a float by many tools: label 3 must not become "3.0".
     return str(int(value)) if value == value // 1 and abs(value) < 2**53 else repr(value)
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """Spell an object; what JSON has no form for, such as a date, is text in it."""
+    return json.dumps(value, ensure_ascii=False, default=str)

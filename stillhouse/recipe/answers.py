@@ -56,6 +56,13 @@ class AnswersSpec(Part):
         exclude_if=lambda named: named is None,
         description="regular expression with a group `rationale`, where it has more around it",
     )
+    probabilities: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,
+        description="of a table or a chat: column or path of an object from labels to their probabilities, such as "
+        '{"billing": 0.9, "access": 0.1}, or of the JSON of one; labels that are not named share what is left. The '
+        "answers alone are read when left out",
+    )
     requests: str | None = Field(
         None,
         description="the file that was sent to the batch API, joined by custom_id; when left out, `stillhouse ask` "
@@ -73,6 +80,16 @@ class AnswersSpec(Part):
             raise ValueError("requests: must be left out where format is not batch")
         if self.format is AnswersFormat.BATCH and self.requests is None and (self.text or self.text_pattern):
             raise ValueError("text, text_pattern: are of `requests`, which is not named")
+        return self
+
+    @model_validator(mode="after")
+    def _probabilities_are_beside_the_answer(self) -> "AnswersSpec":
+        if self.probabilities is None:
+            return self
+        if self.format is AnswersFormat.BATCH:
+            raise ValueError("probabilities: must be left out where format is batch, whose replies hold none by label")
+        if self.probabilities in (self.text_path, self.answer_path):
+            raise ValueError("probabilities: another column than those of text and answer")
         return self
 
     @property

@@ -343,6 +343,8 @@ class TeacherSpec(WeightsSpec):
             is_mean = self.ensemble.combine is Combination.LOG_PROBABILITIES
             all_are_sure = min(member.gives for member in self.members.values()) >= Gives.PROBABILITIES
             return Gives.PROBABILITIES if is_mean and all_are_sure else Gives.VOTES
+        if self.answers.probabilities is not None:
+            return Gives.PROBABILITIES
         if self.ask is None or self.ask.soft_labels is None:
             return Gives.ANSWERS
         return {SoftLabels.LOGPROBS: Gives.PROBABILITIES, SoftLabels.SAMPLES: Gives.VOTES}[self.ask.soft_labels.by]

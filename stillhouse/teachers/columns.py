@@ -22,6 +22,10 @@ DISAGREEMENT = "disagreement"
 RATIONALE = "rationale"
 """A further column that answers from elsewhere may have: why the teacher answered so, in its words."""
 
+PROBABILITIES = "probabilities"
+"""Of answers from a file, where it says them: of each label in the task's order, null of those that it does not name.
+No column of the signal, which has outputs made of them."""
+
 
 def further_columns(rows: pl.DataFrame) -> list[str]:
     """Which of the columns that only some teachers have are there."""

@@ -1,7 +1,8 @@
-"""How sure a teacher behind an API is of its answer, where it can be found out.
+"""How sure a teacher elsewhere is of its answer, where it can be found out.
 
-Belongs here: the probabilities of labels out of a token's alternatives, and out of several answers to one text.
-Does not: asking (endpoint.py), what an answer alone is worth (stored.py).
+Belongs here: the probabilities of labels out of a token's alternatives, out of several answers to one text, and out of
+what a file says of some of them.
+Does not: asking (endpoint.py), reading a file (stored_probabilities.py), what an answer alone is worth (stored.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,9 @@ ALTERNATIVES = 20
 """Tokens that a server names beside the one it chose, at the most: OpenAI's limit, and vLLM's when none is set."""
 _AROUND = " \t\n.,:;!\"'`*()[]▁Ġ"
 """What a token may have around a code, the marks of tokenizers for a blank among it."""
+_ZERO = 1e-9
+"""The most that stands for a probability of zero, which in a file is mostly a rounded number."""
+_TINY = np.finfo(float).tiny
 
 
 def codes_of(labels: Sequence[str]) -> dict[str, str]:
@@ -44,7 +48,7 @@ def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[s
     if mass == 0:
         return None, 0.0
     least = float(np.exp(min(logprob for _, logprob in alternatives))) / 2
-    weights = np.array([weight or max(least, np.finfo(float).tiny) for weight in found.values()])
+    weights = np.array([weight or max(least, _TINY) for weight in found.values()])
     return np.log(weights / weights.sum()), mass
 
 
@@ -64,3 +68,24 @@ def by_votes(votes: Mapping[int, int], stated: FloatArray) -> FloatArray:
     indices, counts = list(votes), np.array(list(votes.values()), float)
     shares: FloatArray = counts @ np.exp(stated[indices]) / counts.sum()
     return np.log(shares).astype(np.float64)
+
+
+def by_shares(shares: Sequence[float | None]) -> FloatArray:
+    """The distribution over labels of which some probabilities are told.
+
+    Labels that are not named share what the others leave. No label gets less than half of the least probability that is
+    told, as in `by_alternatives`, but for this a zero counts as no more than `_ZERO`.
+
+    Args:
+        shares: probability of each label, None where it is not named; at least one is above zero.
+
+    Returns:
+        Log-probabilities, shape (labels,), which add up to one.
+    """
+    named = np.array([np.nan if share is None else share for share in shares])
+    missing = np.isnan(named)
+    left = max(1.0 - float(np.nansum(named)), 0.0)
+    weights = np.where(missing, left / max(int(missing.sum()), 1), named)
+    least = max(min(float(named[named > 0].min()) / 2, _ZERO), _TINY)
+    weights = np.maximum(weights, least)
+    return np.asarray(np.log(weights / weights.sum()))

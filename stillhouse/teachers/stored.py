@@ -1,10 +1,11 @@
 """A teacher that was asked elsewhere, and answers what it answered then.
 
 Belongs here: its answers as something that the signal store can ask.
-Does not: reading them from a file (stored_answers.py), how often they are right (stages/teacher.py).
+Does not: reading them from a file (stored_answers.py), reading how probable that says each label is
+(stored_probabilities.py), how often they are right (stages/teacher.py).
 
-There are answers and no probabilities. What students learn from is the distribution that such a teacher deserves: the
-answer with the share of validation rows on which it was right, and the rest spread evenly over the other labels. A
+Where there are answers and no probabilities, what students learn from is the distribution that such a teacher deserves:
+the answer with the share of validation rows on which it was right, and the rest spread evenly over the other labels. A
 divergence from it is the cross entropy with the answer, smoothed by the teacher's own error rate; smoothed by it
 rather than by a constant, a student is as sure as its teacher is right.
 """
@@ -12,16 +13,20 @@ rather than by a constant, a student is as sure as its teacher is right.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 
+from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE
+from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE
+from stillhouse.teachers.soft_labels import by_shares
+from stillhouse.teachers.stored_probabilities import shares_of
 
 _AROUND = " \t\n.,:;!\"'`*()[]"
 """What language models put around a label."""
@@ -54,30 +59,38 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            `rationale` where one is read.
+            `rationale` and `probabilities` (see `shares_of`) where they are read.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
 
     Returns:
-        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have it `rationale`,
-        the first of one with that answer.
+        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
+        and `probabilities`, each the first of a reply with that answer.
     """
-    plain = Counter(_plain(label) for label in labels)
-    alike = {_plain(spelling): label for spelling, label in spellings.items() if label in labels}
-    alike |= {_plain(label): label for label in labels if plain[_plain(label)] == 1}
-    exact = {**{spelling: label for spelling, label in spellings.items() if label in labels}, **{x: x for x in labels}}
-    found = [None if said is None else exact.get(said, alike.get(_plain(said))) for said in replies["answer"]]
-    why = [RATIONALE] if RATIONALE in replies.columns else []
-    held = replies.select("prompt_id", "answer", *why, pl.Series("label", found, dtype=pl.String))
+    label_of = _reader(labels, spellings)
+    found = [None if said is None else label_of(said) for said in replies["answer"]]
+    further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
+    held = replies.select(
+        "prompt_id",
+        "answer",
+        *further,
+        pl.Series("label", found, dtype=pl.String),
+        pl.lit(None, pl.String).alias("flaw"),
+    )
+    if PROBABILITIES in further:
+        held = _with_shares(held, labels, label_of)
     by_prompt = held.group_by("prompt_id").agg(
         pl.col("label").drop_nulls().n_unique().alias("labels"),
         pl.col("label").drop_nulls().first(),
+        pl.col("flaw").drop_nulls().first(),
         pl.col("answer").is_not_null().any().alias("said"),
-        *(pl.col(name).filter(pl.col("label").is_not_null()).drop_nulls().first() for name in why),
+        *(pl.col(name).filter(pl.col("label").is_not_null()).drop_nulls().first() for name in further),
     )
     failure = (
         pl.when(pl.col("labels") > 1)
         .then(pl.lit(Failure.TWO_ANSWERS.value))
+        .when((pl.col("labels") == 0) & pl.col("flaw").is_not_null())
+        .then("flaw")
         .when((pl.col("labels") == 0) & pl.col("said"))
         .then(pl.lit(Failure.NO_LABEL.value))
         .when(pl.col("labels") == 0)
@@ -89,10 +102,31 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
             "prompt_id",
             pl.when(pl.col("failure").is_null()).then("label").alias("answer"),
             "failure",
-            *(pl.when(pl.col("failure").is_null()).then(name).alias(name) for name in why),
+            *(pl.when(pl.col("failure").is_null()).then(name).alias(name) for name in further),
         )
         .sort("prompt_id")
     )
+
+
+def _reader(labels: Sequence[str], spellings: Mapping[str, str]) -> Callable[[str], str | None]:
+    """What finds the label that something said is; None where it is none."""
+    plain = Counter(_plain(label) for label in labels)
+    alike = {_plain(spelling): label for spelling, label in spellings.items() if label in labels}
+    alike |= {_plain(label): label for label in labels if plain[_plain(label)] == 1}
+    exact = {**{spelling: label for spelling, label in spellings.items() if label in labels}, **{x: x for x in labels}}
+    return lambda said: exact.get(said, alike.get(_plain(said)))
+
+
+def _with_shares(held: pl.DataFrame, labels: Sequence[str], label_of: Callable[[str], str | None]) -> pl.DataFrame:
+    """Replies with the probability of each label; one whose probabilities do not count has no label, but a flaw."""
+    rows = [
+        (None, None) if label is None else shares_of(written, label, labels, label_of)
+        for written, label in held.select(PROBABILITIES, "label").iter_rows()
+    ]
+    shares, flaws = ([row[part] for row in rows] for part in (0, 1))
+    return held.with_columns(
+        pl.Series(PROBABILITIES, shares, dtype=pl.List(pl.Float64())), pl.Series("flaw", flaws, dtype=pl.String)
+    ).with_columns(pl.when(pl.col("flaw").is_null()).then("label").alias("label"))
 
 
 def one_spelling(said: str) -> str:
@@ -107,8 +141,9 @@ def _plain(label: str) -> str:
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
     """Digest of what `StoredTeacher` answers with; 64 hex digits."""
-    said = ["prompt_id", "answer", "failure", *([RATIONALE] if RATIONALE in answers.columns else [])]
-    return digest_of({"answers": answers.select(said).rows(), "accuracy": accuracy})
+    further = [name for name in (RATIONALE, PROBABILITIES) if name in answers.columns]
+    said = answers.select("prompt_id", "answer", "failure", *further)
+    return digest_of({"answers": said.rows(), "accuracy": accuracy})
 
 
 @dataclass(frozen=True)
@@ -142,7 +177,7 @@ class StoredTeacher:
             .alias("failure")
         )
         given = rows.filter(pl.col("failure").is_null())
-        outputs = self.task.stated(self.task.targets(given["answer"]), self.accuracy)
+        outputs = self._outputs(given)
         found = given.select("prompt_id").with_columns(
             pl.Series("logits", outputs.tolist(), dtype=pl.List(pl.Float32()))
         )
@@ -156,3 +191,10 @@ class StoredTeacher:
             .with_columns(pl.lit(self.fingerprint).alias("fingerprint"))
             .cast(pl.Schema(schema))
         )
+
+    def _outputs(self, given: pl.DataFrame) -> FloatArray:
+        """What answers say of all labels, shape (answers, labels)."""
+        if PROBABILITIES in given.columns:
+            said = [by_shares(shares) for shares in given[PROBABILITIES].to_list()]
+            return np.array(said).reshape(given.height, len(self.task.names))
+        return self.task.stated(self.task.targets(given["answer"]), self.accuracy)

@@ -18,8 +18,9 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.columns import RATIONALE
+from stillhouse.teachers.columns import PROBABILITIES, RATIONALE
 from stillhouse.teachers.stored import taken
+from stillhouse.teachers.stored_probabilities import probabilities_in
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class AnswersRead:
 
     Args:
         answers: `prompt_id` and `answer`, null where nothing was said, and `rationale` where the recipe reads one; a
-            row for each reply, sorted.
+            row for each reply, sorted; likewise `probabilities`, see `probabilities_in`.
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
@@ -51,21 +52,23 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
             files themselves, for a look at them.
 
     Raises:
-        StillhouseError: if a file cannot be read or lacks a column, or no reply has the rationale that the recipe
-            reads; the recipe's line is named.
+        StillhouseError: if a file cannot be read or lacks a column, or no reply has the rationale, or probabilities,
+            that the recipe reads; the recipe's line is named.
     """
     spec = file.recipe.teacher.answers
     is_batch = spec.format is AnswersFormat.BATCH
     text = _ID if is_batch else spec.text_path
     elsewhere = [spec.rationale_path] if spec.rationale_path not in (None, spec.answer_path) else []
+    shares = [spec.probabilities] if spec.probabilities is not None else []
     replies = _read(
         file,
         file.recipe.teacher.source,
         kept,
         text=text,
         also=spec.answer_path,
-        keep=[*elsewhere, *([_ENDED] * is_batch)],
+        keep=[*elsewhere, *shares, *([_ENDED] * is_batch)],
         optional=[_ENDED] * is_batch,
+        objects=shares,
     )
     whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
     said_with = elsewhere[0] if elsewhere else "label"
@@ -74,23 +77,25 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         pl.col("text").alias("asked"),
         pl.when(whole).then(_taken("label", spec.answer_pattern, "answer")).alias("label"),
         *why,
+        *(pl.col(name).alias(PROBABILITIES) for name in shares),
     )
     if spec.requests is not None:
         texts = _texts_by_id(_read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows, spec.requests)
         rows = rows.with_columns(normalise(pl.col("asked"))).join(texts, on="asked", how="left", maintain_order="left")
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
-    further = [RATIONALE] if why else []
+    further = [*([RATIONALE] if why else []), *([PROBABILITIES] if shares else [])]
     rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further)
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
-    reasons = [_without_people(found[name]) for name in further]
+    reasons = [_without_people(found[RATIONALE])] if why else []
     unexplained = reasons[0].null_count() if reasons else None
     if unexplained and unexplained == found.height:
         raise _no_rationale(file, found.height)
+    said = [_probabilities(file, found[PROBABILITIES])] if shares else []
     return AnswersRead(
-        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons]).sort(
+        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said]).sort(
             "prompt_id", "answer", *further
         ),
         records=rows.height,
@@ -112,6 +117,39 @@ def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:
         do=f"Correct it, or leave {field} out."
         + ("" if pattern is None else " The pattern sees a reply in one line, with single blanks."),
     )
+
+
+def _probabilities(file: RecipeFile, said: pl.Series) -> pl.Series:
+    """What can be read of them, null where nothing is said; what cannot, and so may be any text, is not kept.
+
+    A column that holds something else, such as log-probabilities, is refused; a single reply fails by itself.
+    """
+    problems = list(map(_no_probabilities, said))
+    if problems and None not in problems:
+        raise StillhouseError(
+            f"none of {len(said):,} replies has probabilities; of the first, {problems[0]}",
+            where=file.where("teacher", "answers", "probabilities"),
+            expected='an object from labels to numbers from 0 to 1 that add up to 1, such as {"billing": 0.9}',
+            do="Name the column that has them, or leave probabilities out. Log-probabilities are no probabilities.",
+        )
+    known = zip(said, problems, strict=True)
+    kept = [written if written is None or problem is None else _UNREADABLE for written, problem in known]
+    return pl.Series(said.name, kept, dtype=pl.String)
+
+
+_UNREADABLE = "{}"
+"""Stands for what is no object of probabilities, and is none."""
+
+
+def _no_probabilities(written: str | None) -> str | None:
+    """What is wrong with them, as a clause; None of those that can be read."""
+    if written is None:
+        return "it is empty"
+    try:
+        probabilities_in(written)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _without_people(said: pl.Series) -> pl.Series:
@@ -146,14 +184,18 @@ def _read(
     also: str,
     keep: Sequence[str] = (),
     optional: Sequence[str] = (),
+    objects: Sequence[str] = (),
 ) -> SourceRead:
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
     spec = file.recipe.teacher.answers
-    fields = {spec.rationale_path: "rationale", spec.text_path: "text", spec.answer_path: "answer"}
+    fields = {
+        spec.rationale_path: "rationale", spec.probabilities: "probabilities", spec.text_path: "text",
+        spec.answer_path: "answer",
+    }  # fmt: skip
     try:
         return read_rows(
             uri,
-            RowColumns(text, also, keep, optional),
+            RowColumns(text, also, keep, optional, objects),
             kept=None if kept is None else kept[uri],
             root=file.root,
             limits=file.recipe.data.limits,

@@ -106,6 +106,40 @@ def test_the_same_answers_teach_the_same_however_they_came(tmp_path: Path, share
         assert same == accuracy
 
 
+def shares(prompt: str) -> dict[str, float]:
+    """How probable each service is, of which one text in four has two likely ones."""
+    service = answer(prompt).rstrip(".")
+    likely = 0.7 if len(asked_about(prompt)) % 4 == 1 else 0.9
+    return {**dict.fromkeys(SERVICES, 0.01), service: likely, WRONG[service]: 0.96 - likely}
+
+
+def test_probabilities_in_a_file_teach_what_a_server_teaches_that_tells_them(tmp_path: Path, shared: Path) -> None:
+    letters = dict(zip(SERVICES, "ABCDEF", strict=True))
+
+    def told(prompt: str) -> dict[str, float]:
+        return {letters[service]: float(np.log(share)) for service, share in shares(prompt).items()}
+
+    def asked_for_letters(folder: Path) -> dict[str, Any]:
+        return behind(server, folder, soft_labels={"by": "logprobs"}) | {"minimum_accuracy": 0.5}
+
+    def in_a_file(folder: Path) -> dict[str, Any]:
+        rows = [
+            {"text": asked_about(prompt), "answer": answer(prompt), "scores": shares(prompt)} for prompt in server.asked
+        ]
+        (folder / "answers.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        how = {"answers": {"probabilities": "scores"}, "ask": None, "minimum_accuracy": 0.5}
+        return {"kind": "stored", "source": str(folder / "answers.jsonl"), **how}
+
+    with serving(Server(lambda prompt: letters[answer(prompt).rstrip(".")], alternatives=told)) as server:
+        live, accuracy = signal_and_accuracy(tmp_path / "live", shared, asked_for_letters)
+    stored, same = signal_and_accuracy(tmp_path / "stored", shared, in_a_file)
+    assert live.height > 1190 and live["logits"].null_count() == 0 and same == accuracy
+    assert stored.select("prompt_id", "failure").equals(live.select("prompt_id", "failure"))
+    signals = [np.array(signal["logits"].to_list()) for signal in (stored, live)]
+    np.testing.assert_allclose(*signals, rtol=1e-5)
+    assert np.ptp(np.exp(signals[0]).max(axis=1)) > 0.19, "it is not as sure of each"
+
+
 def sure(prompt: str) -> float:
     """One text in four has two likely labels."""
     return 0.8 if len(asked_about(prompt)) % 4 == 1 else 0.97

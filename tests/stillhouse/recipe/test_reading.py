@@ -371,6 +371,8 @@ ELSEWHERE = {
     "kind": "stored", "source": "replies.jsonl", "revision": "October", "licence": "its terms",
     "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
 }  # fmt: skip
+SURE = {"teacher": {**ELSEWHERE, "answers": {"probabilities": "scores"}}}
+"""One whose file says how sure it was."""
 
 
 @pytest.mark.long
@@ -414,6 +416,10 @@ ELSEWHERE = {
         (
             {"answers": {"format": "chat"}},
             "answers: of an endpoint only answer_pattern, rationale, rationale_pattern may be said",
+        ),
+        (
+            {"answers": {"probabilities": "scores"}},
+            "answers: of an endpoint only answer_pattern, rationale, rationale_p",
         ),
         ({"ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}, None),
         ({"answers": {"rationale": "why"}}, "answers.rationale: of an endpoint a name .* where ask.structured is true"),
@@ -546,6 +552,19 @@ def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, s
             "students.0.training.mixture.0: dkd needs a teacher that gives probabilities",
         ),
         ({"students": [{"name": "a", "layers": [0], "training": {"loss": "answers"}}]}, None),
+        ({**SURE, "students": [{"name": "a", "layers": [0], "training": {"loss": "dkd"}}]}, None),
+        (
+            {**SURE, "students": [{"name": "a", "layers": [0], "training": {}}]},
+            "logit_mse needs a teacher that gives logits .* where teacher.kind is stored there are probabilities",
+        ),
+        (
+            {"teacher": {**ELSEWHERE, "answers": {"probabilities": "scores", "format": "batch"}}},
+            "teacher.answers: probabilities: must be left out where format is batch",
+        ),
+        (
+            {"teacher": {**ELSEWHERE, "answers": {"probabilities": "answer"}}},
+            "teacher.answers: probabilities: another column than those of text and answer",
+        ),
         ({"students": [COPY, {**COPY, "name": "b", "parent": "a", "learns_from": "parent", "training": {}}]}, None),
         (
             {"students": [COPY, {**COPY, "name": "b", "parent": "a", "training": {}}]},
@@ -575,6 +594,8 @@ def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
         return
     recipe = read_recipe(path).recipe
     assert recipe.weights == recipe.base and recipe.shortest_reading == 128
+    is_sure = changes.get("teacher") == SURE["teacher"]
+    assert ("probabilities" in recipe.model_dump()["teacher"]["answers"]) == is_sure, "else another digest"
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 

@@ -1,5 +1,6 @@
 """Answers that were given elsewhere: each prompt finds its own, or the reason why it has none; nothing is guessed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import redacted
+from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.soft_labels import by_shares
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 from stillhouse.teachers.stored_answers import AnswersRead, read_answers
+from stillhouse.teachers.stored_probabilities import Flaw
 from tests.stillhouse.teachers.answered import Line, recipe, reply, written
 
 TASK = SingleLabel(("billing", "access", "other"))
@@ -147,6 +151,177 @@ def test_the_rationale_is_that_of_a_reply_with_the_answer() -> None:
         }
     )
     assert held_to(replies, TASK.names, {})["rationale"].to_list() == ["the second", None]
+
+
+def with_shares(*rows: tuple[str, Any]) -> list[Line]:
+    return [{"text": text, "answer": "billing", "scores": scores} for text, scores in rows]
+
+
+def shares(rows: pl.DataFrame) -> dict[str, list[float]]:
+    found = rows.with_columns(pl.Series("text", ["abcdef"[place] for place in range(rows.height)]))
+    answered = found.filter(pl.col("logits").is_not_null())
+    return {text: np.exp(logits).round(6).tolist() for text, logits in answered.select("text", "logits").iter_rows()}
+
+
+def test_a_student_can_learn_the_probabilities_of_a_file(tmp_path: Path) -> None:
+    lines = with_shares(
+        ("a", {"billing": 0.7, "access": 0.2, "other": 0.1}),
+        ("b", {"billing": 0.7}),  # 0.3 is left for two
+        ("c", {"billing": 0.6, "access": 0.1}),
+        ("d", {"billing": 0.8, "access": 0.2, "other": None}),  # nothing is left
+        ("e", {"billing": 1, "access": 0, "other": 0}),
+        ("f", {"billing": 0.4, "access": 0.05, "other": 0.05}),  # half of it was on other words
+    )
+    rows = said(read(tmp_path, lines, probabilities="scores"), *"abcdef", accuracy=0.9)
+    assert rows["answer"].to_list() == ["billing"] * 6
+    assert shares(rows) == {
+        "a": [0.7, 0.2, 0.1], "b": [0.7, 0.15, 0.15], "c": [0.6, 0.1, 0.3], "d": [0.8, 0.2, 0.0],
+        "e": [1.0, 0.0, 0.0], "f": [0.8, 0.1, 0.1],
+    }  # fmt: skip
+    least = np.array(rows["logits"].to_list()).min()
+    assert least == pytest.approx(np.log(1e-9)), "a zero stays finite, and is no smaller than a file can tell"
+
+
+def test_labels_of_probabilities_are_spelled_as_answers_are(tmp_path: Path) -> None:
+    lines = with_shares(
+        ("a", {"Billing.": 0.5, "invoices": 0.25, "ACCESS": 0.25}), ("b", {"billing": 0.6, "Help": 0.4})
+    )
+    found = read(tmp_path, lines, probabilities="scores")
+    rows = said(found, "a", "b", spellings={"Invoices": "billing", "Help": "no class of the rows"})
+    assert shares(rows) == {"a": [0.75, 0.25, 0.0]}
+    assert rows["failure"].to_list() == [None, Flaw.NO_LABEL]
+
+
+@pytest.mark.parametrize(
+    ("scores", "flaw"),
+    [
+        (None, Flaw.NONE_SAID),
+        ("", Flaw.NONE_SAID),
+        ({}, Flaw.UNREADABLE),
+        ("0.9", Flaw.UNREADABLE),
+        ("{'billing': 0.9}", Flaw.UNREADABLE),
+        ({"billing": "0.9"}, Flaw.UNREADABLE),
+        ({"billing": True}, Flaw.UNREADABLE),
+        ({"billing": 0.9, "access": -0.1}, Flaw.UNREADABLE),
+        ({"billing": 0.9, "access": float("nan")}, Flaw.UNREADABLE),
+        ({"billing": 0.8, "access": 0.22}, Flaw.UNREADABLE),
+        ({"billing": 90, "access": 10}, Flaw.UNREADABLE),
+        ({"billing": 0, "access": 0}, Flaw.UNREADABLE),
+        ({"billing": 0.9, "refunds": 0.1}, Flaw.NO_LABEL),
+        ({"billing": 0.4, "access": 0.6}, Flaw.OTHER_ANSWER),
+        ({"billing": 0.4, "other": 0.1}, Flaw.OTHER_ANSWER),
+        ({"billing": 0.5, "access": 0.5}, Flaw.OTHER_ANSWER),
+        ({"billing": 0.8, "access": 0.21}, None),
+        ('{"billing": 0.9}', None),
+    ],
+)
+def test_probabilities_that_cannot_be_have_a_failure_of_their_own(
+    tmp_path: Path, scores: Any, flaw: Flaw | None
+) -> None:
+    lines = with_shares(("a", scores), ("b", {"billing": 0.9}), ("c", scores), ("c", {"billing": 0.9}))
+    rows = said(read(tmp_path, lines, probabilities="scores"), "a", "b", "c")
+    assert rows["failure"].to_list() == [flaw, None, None], "and take nothing from another reply"
+    assert rows["logits"].is_null().to_list() == [flaw is not None, False, False]
+
+
+def test_what_is_no_object_of_probabilities_is_not_kept(tmp_path: Path) -> None:
+    """It may be all that the teacher wrote, and repeat the text."""
+    found = read(
+        tmp_path, with_shares(("a", "Ann (ann@example.org): 0.9"), ("b", {"billing": 0.9})), probabilities="scores"
+    )
+    assert set(found.answers["probabilities"]) == {"{}", '{"billing": 0.9}'}
+
+
+def test_what_is_wrong_with_the_answer_is_said_before_what_is_wrong_beside_it(tmp_path: Path) -> None:
+    lines: list[Line] = [
+        {"text": "a", "answer": None, "scores": {"billing": -1}},
+        {"text": "b", "answer": "refunds", "scores": {"refunds": 0.9}},
+        {"text": "c", "answer": "billing", "scores": {"billing": 0.9}},
+        {"text": "c", "answer": "access", "scores": {"access": 0.9}},
+    ]
+    rows = said(read(tmp_path, lines, probabilities="scores"), "a", "b", "c", "d")
+    assert rows["failure"].to_list() == [Failure.EMPTY, Failure.NO_LABEL, Failure.TWO_ANSWERS, Failure.NOT_ASKED]
+
+
+@pytest.mark.parametrize(
+    ("scores", "what"),
+    [
+        (None, "it is empty"),
+        ("billing: 0.9", "it is no JSON object"),
+        ({"billing": "0.9"}, "a value in it is no number"),
+        ({"billing": -0.1, "access": -2.3}, "a value in it is below 0 or above 1"),
+        ({"billing": 0.9, "access": 0.6}, "its values add up to 1.5"),
+    ],
+)
+def test_where_no_reply_has_probabilities_nothing_is_read(tmp_path: Path, scores: Any, what: str) -> None:
+    with pytest.raises(StillhouseError, match=r"defs.yaml:\d+.*") as caught:
+        read(tmp_path, with_shares(("a", scores), ("b", {"billing": -0.1})), probabilities="scores")
+    assert caught.value.what == f"none of 2 replies has probabilities; of the first, {what}"
+    assert "teacher.answers.probabilities" in caught.value.where
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "json"])
+def test_an_object_is_read_from_files_of_each_format(tmp_path: Path, ending: str) -> None:
+    objects = [{"billing": 0.75, "access": 0.25}, {"billing": 0.5, "access": float("nan")}, None]
+    rows = [{"text": text, "answer": "billing", "scores": each} for text, each in zip("abc", objects, strict=True)]
+    path = tmp_path / f"replies.{ending}"
+    if ending == "parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif ending == "csv":
+        spelled = [{**row, "scores": None if row["scores"] is None else json.dumps(row["scores"])} for row in rows]
+        pl.DataFrame(spelled).write_csv(path)
+    elif ending == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        written(path, rows)
+    found = read_answers(recipe(tmp_path, source=path.name, probabilities="scores"))
+    rows_said = said(found, *"abc")
+    assert shares(rows_said) == {"a": [0.75, 0.25, 0.0]}
+    assert rows_said["failure"].to_list() == [None, Flaw.UNREADABLE, Flaw.NONE_SAID]
+
+
+def test_probabilities_stand_beside_a_conversation_too(tmp_path: Path) -> None:
+    lines = [{**chat("wrong sum", "billing"), "meta": {"shares": {"billing": 0.9, "other": 0.1}}}]
+    found = read(tmp_path, lines, format="chat", probabilities="meta.shares")
+    assert shares(said(found, "wrong sum")) == {"a": [0.9, 0.0, 0.1]}
+
+
+def test_probabilities_are_part_of_the_fingerprint_where_they_are_read(tmp_path: Path) -> None:
+    fingerprints = set()
+    for name, scores, spec in (
+        ("none", 0.9, {}), ("some", 0.9, {"probabilities": "scores"}), ("others", 0.8, {"probabilities": "scores"}),
+    ):  # fmt: skip
+        (tmp_path / name).mkdir()
+        found = read(tmp_path / name, with_shares(("a", {"billing": scores})), **spec)
+        held = held_to(found.answers, TASK.names, {})
+        assert ("probabilities" in held.columns) == bool(spec)
+        fingerprints.add(StoredTeacher(held, 0.9, TASK).fingerprint)
+    assert len(fingerprints) == 3
+
+
+def test_answers_alone_have_the_fingerprint_of_before_there_were_probabilities() -> None:
+    """Else a new version would have everything that was learned from them made again."""
+    held = held_to(pl.DataFrame({"prompt_id": ["p", "q"], "answer": ["other", "?"]}), TASK.names, {})
+    said = [("p", "other", None), ("q", None, Failure.NO_LABEL.value)]
+    assert StoredTeacher(held, 0.9, TASK).fingerprint == digest_of({"answers": said, "accuracy": 0.9})
+
+
+@pytest.mark.long
+@given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=9))
+def test_probabilities_of_all_labels_are_their_own_distribution(weights: list[float]) -> None:
+    told = np.array(weights) / sum(weights)
+    np.testing.assert_allclose(np.exp(by_shares(told.tolist())), told, rtol=1e-9)
+
+
+@pytest.mark.long
+@given(st.lists(st.one_of(st.none(), st.floats(0, 0.1)), min_size=1, max_size=9), st.floats(0.01, 0.2))
+def test_outputs_are_a_distribution_in_the_order_of_what_was_told(few: list[float | None], one: float) -> None:
+    said = [one, *few]
+    found = by_shares(said)
+    assert np.isfinite(found).all() and np.exp(found).sum() == pytest.approx(1)
+    for first, output in zip(said, found, strict=True):
+        for second, other in zip(said, found, strict=True):
+            assert first is None or second is None or first <= second or output > other
 
 
 def test_a_column_of_rationales_that_is_not_there_is_named_in_its_line(tmp_path: Path) -> None:
