@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import polars as pl
 
 from checks.gate import OFFENDERS_KEPT, Finding, GateContext, data_docs, passed_if
 from stillhouse.files import write_atomically
+from stillhouse.statistics.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Expectation:
         because: what goes wrong without it.
         kind: class name in `great_expectations.expectations`.
         arguments: gives its keyword arguments from the context, because limits come from its recipe.
+        remark: gives what its finding also says where it closes; nothing where that is empty.
     """
 
     name: str
     because: str
     kind: str
     arguments: Callable[[GateContext], Mapping[str, Any]]
+    remark: Callable[[GateContext], str] = lambda context: ""
 
     def asked_of(self, context: GateContext) -> "AskedExpectation":
         """What is asked of one artifact."""
@@ -83,7 +86,11 @@ class ExpectationSuite:
         asked = [each.asked_of(context) for each in self.expectations]
         results, page = validate(frame, asked)
         write_atomically(data_docs(context), page.encode())
-        return {each.name: _finding(each, result, frame) for each, result in zip(asked, results, strict=True)}
+        found = [_finding(each, result, frame) for each, result in zip(asked, results, strict=True)]
+        return {
+            each.name: finding if finding.verdict is Verdict.PASS else _with_remark(finding, each.remark(context))
+            for each, finding in zip(self.expectations, found, strict=True)
+        }
 
 
 def validate(frame: pl.DataFrame, expectations: Sequence[AskedExpectation]) -> tuple[list[Any], str]:
@@ -140,6 +147,10 @@ def _finding(expectation: AskedExpectation, result: Any, frame: pl.DataFrame) ->
     observed = details["unexpected_count"] if counts_rows else details.get("observed_value")
     limit = 0 if counts_rows else expectation.arguments.get("min_value")
     return passed_if(bool(result.success), sentence, observed=observed, limit=limit, **evidence)
+
+
+def _with_remark(finding: Finding, remark: str) -> Finding:
+    return replace(finding, sentence=f"{finding.sentence}: {remark}") if remark else finding
 
 
 def _sentence(details: Mapping[str, Any], rows: int) -> str:

@@ -1,10 +1,23 @@
 """Expectations on the columns of the teacher's signal."""
 
+from collections import Counter
+
 import polars as pl
 
 from checks.expectations.suite import Expectation, ExpectationSuite
 from checks.gate import GateContext
 from stillhouse.stages.facts import SignalFacts
+
+
+def _who_answered(context: GateContext) -> str:
+    """The models that servers say have answered, where one of them is another than the pilot's."""
+    observed = context.frame("signal")["observed"].drop_nulls()
+    rows = Counter(model for each in observed for model in each.split(", "))  # several where a text is asked so often
+    if not set(rows) - {context.artifact.facts(SignalFacts).observed}:
+        return ""
+    told = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
+    return "answered by " + ", ".join(f"{model} ({count:,})" for model, count in told)
+
 
 _EXPECTATIONS = (
     Expectation(
@@ -24,6 +37,7 @@ _EXPECTATIONS = (
         "a student of two teachers copies the quarrel between them",
         "ExpectColumnValuesToBeInSet",
         lambda context: {"column": "fingerprint", "value_set": [context.artifact.facts(SignalFacts).fingerprint]},
+        _who_answered,
     ),
     Expectation(
         "every_logit_is_finite",

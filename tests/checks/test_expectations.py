@@ -93,7 +93,14 @@ def test_a_later_batch_may_be_empty(tmp_path: Path) -> None:
         (changed(GOOD_SIGNAL, 0, prompt_id=None), {"every_answer_has_its_prompt": ONE_OF_THREE}),
         (changed(GOOD_SIGNAL, 0, prompt_id="b"), {"every_prompt_was_answered_once": "2 of 3 rows are unexpected"}),
         (changed(GOOD_SIGNAL, 0, fingerprint="g"), {"every_answer_is_of_one_teacher": ONE_OF_THREE}),
-        (changed(GOOD_SIGNAL, 0, observed="small"), {"every_answer_is_of_one_teacher": ONE_OF_THREE}),
+        (
+            changed(GOOD_SIGNAL, 0, observed="small"),
+            {"every_answer_is_of_one_teacher": f"{ONE_OF_THREE}: answered by large (1), small (1)"},
+        ),
+        (
+            changed(GOOD_SIGNAL, 0, observed="large, small"),
+            {"every_answer_is_of_one_teacher": f"{ONE_OF_THREE}: answered by large (2), small (1)"},
+        ),
         (
             changed(GOOD_SIGNAL, 0, logits=[1.0, math.nan]),
             {"every_logit_is_finite": ONE_OF_THREE, "probabilities_sum_to_one": ONE_OF_THREE},
