@@ -6,6 +6,7 @@ Does not: asking (endpoint.py), what an answer alone is worth (stored.py), the a
 """
 
 import statistics
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from stillhouse.arrays import FloatArray
+from stillhouse.data.privacy import redact_text
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
@@ -156,10 +158,19 @@ class Replies:
         schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
         found = pl.DataFrame(rows, schema=schema, orient="row")
         if self.asking.asks_why:
-            # Not redacted: the texts that were sent are, and a server knows no more of the people in them.
             why = [rationale_in(each.content, self.asking) if each.content else None for each in replies.values()]
-            found = found.with_columns(pl.Series(RATIONALE, why, dtype=pl.String))
+            clean = [said and _without_people(said) for said in why]
+            found = found.with_columns(pl.Series(RATIONALE, clean, dtype=pl.String))
         held = held_to(found, self.task.names, self.asking.spellings)
         known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
         failure = pl.coalesce("reason", "failure").alias("failure")
         return known.select("prompt_id", "answer", failure, *further_columns(known))
+
+
+def _without_people(said: str) -> str:
+    """What a model wrote, without personal data: the texts that it was sent have none, but it may make some up.
+
+    Args:
+        said: in its one spelling, which leaves control characters in; these would hide an address.
+    """
+    return redact_text("".join(each for each in said if unicodedata.category(each) != "Cc"))

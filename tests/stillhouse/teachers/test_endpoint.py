@@ -456,6 +456,26 @@ def test_a_pattern_takes_label_and_rationale_out_of_a_sentence(tmp_path: Path) -
     assert said.select("answer", "rationale").rows() == [("billing", "An invoice is named."), ("access", None)]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["json", "pattern"])
+def test_a_rationale_is_kept_without_personal_data_wherever_it_is_kept(way: str, tmp_path: Path) -> None:
+    why = "Write to ann\u200b@exam\x07ple.org, an  invoice."  # the marks hide the address until they are gone
+    said, spec = {
+        "json": (json.dumps({"why": why, "label": "billing"}), {"choices": TASK.names, "rationale": "why"}),
+        "pattern": (
+            f"{why} Queue: billing",
+            {"answer_pattern": r"Queue: (?P<answer>\w+)", "rationale_pattern": r"^(?P<rationale>.*?) Queue:"},
+        ),
+    }[way]
+    with serving(Server(lambda asked: said)) as server:
+        asked = teacher(server, tmp_path, asking=replace(ASKING, **spec))
+        store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+        store.capture(texts(2), asked)
+        assert set(asked.replies(texts(2)).answers["rationale"]) == {"Write to [EMAIL], an invoice."}, "of a pilot"
+    shards = [pl.read_parquet(path) for path in (tmp_path / "signal").rglob("*.parquet")]
+    assert [set(rows["rationale"]) for rows in shards] == [{"Write to [EMAIL], an invoice."}]
+
+
 def test_who_is_not_asked_why_has_the_digest_of_before_anybody_was() -> None:
     """Else a new version would have every teacher behind a server asked again."""
     assert ASKING.digest == digest_of(
