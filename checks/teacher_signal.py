@@ -179,7 +179,7 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     teacher = context.recipe.teacher
     if not teacher.computes_here and not (teacher.members and teacher.gives is Gives.PROBABILITIES):
         return passed_if(
-            True, "a teacher that gives answers and no probabilities cannot tell its errors from those of labels"
+            True, "the errors of a teacher that answers elsewhere, or by votes, cannot be told from those of labels"
         )
     known = prompts.filter(pl.col("split").is_in(unseen) & task.holds(prompts["label"]))
     rows = context.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")

@@ -127,7 +127,7 @@ def test_what_a_stored_teacher_cannot_show_is_said() -> None:
     canary = answer_of(the_canary_answers_as_recorded, answered, **asked)
     assert canary == (PASS, f"this teacher cannot be asked again: what it said is kept, as {'f' * 12}")
     verdict, sentence = answer_of(few_labels_look_wrong, answered, **asked)
-    assert verdict is PASS and sentence.startswith("a teacher that gives answers and no probabilities")
+    assert verdict is PASS and sentence.startswith("the errors of a teacher that answers elsewhere")
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])
