@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.hosted import hosted
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.reading import RecipeFile
@@ -44,7 +45,7 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
         known: labelled rows with their `split`.
 
     Raises:
-        StillhouseError: if a server refuses for good or most texts, or the cap is reached.
+        StillhouseError: if a server refuses for good or most texts, the cap is reached, or nothing was timed.
     """
     spec, calls = file.recipe.teacher, call_log(bench.builds.home)
     if not spec.alternatives:
@@ -56,7 +57,8 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
     for index, each in enumerate(spec.alternatives):
         limits, asking = each.limits(spec.endpoint), asking_of_alternative(file, index, bench.task.names)
         instead = EndpointTeacher(each.source or spec.source, limits, asking, file.name, calls, bench.task)
-        pilot = pilot_of(instead, known, file.where("teacher", "alternatives", index))
+        where = file.where("teacher", "alternatives", index)
+        pilot = pilot_of(instead, known, where)
         own, of_teacher = instead.unasked(golden), teacher.unasked(bulk)
         require_that_it_fits(
             file,
@@ -82,9 +84,30 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
             + (f"; {silent:,} golden rows without an answer count as wrong" if silent else ""),
             hosted=hosted(
                 instead.costs(replies, golden),
-                (answers if answered.is_empty() else answered)["latency_ms"].to_list(),
+                timed((answers if answered.is_empty() else answered)["latency_ms"], where),
                 teacher_usd=said.usd_a_prompt,
                 calls_at_once=limits.concurrency,
                 observed=replies.model,
             ),
         )
+
+
+def timed(milliseconds: pl.Series, where: str) -> list[float]:
+    """How long answers took, as far as they came by calls.
+
+    Args:
+        milliseconds: of each answer; null of one that came in a batch.
+        where: names the part of the recipe that says what is asked.
+
+    Raises:
+        StillhouseError: if none came by a call.
+    """
+    found: list[float] = milliseconds.drop_nulls().to_list()
+    if not found:
+        raise StillhouseError(
+            "all that this model has said came in a batch of a teacher, so nobody knows how long it takes to answer",
+            where=where,
+            expected="answers to calls",
+            do="Give the alternative a `revision` of its own: then it is asked.",
+        )
+    return found

@@ -1,11 +1,12 @@
 """What was sent to a paid server, what it answered, and what that cost: written down before and after each call.
 
 Belongs here: the log, and the cap that is reserved from it.
-Does not: making a call (endpoint.py), what an answer means (stored.py).
+Does not: making a call (endpoint.py), reading the replies of a batch (batch_api.py), what an answer means (stored.py).
 
 A call is in the log before it is made, at the most that it can cost, and gets its real cost with its reply. A process
 that dies leaves its open calls at the most that they can cost, so that no kill lets more be spent than the cap. A reply
-that is in the log is never paid for again, whatever became of who asked.
+that is in the log is never paid for again, whatever became of who asked. Replies of a batch, which were paid for
+elsewhere, are in it from when they are read.
 """
 
 import json
@@ -37,6 +38,10 @@ DROP INDEX IF EXISTS calls_by_recipe;
 since beside it in the rows are the replies. The one that went before held no time."""
 _AT_ONCE = 500
 """Requests looked up by one statement."""
+_UNLESS_THERE = """
+INSERT INTO calls (request, recipe, sent_at, usd, reply) SELECT ?, ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT 1 FROM calls WHERE request = ? AND reply IS NOT NULL)
+"""
 
 
 class CapReachedError(StillhouseError):
@@ -53,7 +58,7 @@ class Reply:
         model: what the server says has answered.
         tokens_in: that it read, by its own count.
         tokens_out: that it wrote, by its own count.
-        milliseconds: that the call took.
+        milliseconds: that the call took; None of a batch.
         alternatives: tokens that might have come first, with their log-probabilities; None where the server named none.
     """
 
@@ -62,7 +67,7 @@ class Reply:
     model: str | None
     tokens_in: int
     tokens_out: int
-    milliseconds: float
+    milliseconds: float | None
     alternatives: Sequence[tuple[str, float]] | None = None
 
 
@@ -129,9 +134,8 @@ class CallLog:
                     expected=f"at most {usd_at_most:g} USD",
                     do="What was answered is kept. Raise usd_at_most, ask for fewer rows, or lower max_tokens.",
                 )
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
             call = connection.execute(
-                "INSERT INTO calls (request, recipe, sent_at, usd) VALUES (?, ?, ?, ?)", (request, recipe, at, usd)
+                "INSERT INTO calls (request, recipe, sent_at, usd) VALUES (?, ?, ?, ?)", (request, recipe, _now(), usd)
             ).lastrowid
             connection.commit()
         assert call is not None
@@ -145,10 +149,32 @@ class CallLog:
             usd: what it cost.
             reply: what was said; None where the call was refused, and is to be made again.
         """
-        said = None if reply is None else json.dumps(reply.__dict__)
+        said = None if reply is None else _written(reply)
         with self._open() as connection:
             connection.execute("UPDATE calls SET usd = ?, reply = ? WHERE id = ?", (usd, said, call))
             connection.commit()
+
+    def record(self, replies: Sequence[tuple[str, float, Reply]], recipe: str) -> set[str]:
+        """Write down replies that came by no call from here; a request that has a reply keeps the one it has.
+
+        They are written beyond the cap, too, since they have been billed.
+
+        Args:
+            replies: the digest of each request, what it cost, and what was said.
+            recipe: who pays.
+
+        Returns:
+            The requests whose replies are new.
+        """
+        at, new = _now(), set[str]()
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for request, usd, reply in replies:
+                added = connection.execute(_UNLESS_THERE, (request, recipe, at, usd, _written(reply), request))
+                if added.rowcount:
+                    new.add(request)
+            connection.commit()
+        return new
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -182,6 +208,14 @@ class CallLog:
         """
         with one_process_at_a_time(self.path.with_name(f"{asking[:16]}.lock")):
             yield
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _written(reply: Reply) -> str:
+    return json.dumps(reply.__dict__)
 
 
 def _spent(connection: sqlite3.Connection, recipe: str, since: datetime | None = None) -> float:

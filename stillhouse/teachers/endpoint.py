@@ -5,7 +5,6 @@ Does not: what was paid (calls.py), what is asked (requests.py), what replies me
 """
 
 import json
-import math
 import os
 import random
 import re
@@ -27,6 +26,7 @@ from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, further_columns
+from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import body_of
 from stillhouse.teachers.stored import Failure, StoredTeacher
@@ -41,7 +41,6 @@ _OF_THE_TEXT = (400, 422)
 _SLOWEST_S, _FIRST_S = 60.0, 0.5
 _JITTER = random.Random()
 """Of its own: how long somebody waits decides no training."""
-_LARGEST = 2**31 - 1
 _MILLION = 1_000_000
 
 
@@ -112,9 +111,13 @@ class Endpoint:
         return None if said is None else str(said)
 
     def most(self, body: dict[str, Any]) -> float:
-        """USD that a call can cost at the most: no token is shorter than a byte."""
+        """USD that a call can cost at the most."""
+        return self._usd(*self.most_tokens(body))
+
+    def most_tokens(self, body: dict[str, Any]) -> tuple[int, int]:
+        """Tokens that a call can read and write at the most: no token is shorter than a byte."""
         read = len(json.dumps(body["messages"], ensure_ascii=False).encode()) + self.limits.tokens_around
-        return self._usd(read, self.asking.longest_answer)
+        return read, self.asking.longest_answer
 
     def cost(self, reply: Reply, most: float) -> float:
         """What a reply cost by the server's own count; at the most where it does not count."""
@@ -187,7 +190,8 @@ class EndpointTeacher:
     _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
 
     @cached_property
-    def _endpoint(self) -> Endpoint:
+    def endpoint(self) -> Endpoint:
+        """The server, and what a call of it costs."""
         return Endpoint(self.url, self.limits, self.asking)
 
     @property
@@ -223,19 +227,27 @@ class EndpointTeacher:
 
     def shut_down_on(self) -> str | None:
         """See `Endpoint.shut_down_on`."""
-        return self._endpoint.shut_down_on()
+        return self.endpoint.shut_down_on()
 
     def costs(self, replies: Replies, prompts: pl.DataFrame) -> list[float]:
         """USD that the replies to each of these prompts cost."""
         texts = dict(prompts.select("prompt_id", "text").iter_rows())
-        most = {name: self._endpoint.most(body_of(self.asking, texts[name])) for name in replies.said}
-        return [sum(self._endpoint.cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
+        most = {name: self.endpoint.most(body_of(self.asking, texts[name])) for name in replies.said}
+        return [sum(self.endpoint.cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
 
     def unasked(self, prompts: pl.DataFrame) -> float:
         """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
-        bodies = (body_of(self.asking, text) for text in prompts["text"])
-        digests = {self._digest(body, sample) for body in bodies for sample in range(self.asking.samples)}
-        return (len(digests) - len(self.calls.replies(digests))) / self.asking.samples
+        requests = self.requests(prompts)
+        return (len(requests) - len(self.calls.replies(requests))) / self.asking.samples
+
+    def requests(self, prompts: pl.DataFrame) -> dict[str, dict[str, Any]]:
+        """What is sent for all of these prompts; see `requests_of`."""
+        return {digest: body for text in prompts["text"] for digest, body in self.requests_of(text).items()}
+
+    def requests_of(self, text: str) -> dict[str, dict[str, Any]]:
+        """What is sent for a text, as often as it is asked, by the digests that the log has its replies by."""
+        body = body_of(self.asking, text)
+        return {self._digest(body, sample): body for sample in range(self.asking.samples)}
 
     def _digest(self, body: dict[str, Any], sample: int, occasion: str | None = None) -> str:
         # What is said to be another revision is asked again, though it bears the same name.
@@ -264,7 +276,7 @@ class EndpointTeacher:
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
         over, _ = (
             threading.Event(),
-            self._endpoint.client,
+            self.endpoint.client,
         )  # made before threads want it, and before a call is written down
         first: list[BaseException] = []
 
@@ -290,18 +302,18 @@ class EndpointTeacher:
         return dict(filter(None, (each.result() for each in asked)))
 
     def _call(self, digest: str, body: dict[str, Any], over: threading.Event) -> Reply:
-        most, refused = self._endpoint.most(body), "the run was broken off"
+        most, refused = self.endpoint.most(body), "the run was broken off"
         for attempt in range(self.limits.attempts):
             self._pace.wait(self.limits.requests_per_minute, self.sleep or over.wait)
             if over.is_set():
                 break
             call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
-            answer = self._endpoint.attempt(body)
+            answer = self.endpoint.attempt(body)
             if isinstance(answer, Reply):
                 if self.asking.codes and answer.alternatives is None and answer.failure in (None, Failure.CUT_OFF):
-                    self.calls.settle(call, usd=self._endpoint.cost(answer, most), reply=None)
+                    self.calls.settle(call, usd=self.endpoint.cost(answer, most), reply=None)
                     raise self._tells_no_probabilities()
-                cost = self._endpoint.cost(answer, most)
+                cost = self.endpoint.cost(answer, most)
                 self.calls.settle(call, usd=cost, reply=answer)  # more than was reserved, too: it has been billed
                 if cost > most:
                     raise self._counts_more(answer)
@@ -385,48 +397,9 @@ class _Pace:
 def _read(text: str, took: float) -> Reply | None:
     """What a reply of status 200 says; None of a proxy's page in its place, or of an error of a server behind it."""
     try:
-        reply = json.loads(text)
-        choice = reply["choices"][0]
-        content, reason = choice["message"].get("content"), choice.get("finish_reason")
-        refused = choice["message"].get("refusal") or reason == "content_filter"
-        model = reply.get("model")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return reply_in(json.loads(text), took)
+    except ValueError:
         return None
-    if reason == "error" or choice.get("error") or reply.get("error"):
-        return None
-    if isinstance(content, list):  # in parts
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    read, written = _counted(reply.get("usage"))
-    return Reply(
-        content if isinstance(content, str) else None,
-        Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None,
-        model if isinstance(model, str) else None,
-        read,
-        written,
-        took,
-        _alternatives(choice.get("logprobs")),
-    )
-
-
-def _alternatives(logprobs: object) -> list[tuple[str, float]] | None:
-    """The tokens that might have come first, with their log-probabilities; None where the server does not tell."""
-    try:
-        first = logprobs["content"][0]  # type: ignore[index]
-        named = [first, *first["top_logprobs"]]
-        found = {str(each["token"]): float(each["logprob"]) for each in named}
-    except (TypeError, KeyError, IndexError, ValueError):
-        return None
-    return [(token, min(logprob, 0.0)) for token, logprob in found.items() if not math.isnan(logprob)] or None
-
-
-def _counted(usage: object) -> tuple[int, int]:
-    """Tokens read and written; none of either where the server does not count both as one can count."""
-    if not isinstance(usage, dict):
-        return 0, 0
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (type(read) is int and type(written) is int and 0 <= read <= _LARGEST and 0 <= written <= _LARGEST):
-        return 0, 0
-    return read, written
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

@@ -88,12 +88,15 @@ class Replies:
 
     @property
     def counts(self) -> pl.DataFrame:
-        """`prompt_id`, `tokens` that were read, `latency_ms`, and `observed`: who has answered, each of several."""
+        """`prompt_id`, `tokens` that were read, `latency_ms`, and `observed`: who has answered, each of several.
+
+        The time is null where one of the replies came in a batch.
+        """
         rows = [
             (
                 name,
                 sum(reply.tokens_in for reply in each),
-                sum(reply.milliseconds for reply in each),
+                _together([reply.milliseconds for reply in each]),
                 ", ".join(sorted({reply.model for reply in each if reply.model})) or None,
             )
             for name, each in self.said.items()
@@ -174,3 +177,8 @@ def _without_people(said: str) -> str:
         said: in its one spelling, which leaves control characters in; these would hide an address.
     """
     return redact_text("".join(each for each in said if unicodedata.category(each) != "Cc"))
+
+
+def _together(milliseconds: Sequence[float | None]) -> float | None:
+    timed = [each for each in milliseconds if each is not None]
+    return sum(timed) if len(timed) == len(milliseconds) else None

@@ -3,7 +3,8 @@
 Belongs here: what is sent for a text, which part of a reply is its answer, and one request for each prompt in the lines
 that OpenAI's batch API, `vllm run-batch` and their like read.
 Does not: the record of what is asked (asked.py), the prompt around a text (prompting.py), which prompts have no answer
-yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of a batch (stored_answers.py).
+yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of a batch (batch_api.py, and
+stored_answers.py of a stored teacher).
 """
 
 import json
@@ -134,10 +135,13 @@ def request_lines(asking: Asking, prompts: pl.DataFrame) -> Iterator[str]:
         prompts: `prompt_id` and `text`.
     """
     for prompt_id, text in prompts.select("prompt_id", "text").iter_rows():
-        request = {
-            "custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": body_of(asking, text)
-        }  # fmt: skip
-        yield json.dumps(request, ensure_ascii=False)
+        yield request_line(prompt_id, body_of(asking, text))
+
+
+def request_line(custom_id: str, body: dict[str, Any]) -> str:
+    """A request as a line of a batch."""
+    request = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(request, ensure_ascii=False)
 
 
 def _one_of(labels: Sequence[str], rationale: str | None) -> dict[str, Any]:
