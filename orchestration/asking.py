@@ -1,9 +1,12 @@
-"""What a teacher elsewhere still has to be asked.
+"""What a teacher elsewhere still has to be asked by a batch API, and what became of it.
 
-Belongs here: which prompts have no answer yet, and the file that asks them.
-Does not: a request (stillhouse/teachers/requests.py), reading replies (stillhouse/teachers/stored_answers.py).
+Belongs here: which prompts have no answer yet, the file that asks them, and whose log the replies of an endpoint are
+put into.
+Does not: a request (stillhouse/teachers/requests.py), reading replies (stillhouse/teachers/batch_api.py, and
+stored_answers.py there).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -19,9 +22,13 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
+from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import PROMPTS
 from stillhouse.stages.preview import prompts_to_come
 from stillhouse.tasks import task_of
+from stillhouse.tasks.task import Task
+from stillhouse.teachers.batch_api import BatchRead, batch_lines, read_batch
+from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import asking_of, request_lines
 from stillhouse.teachers.stored import held_to
 from stillhouse.teachers.stored_answers import read_answers
@@ -30,16 +37,28 @@ from stillhouse.teachers.stored_answers import read_answers
 class Asked(Record):
     """Requests that were written."""
 
-    requests: int = Field(description="One for each prompt that has no answer yet.")
+    requests: int = Field(
+        description="One for each prompt that has no answer yet; of an endpoint one for each reply that its log lacks."
+    )
     prompts: int = Field(description="All prompts, of the recipe's source and of the batches that were taken in.")
     characters: int = Field(description="Of the texts that are asked, without the prompt around them.")
+    tokens_at_most: int | None = Field(
+        None, description="That an endpoint reads and writes at the most, a token for each byte of what is sent."
+    )
+    usd_at_most: float | None = Field(
+        None, description="What that costs at the prices of the recipe; a batch may cost less."
+    )
+    usd_left: float | None = Field(None, description="Of the recipe's usd_at_most, what is not spent yet.")
 
 
 def write_requests(builds: BuildStore, file: RecipeFile, path: Path) -> Asked:
-    """Write a batch API's requests for every prompt that the recipe's file of answers does not answer.
+    """Write a batch API's requests for every prompt that has no answer yet.
+
+    Of a stored teacher that is one which the recipe's file of answers does not answer, of an endpoint one to which the
+    log of calls has no reply, or not as many as the recipe asks for.
 
     Args:
-        builds: with the prompts of batches that were taken in.
+        builds: with the prompts of batches that were taken in, and the log of calls.
         file: the recipe.
         path: of the new file.
 
@@ -47,27 +66,84 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path) -> Asked:
         StillhouseError: if the recipe says of no teacher how it is asked, the rows or the answers that are there cannot
             be read, or there is such a file.
     """
-    if file.recipe.teacher.kind is not TeacherKind.STORED or file.recipe.teacher.ask is None:
+    teacher = file.recipe.teacher
+    if teacher.kind not in (TeacherKind.STORED, TeacherKind.ENDPOINT) or teacher.ask is None:
         raise StillhouseError(
             "the recipe does not say how its teacher is asked by a batch API",
             where=file.where("teacher"),
-            expected="kind: stored, and `ask` with the name of a model",
-            do="Add `ask: {model: NAME}` to the recipe's teacher; see `stillhouse schema teacher.ask`.",
+            expected="kind: endpoint, or kind: stored and `ask` with the name of a model",
+            do="Add `ask: {model: NAME}` to a stored teacher, see `stillhouse schema teacher.ask`. Teachers of other "
+            "kinds, and the members of an ensemble, are asked by the run.",
         )
     if path.exists():
         raise StillhouseError(
             "there is such a file", where=str(path), expected="a new one", do="Name another, or remove it."
         )
-    base = prompts_to_come(file)
-    labels = task_of(file.recipe.data.answer, base["label"].drop_nulls().unique().sort().to_list()).names
-    prompts = pl.concat([base.select("prompt_id", "text"), *_of_batches(builds, file)]).unique(
-        "prompt_id", maintain_order=True
-    )
-    missing = prompts.join(_answered(file, labels), on="prompt_id", how="anti").sort("prompt_id")
-    lines = "".join(f"{line}\n" for line in request_lines(asking_of(file, labels), missing))
-    write_atomically(path, lines.encode())
+    prompts, task = _to_be_asked(builds, file)
+    if teacher.kind is TeacherKind.ENDPOINT:
+        return _write_what_the_log_lacks(_behind_its_server(builds, file, task), prompts, path)
+    missing = prompts.join(_answered(file, task.names), on="prompt_id", how="anti").sort("prompt_id")
+    _write_lines(path, request_lines(asking_of(file, task.names), missing))
     characters = int(missing["text"].str.len_chars().sum())
     return Asked(requests=missing.height, prompts=prompts.height, characters=characters)
+
+
+def read_replies(builds: BuildStore, file: RecipeFile, path: Path, *, answered_by: str | None = None) -> BatchRead:
+    """Put a batch API's replies to the requests of an endpoint into the log of calls, so that no run asks them again.
+
+    Args:
+        builds: with the prompts of batches that were taken in, and the log of calls.
+        file: the recipe.
+        path: of the file of replies.
+        answered_by: see `read_batch`.
+
+    Raises:
+        StillhouseError: if the teacher is no endpoint, or rows or replies cannot be read.
+    """
+    if file.recipe.teacher.kind is not TeacherKind.ENDPOINT:
+        raise StillhouseError(
+            "only what an endpoint replies is put into the log of calls",
+            where=file.where("teacher"),
+            expected="kind: endpoint",
+            do="Replies of a stored teacher are read from where `teacher.source` says: put the file there.",
+        )
+    prompts, task = _to_be_asked(builds, file)
+    return read_batch(_behind_its_server(builds, file, task), prompts, path, answered_by=answered_by)
+
+
+def _to_be_asked(builds: BuildStore, file: RecipeFile) -> tuple[pl.DataFrame, Task]:
+    """All prompts, and what an answer to them is."""
+    base = prompts_to_come(file)
+    task = task_of(file.recipe.data.answer, base["label"].drop_nulls().unique().sort().to_list())
+    prompts = pl.concat([base.select("prompt_id", "text"), *_of_batches(builds, file)])
+    return prompts.unique("prompt_id", maintain_order=True), task
+
+
+def _behind_its_server(builds: BuildStore, file: RecipeFile, task: Task) -> EndpointTeacher:
+    spec = file.recipe.teacher
+    assert spec.endpoint is not None
+    asking, calls = asking_of(file, task.names), call_log(builds.home)
+    return EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task)
+
+
+def _write_what_the_log_lacks(teacher: EndpointTeacher, prompts: pl.DataFrame, path: Path) -> Asked:
+    of_each = {text: teacher.requests_of(text) for text in prompts.sort("prompt_id")["text"]}
+    known = teacher.calls.replies(digest for own in of_each.values() for digest in own)
+    lacks = {text: {name: own[name] for name in own if name not in known} for text, own in of_each.items()}
+    missing = {digest: body for own in lacks.values() for digest, body in own.items()}
+    _write_lines(path, batch_lines(missing))
+    return Asked(
+        requests=len(missing),
+        prompts=prompts.height,
+        characters=sum(len(text) for text, own in lacks.items() if own),
+        tokens_at_most=sum(sum(teacher.endpoint.most_tokens(body)) for body in missing.values()),
+        usd_at_most=sum(map(teacher.endpoint.most, missing.values())),
+        usd_left=teacher.limits.usd_at_most - teacher.calls.spent(teacher.recipe),
+    )
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def _of_batches(builds: BuildStore, file: RecipeFile) -> list[pl.DataFrame]:

@@ -6,6 +6,8 @@ Does not: finding the answers (status.py, leaderboard.py, economics.py), command
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -17,9 +19,15 @@ from orchestration.leaderboard import Board
 from orchestration.live import LiveScreen
 from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
+from stillhouse.economics import amount
 from stillhouse.live.planning import LivePlan
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
+
+if TYPE_CHECKING:
+    from orchestration.asking import Asked
+    from stillhouse.teachers.batch_api import BatchRead
 
 SHORT_SECONDS = 5.0
 
@@ -330,3 +338,54 @@ def _age(seconds: int | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def asked_lines(path: Path, asked: "Asked", file: RecipeFile) -> Iterator[Text]:
+    """What was written for a batch API, and what to do with it."""
+    said = f"{asked.requests:,} requests for {asked.prompts:,} prompts, {asked.characters:,} characters of text"
+    yield Text(f"{path}: {said}")
+    if asked.usd_at_most is None or asked.tokens_at_most is None or asked.usd_left is None:
+        yield Text(f"When they are answered, put the replies into {file.recipe.teacher.source}", "dim")
+        return
+    yield Text(
+        f"at most {asked.tokens_at_most:,} tokens and {amount(asked.usd_at_most)} USD at the prices of the recipe; "
+        f"{amount(max(asked.usd_left, 0.0))} USD are left of its usd_at_most"
+    )
+    yield Text(
+        f"When they are answered: `stillhouse ask {file.name} --read FILE`. The next run then asks only what is still "
+        "missing; before a student is trained, the gates of the pilot look at the replies to validation rows.",
+        "dim",
+    )
+
+
+def batch_read_lines(path: Path, found: "BatchRead") -> Iterator[Text]:
+    """What became of the replies of a batch."""
+    yield Text(
+        f"{path}: {found.taken:,} of {found.replies:,} replies are new in the log of calls, booked as "
+        f"{amount(found.usd)} USD: their usage at the prices of the recipe. What a batch is billed is not known here."
+    )
+    if found.there_already:
+        yield Text(f"{found.there_already:,} are to requests that have a reply in the log, and are not booked again")
+    for failure, replies in found.failures.items():
+        yield Text(f"{replies:,} of the new ones: {failure}. They are paid for, and not asked again", "yellow")
+    for each in found.left_out:
+        yield Text(f"{each.lines:,} left out and not booked, as {each.why}: {'; '.join(each.first)}", "yellow")
+        if each.do:
+            yield Text(f"  {each.do}", "dim")
+    if found.over_counted:
+        yield Text(
+            f"for {found.over_counted:,} the server counts more tokens than a call can take. Raise tokens_around if "
+            "its template is that long; else do not trust it",
+            "yellow",
+        )
+    if found.is_beyond_the_cap:
+        yield Text(
+            f"{amount(found.usd_spent)} USD are spent, and usd_at_most is {found.usd_at_most:g}: no run makes a call "
+            "until you raise it",
+            "yellow",
+        )
+    yield Text(
+        f"{found.missing:,} requests have no reply yet; the next run makes them, or `--write` writes them again"
+        if found.missing
+        else "every request has a reply"
+    )

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 Fault = str
 """What becomes of a call instead of its answer; see `_Handler.do_POST`."""
@@ -66,10 +69,13 @@ class Server:
             self.at_once = max(self.at_once, self._now)
             return number
 
-    def leave(self, usd: float) -> None:
+    def bill(self, usd: float) -> None:
+        with self._lock:
+            self.usd += usd
+
+    def leave(self) -> None:
         with self._lock:
             self._now -= 1
-            self.usd += usd
 
 
 @contextmanager
@@ -85,6 +91,21 @@ def serving(server: Server) -> Iterator[Server]:
         finally:
             http.shutdown()
             thread.join()
+
+
+def answer_a_batch(server: Server, requests: Path, replies: Path) -> None:
+    """Answer a file of requests as a batch API does: in another order, each as the server answers the same call."""
+    lines = []
+    for request in map(json.loads, reversed(requests.read_text("utf-8").splitlines())):
+        call = Request(server.url.removesuffix("/v1") + request["url"], json.dumps(request["body"]).encode())
+        try:
+            with urlopen(call) as answered:
+                status, body = answered.status, json.load(answered)
+        except HTTPError as refused:
+            status, body = refused.code, json.load(refused)
+        response = {"status_code": status, "request_id": "r", "body": body}
+        lines.append({"id": "b", "custom_id": request["custom_id"], "response": response, "error": None})
+    replies.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         told, text = self.server_told, body["messages"][-1]["content"]
-        number, usd = told.enter(text), 0.0
+        number = told.enter(text)
         told.authorizations.add(self.headers["Authorization"])
         if "response_format" in body:
             told.formats.append(body["response_format"])
@@ -128,10 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._write(200, b"<html>Please sign in</html>", "text/html")
             else:
                 tokens = len(text.split()), 1
-                usd = (tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6
+                # Before it answers: whoever has its answer may look at the bill.
+                told.bill((tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6)
                 self._send(200, self._reply(fault, number, text, tokens, told=body.get("logprobs") is True))
         finally:
-            told.leave(usd)
+            told.leave()
 
     def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, told: bool) -> dict[str, Any]:
         said = self.server_told.answer(text)

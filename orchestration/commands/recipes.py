@@ -21,6 +21,7 @@ from orchestration.commands.common import (
     only,
 )
 from orchestration.terminal import out, print_json
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.reading import read_recipe
 
@@ -77,6 +78,7 @@ class HasSchema(StrEnum):
     PLAN = "plan"
     PLAN_LIVE = "plan-live"
     ASK = "ask"
+    ASK_READ = "ask-read"
     REPORT = "report"
     PREDICT = "predict"
     AUDIT = "audit"
@@ -111,13 +113,14 @@ def schema(
     from stillhouse.live.planning import LivePlan
     from stillhouse.recipe.contract import Recipe
     from stillhouse.report.record import Report
+    from stillhouse.teachers.batch_api import BatchRead
 
     records: dict[HasSchema, type[BaseModel]] = {
         HasSchema.RECIPE: Recipe, HasSchema.CHECK: Checked, HasSchema.STATUS: Status, HasSchema.DIAGNOSE: Diagnosis,
         HasSchema.ROI: Account, HasSchema.LEADERBOARD: Board, HasSchema.PLAN: Planned, HasSchema.PREDICT: Predictions,
         HasSchema.AUDIT: Audit, HasSchema.FLEET: Fleet, HasSchema.LIVE: LiveScreen, HasSchema.EVENTS: Events,
         HasSchema.PLAN_LIVE: LivePlan, HasSchema.ASK: Asked, HasSchema.REPORT: Report,
-        HasSchema.AUDIT_REQUEST: AnswerAudit,
+        HasSchema.AUDIT_REQUEST: AnswerAudit, HasSchema.ASK_READ: BatchRead,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is HasSchema.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)
@@ -249,21 +252,55 @@ def inbox(name: Name) -> None:
 @commands.command()
 def ask(
     name: Name,
-    write: Annotated[Path, typer.Option("--write", help="The file of requests to write.", show_default=False)],
+    write: Annotated[
+        Path | None, typer.Option("--write", help="The file of requests to write.", show_default=False)
+    ] = None,
+    read: Annotated[
+        Path | None,
+        typer.Option(
+            "--read", help="A file of replies to such requests, of an endpoint; its log keeps them.", show_default=False
+        ),
+    ] = None,
+    answered_by: Annotated[
+        str | None,
+        typer.Option(
+            help="With --read: what the replies call the model, where that is not the name that was asked.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what a batch API has to be sent, so that a stored teacher answers every prompt without an answer yet."""
-    from orchestration.asking import write_requests
+    """Write what a batch API has to be sent, so that a teacher elsewhere answers every prompt; read its replies.
+
+    The replies of a stored teacher are read from where its recipe says, those of an endpoint by `--read`.
+    """
+    from orchestration.asking import read_replies, write_requests
+    from orchestration.tables import asked_lines, batch_read_lines
     from stillhouse.records.builds import BuildStore
 
-    file = find_recipe(name)
-    asked = write_requests(BuildStore(Home.from_environment()), file, write)
-    if as_json:
-        print_json(asked.model_dump_json(indent=1))
+    if (write is None) == (read is None) or (answered_by is not None and read is None):
+        raise StillhouseError(
+            "nothing is asked for" if write is None and read is None else "these do not go together",
+            where="--write, --read, --answered-by",
+            expected="--write, or --read with or without --answered-by",
+            do="Write the requests first, and read the replies when they are there.",
+        )
+    file, builds = find_recipe(name), BuildStore(Home.from_environment())
+    if write is not None:
+        asked = write_requests(builds, file, write)
+        if as_json:
+            print_json(asked.model_dump_json(indent=1))
+            return
+        for line in asked_lines(write, asked, file):
+            out.print(line, soft_wrap=True)
         return
-    said = f"{asked.requests:,} requests for {asked.prompts:,} prompts, {asked.characters:,} characters of text"
-    out.print(Text(f"{write}: {said}"), soft_wrap=True)
-    out.print(Text(f"When they are answered, put the replies into {file.recipe.teacher.source}", "dim"), soft_wrap=True)
+    assert read is not None
+    found = read_replies(builds, file, read, answered_by=answered_by)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        for line in batch_read_lines(read, found):
+            out.print(line, soft_wrap=True)
+    raise typer.Exit(0 if found.all_is_well else 1)
 
 
 def _how_many(mistakes: int) -> str:

@@ -1,7 +1,14 @@
-"""`stillhouse ask`: requests that are still missing, of later batches too, and nothing that is there is overwritten."""
+"""`stillhouse ask`: requests that are still missing, of later batches too, and nothing that is there is overwritten.
+
+Of an endpoint, also the replies: as if calls had brought them, each booked once, and none taken in silence.
+"""
 
 import json
+import math
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,10 +18,19 @@ from orchestration.asking import write_requests
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, read_recipe
-from tests.command import stillhouse
+from stillhouse.stages.asking import call_log
+from stillhouse.stages.preview import prompts_to_come
+from stillhouse.tasks import task_of
+from stillhouse.teachers.batch_api import LeftOut
+from stillhouse.teachers.calls import CallLog, CapReachedError, Reply
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.requests import asking_of
+from stillhouse.teachers.stored import Failure
+from tests.command import Ended, stillhouse
 from tests.conftest import a_place
+from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import questions, small_recipe
-from tests.stillhouse.teachers.answered import reply, written
+from tests.stillhouse.teachers.answered import Line, reply, written
 
 
 def nobody_has_asked(folder: Path, rows: pl.DataFrame) -> RecipeFile:
@@ -86,3 +102,279 @@ def test_the_prompts_of_a_dropped_file_are_asked_too(tmp_path: Path) -> None:
         assert write_requests(place.builds, file, tmp_path / "later.jsonl").requests == 20
         asked = {json.loads(line)["custom_id"] for line in (tmp_path / "later.jsonl").read_text().splitlines()}
         assert asked == {*prompt_ids(later["question"])}
+
+
+ROWS = 40
+
+
+def answer(prompt: str) -> str:
+    return "NUM" if "How" in prompt else "HUM"
+
+
+def letters(prompt: str) -> dict[str, float]:
+    """By letter; the server tells the one that its answer begins with."""
+    sure = 0.9 if "How" in prompt else 0.6
+    return {"A": math.log(sure), "B": math.log(0.99 - sure)}
+
+
+def behind(server: Server, folder: Path, *, usd_at_most: float = 1.0, **ask: Any) -> RecipeFile:
+    """A recipe whose teacher is behind a server."""
+    path = nobody_has_asked(folder, questions(ROWS)).path
+    document = yaml.safe_load(path.read_text())
+    own = document["attributes"]
+    own["data"]["provenance"] = {"teacher_may_see": ["internal"]}
+    del own["teacher"]["answers"]
+    own["teacher"] |= {
+        "kind": "endpoint", "source": server.url,
+        "ask": {"model": "large", "settings": {"max_tokens": 4, "temperature": 1}, **ask},
+        "endpoint": {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": usd_at_most},
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(document))
+    return read_recipe(path)
+
+
+def asked_by(file: RecipeFile, log: CallLog) -> tuple[EndpointTeacher, pl.DataFrame]:
+    """The teacher of a recipe as a run makes it, and all prompts."""
+    prompts, spec = prompts_to_come(file), file.recipe.teacher
+    assert spec.endpoint is not None
+    task = task_of(file.recipe.data.answer, prompts["label"].drop_nulls().unique().sort().to_list())
+    return EndpointTeacher(spec.source, spec.endpoint, asking_of(file, task.names), file.name, log, task), prompts
+
+
+def ask(file: RecipeFile, *arguments: str) -> Ended:
+    return stillhouse("ask", file.name, *arguments, recipes=file.path.parents[1])
+
+
+def read(file: RecipeFile, path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    ended = ask(file, "--read", str(path), "--json", *arguments)
+    return ended.returncode, json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("how", "samples"),
+    [
+        ({}, 1),
+        ({"structured": True}, 1),
+        ({"soft_labels": {"by": "samples", "samples": 2}}, 2),
+        ({"soft_labels": {"by": "logprobs"}}, 1),
+    ],
+    ids=["answers", "structured", "samples", "logprobs"],
+)
+def test_a_batch_leaves_the_log_that_calls_leave(tmp_path: Path, home: Home, how: dict[str, Any], samples: int) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer, alternatives=letters)) as server:
+        file = behind(server, tmp_path, **how)
+        asked = json.loads(ask(file, "--write", str(requests), "--json").stdout)
+        assert asked["requests"] == ROWS * samples and asked["prompts"] == ROWS
+        assert asked["usd_left"] == 1.0 and asked["tokens_at_most"] > asked["characters"] * samples
+        names = [json.loads(line)["custom_id"] for line in requests.read_text().splitlines()]
+        assert len(set(names)) == len(names) == ROWS * samples
+        answer_a_batch(server, requests, replies)
+        billed = server.usd
+        code, found = read(file, replies)
+        assert (code, found["taken"], found["missing"], found["left_out"]) == (0, ROWS * samples, 0, [])
+        assert found["usd"] == pytest.approx(billed) and found["usd_spent"] == pytest.approx(billed)
+        assert billed < asked["usd_at_most"]
+
+        teacher, prompts = asked_by(file, call_log(home))
+        alone, _ = asked_by(file, CallLog(tmp_path / "live.db"))
+        of_the_batch, calls = teacher.replies(prompts), server.calls
+        assert calls == ROWS * samples, "and none of these is made again"
+        alone.replies(prompts)
+        kept = alone.calls.replies(names)
+        assert len(kept) == ROWS * samples == server.calls - calls
+        assert teacher.calls.replies(names) == {name: replace(kept[name], milliseconds=None) for name in names}
+        assert of_the_batch.counts["latency_ms"].null_count() == ROWS, "nobody timed it"
+
+        assert json.loads(ask(file, "--write", str(tmp_path / "rest.jsonl"), "--json").stdout)["requests"] == 0
+        code, again = read(file, replies)
+        assert (code, again["taken"], again["there_already"], again["usd"]) == (0, 0, ROWS * samples, 0)
+        assert again["usd_spent"] == found["usd_spent"], "read twice, booked once"
+
+
+def test_only_what_the_log_lacks_is_written(tmp_path: Path, home: Home) -> None:
+    with serving(Server(answer)) as server:
+        file = behind(server, tmp_path)
+        teacher, prompts = asked_by(file, call_log(home))
+        teacher.replies(prompts.head(10))
+        ended = ask(file, "--write", str(tmp_path / "requests.jsonl"))
+        assert "requests.jsonl: 30 requests for 40 prompts, " in ended.stdout
+        assert " USD at the prices of the recipe; " in ended.stdout and "the gates of the pilot look at" in ended.stdout
+        written = {json.loads(line)["custom_id"] for line in (tmp_path / "requests.jsonl").read_text().splitlines()}
+        assert written == {*teacher.requests(prompts.tail(30))} and server.calls == 10
+        answer_a_batch(server, tmp_path / "requests.jsonl", tmp_path / "output.jsonl")
+        code, found = read(file, tmp_path / "output.jsonl")
+        assert (code, found["taken"], found["there_already"], found["missing"]) == (0, 30, 0, 0)
+        assert found["usd_spent"] == pytest.approx(server.usd)
+
+
+def of_requests(requests: Path) -> list[Line]:
+    """A good reply to each request, in their order."""
+    return [reply(json.loads(line)["custom_id"], "HUM") for line in requests.read_text().splitlines()]
+
+
+def of_model(line: Line, model: str | None) -> Line:
+    return {**line, "response": {**line["response"], "body": {**line["response"]["body"], "model": model}}}
+
+
+def test_what_is_no_reply_to_a_request_is_named_by_its_line_and_asked_again(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    good = of_requests(requests)
+    expired = {"code": "batch_expired", "message": "not run\x1b[31m in time"}
+    lines = [
+        json.dumps(good[0]),
+        json.dumps(reply(good[1]["custom_id"], None, status=429)),
+        json.dumps({**good[2], "response": None, "error": expired}),
+        json.dumps(reply("somebody else's", "HUM")),
+        json.dumps(of_model(good[3], "large-mini")),
+        json.dumps(good[0]),
+        "",
+        '["no line of a batch"]',
+        json.dumps({"custom_id": good[4]["custom_id"]}),
+        json.dumps(reply(good[5]["custom_id"], None, status=500)),
+        json.dumps(good[5]),
+        json.dumps({**good[6], "response": {"status_code": 200, "body": {"choices": []}}}),
+        json.dumps(good[7])[:-20],
+    ]
+    replies.write_text("\n".join(lines))
+    code, found = read(file, replies)
+    assert (code, found["replies"], found["taken"], found["missing"]) == (1, 12, 2, ROWS - 2)
+    left = {
+        each["why"]: (each["lines"], [said.partition(":")[0] for said in each["first"]]) for each in found["left_out"]
+    }
+    assert left == {
+        LeftOut.FAILED: (4, ["line 2", "line 3", "line 10"]),
+        LeftOut.UNKNOWN: (1, ["line 4"]),
+        LeftOut.OTHER_MODEL: (1, ["line 5"]),
+        LeftOut.TWICE: (1, ["line 6"]),
+        LeftOut.UNREADABLE: (3, ["line 8", "line 9", "line 13"]),
+    }
+    log = call_log(home)
+    assert {*log.replies(line["custom_id"] for line in good)} == {good[0]["custom_id"], good[5]["custom_id"]}
+    ended = ask(file, "--read", str(replies))
+    assert ended.returncode == 1 and "0 of 12 replies are new" in ended.stdout
+    for said in ("line 2: status 429, ", "line 3: ", "batch_expired", "large-mini", "line 13: no JSON, or cut off"):
+        assert said in ended.stdout, said
+    assert "\x1b[31m in time" not in ended.stdout and "`--answered-by`" in ended.stdout
+    ask(file, "--write", str(tmp_path / "rest.jsonl"))
+    assert len((tmp_path / "rest.jsonl").read_text().splitlines()) == ROWS - 2
+
+
+def test_a_recipe_that_asks_otherwise_takes_nothing_of_what_was_asked_before(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    written(replies, of_requests(requests))
+    before = file.path.read_text()
+    for changed in ("revision: November", "model: larger", "max_tokens: 5", "task: Route each question."):
+        field = changed.partition(":")[0]
+        file.path.write_text(re.sub(rf"\b{field}: .*", changed, before))
+        code, found = read(read_recipe(file.path), replies)
+        assert (code, found["taken"], [each["why"] for each in found["left_out"]]) == (1, 0, [LeftOut.UNKNOWN]), changed
+    assert call_log(home).spent("small") == 0
+    file.path.write_text(before)
+    assert read(file, replies)[1]["taken"] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("model", "is_taken"),
+    [("large", True), ("large-2026-06", True), ("large@002", True), (None, True), ("large:latest", True),
+     ("large-mini", False), ("larger", False), ("a/large", False), ("large-3b", False), ("", False)],
+)  # fmt: skip
+def test_a_version_of_the_model_is_the_model_and_another_is_not(
+    tmp_path: Path, home: Home, model: str | None, is_taken: bool
+) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    written(replies, [of_model(line, model) for line in of_requests(requests)])
+    assert read(file, replies)[1]["taken"] == (ROWS if is_taken else 0)
+    if model and not is_taken:
+        code, found = read(file, replies, "--answered-by", model)
+        assert (code, found["taken"]) == (0, ROWS), "a person has said that it is"
+
+
+def test_a_model_that_has_answered_calls_may_answer_a_batch(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer, model=lambda number: "what stands behind it")) as server:
+        file = behind(server, tmp_path)
+        ask(file, "--write", str(requests))
+        answer_a_batch(server, requests, replies)
+        assert read(file, replies)[1]["taken"] == 0
+        teacher, prompts = asked_by(file, call_log(home))
+        teacher.replies(prompts.head(1))
+        assert read(file, replies)[1]["taken"] == ROWS - 1
+
+
+def test_what_was_billed_is_booked_beyond_the_cap_and_nothing_more_is_asked(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer, {9: "lies", 10: "usage", 11: "length", 12: "refusal"})) as server:
+        file = behind(server, tmp_path, usd_at_most=0.5)
+        ask(file, "--write", str(requests))
+        answer_a_batch(server, requests, replies)
+        code, found = read(file, replies)
+        assert (code, found["taken"], found["over_counted"]) == (1, ROWS, 1)
+        assert found["failures"] == {Failure.CUT_OFF: 1, Failure.REFUSED: 1}
+        (uncounted,) = (reply for reply in replies_in(home, requests) if not reply.tokens_in)
+        assert uncounted.tokens_out == 0 and found["usd_spent"] > USD_IN > found["usd_at_most"], "a million tokens read"
+        ended = ask(file, "--read", str(replies))
+        assert ended.returncode == 1 and "usd_at_most is 0.5: no run makes a call until you raise it" in ended.stdout
+        teacher, prompts = asked_by(file, call_log(home))
+        teacher.replies(prompts)
+        with pytest.raises(CapReachedError):
+            teacher.replies(prompts, "the pilot's second time")
+        assert server.calls == ROWS
+
+
+def replies_in(home: Home, requests: Path) -> list[Reply]:
+    names = [json.loads(line)["custom_id"] for line in requests.read_text().splitlines()]
+    return [*call_log(home).replies(names).values()]
+
+
+def test_replies_without_the_probabilities_that_were_asked_for_are_left_out(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer)) as server:
+        file = behind(server, tmp_path, soft_labels={"by": "logprobs"})
+        ask(file, "--write", str(requests))
+        answer_a_batch(server, requests, replies)
+    ended = ask(file, "--read", str(replies))
+    assert ended.returncode == 1 and f"{ROWS} left out and not booked, as {LeftOut.NO_PROBABILITIES}" in ended.stdout
+    assert "Set `by: samples`" in ended.stdout and call_log(home).spent("small") == 0
+
+
+def test_a_file_that_is_no_answer_of_a_batch_api_is_refused(tmp_path: Path, home: Home) -> None:
+    requests = tmp_path / "requests.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "packed.jsonl").write_bytes(b"\x1f\x8b\x08\x00\xff\xfe")
+    for path, said in {
+        requests: "line 1: neither a response nor an error",
+        tmp_path / "empty.jsonl": "it has no lines",
+        tmp_path / "packed.jsonl": "line 1: no JSON",
+        tmp_path / "nowhere.jsonl": "cannot be read: No such file",
+        tmp_path: "cannot be read: Is a directory",
+    }.items():
+        ended = ask(file, "--read", str(path))
+        assert ended.returncode == 2 and said in ended.stderr and str(path) in ended.stderr, ended.stderr
+    for wrong in ([], ["--write", "a", "--read", "b"], ["--write", "a", "--answered-by", "b"]):
+        ended = ask(file, *wrong)
+        assert ended.returncode == 2 and "--write, --read, --answered-by" in ended.stderr
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_file_as_windows_writes_it_is_read(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    lines = "".join(f"{json.dumps(line)}\r\n" for line in of_requests(requests))
+    replies.write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    assert read(file, replies)[1]["taken"] == ROWS
+
+
+def test_the_replies_of_a_stored_teacher_are_read_from_where_its_recipe_says(recipes: Path, tmp_path: Path) -> None:
+    written(tmp_path / "output.jsonl", [reply("p", "HUM")])
+    ended = stillhouse("ask", "small", "--read", str(tmp_path / "output.jsonl"), recipes=recipes)
+    assert ended.returncode == 2 and "where `teacher.source` says" in ended.stderr

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from orchestration.asking import write_requests
+from orchestration.asking import read_replies, write_requests
 from orchestration.auditing import audit_recipe
 from orchestration.planned import planned
 from orchestration.recipe_check import check
@@ -42,7 +42,7 @@ from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
-from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import ALL_UNITS, as_roberta, questions, small_recipe, small_teacher
 
 pytestmark = pytest.mark.slow
@@ -400,6 +400,42 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         assert f"{amount(1000 * facts.said.usd_a_prompt)} USD for 1,000 answers" in report
         asked = server.calls
         assert distil(file, place.home, Terminal(quiet=True)).succeeded and server.calls == asked
+        assert audit_recipe(place.home, "small").ok
+
+
+def test_what_a_batch_brings_is_not_asked_of_the_server(tmp_path: Path, shared: Path) -> None:
+    """All of it by a batch, half price or not: the run itself asks only what looks whether the teacher stays itself."""
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        text = asked.partition("Question: ")[2].rstrip("\n")
+        return WRONG[services[text]] if len(text) % 12 == 0 else services[text]
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        # max_tokens of its own, so that no teacher is found that another test has asked.
+        file = small_recipe_elsewhere(
+            place.folder, kind="endpoint", source=server.url, answers={},
+            ask={"model": "large", "prompt": str(place.folder / "prompt.md"), "settings": {"max_tokens": 4}},
+            endpoint={"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0},
+        )  # fmt: skip
+        requests, replies = place.folder / "requests.jsonl", place.folder / "output.jsonl"
+        written = write_requests(place.builds, file, requests)
+        answer_a_batch(server, requests, replies)
+        by_batch, billed = server.calls, server.usd
+        assert written.requests == written.prompts == by_batch > 1190
+        found = read_replies(place.builds, file, replies)
+        assert found.all_is_well and found.taken == by_batch and found.usd == pytest.approx(billed)
+
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+        assert counts_of(place).kept == by_batch
+        again = min(ASKED_TWICE, counts_of(place).validation) + file.recipe.limits.canary_flips_prompts
+        assert server.calls == by_batch + again and len(server.asked) == by_batch
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd)
+        facts = place.newest(TEACHER).facts(TeacherFacts)
+        assert facts.said is not None and facts.said.usd_a_prompt == pytest.approx(billed / by_batch, rel=0.1)
+        signal = place.newest(TEACHER_SIGNAL, "base").frame("signal")
+        assert set(signal["observed"]) == {"large-2026-06"}
         assert audit_recipe(place.home, "small").ok
 
 
