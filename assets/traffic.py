@@ -38,7 +38,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         return StageOutput(
             artifact,
             {**counts, "answers_by_release": table(artifact.frame("answers").to_dicts())},
-            headline=f"{facts.answers:,} answers, {facts.dropped:,} rows dropped, {facts.lost:,} lost",
+            headline=f"{facts.answers:,} answers, {facts.dropped:,} rows dropped, {facts.lost:,} lost"
+            + (f", {facts.thinned:,} thinned" if facts.thinned else ""),
         )
 
     return traffic_of_a_day

@@ -41,10 +41,11 @@ def every_answer_names_a_known_release(context: GateContext) -> Finding:
 
 @gate("what is missing without a count makes every number that is drawn from the rest a guess")
 def nothing_was_lost_unseen(context: GateContext) -> Finding:
-    """Of each replica, received = stored + dropped + lost, and what it stored is there, once."""
+    """Of each replica, received = stored + dropped + lost + thinned, and what it stored is there, once."""
     facts = context.artifact.facts(TrafficFacts)
     problems = context.frame("replicas")["problems"].explode().drop_nulls().to_list()
     counted = f"{facts.received:,} received, {facts.stored:,} stored, {facts.dropped:,} dropped, {facts.lost:,} lost"
+    counted += f", {facts.thinned:,} thinned" if facts.thinned else ""
     return none_of(len(problems), "; ".join([counted, *problems[:5]]), problems=problems[:20])
 
 
@@ -68,7 +69,7 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
 
 @gate("a text that is kept for longer than was promised is a promise that was broken")
 def retention_holds(context: GateContext) -> Finding:
-    """No file of any day is older than the recipe allows, and none has texts where they may not be kept."""
+    """No file of any day is older than the recipe allows, none has texts where none may be, and all fit its bytes."""
     store, spec = _store(context), spec_of(context.file)
     late = [f"{kind} of {day}" for day, kind in overdue(store, spec, datetime.now(UTC).date())]
     if not context.recipe.keeps_texts:
@@ -78,6 +79,10 @@ def retention_holds(context: GateContext) -> Finding:
         if late
         else f"answers are kept for {spec.days} days, texts for {spec.text_days if context.recipe.keeps_texts else 0}"
     )
+    taken = 0 if spec.bytes_at_most is None else sum(store.taken(day).size for day in store.days())
+    if spec.bytes_at_most is not None and taken > spec.bytes_at_most:
+        late.append("bytes")
+        sentence += f"; they take {taken:,} bytes, and the recipe allows {spec.bytes_at_most:,}"
     return none_of(len(late), sentence, files=late[:20])
 
 

@@ -23,6 +23,7 @@ from stillhouse.economics import amount
 from stillhouse.live.planning import LivePlan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
+from stillhouse.summaries.live_report import thinned
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _last_round_in_short(line: FleetLine) -> str:
 def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
     """The day, what is watched, and what was found."""
     day, agreement, truth = shown.day, shown.day.agreement, shown.day.truth
-    title = f"{shown.recipe}: {day.student} {day.release[:12]} on {day.day}, {day.answers:,} answers"
+    title = f"{shown.recipe}: {day.student} {day.release[:12]} on {day.day}, {day.answers:,} answers{thinned(day)}"
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
     if agreement is not None:
         table.add_row("agreement by confidence", percent(agreement.label_free), "")

@@ -78,7 +78,8 @@ def audit_answer(
         raise StillhouseError(
             "no answer with this id is kept",
             where=f"traffic of {traffic.recipe}",
-            expected="an answer that a server has sealed, which it does each ten minutes, and that is not too old",
+            expected="an answer that a server has sealed, which it does each ten minutes, that is not too old, and "
+            "that no full log let go",
             do="Ask again later, or ask for the recipe that was asked.",
         )
     problems = _deployment_problems(History.of(ledger).by_sequence.get(row.deployment), traffic.recipe, row.release)

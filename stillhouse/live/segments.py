@@ -8,7 +8,7 @@ Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
     requests/<digest>.parquet   answers, without their texts
     texts/<digest>.parquet      texts as they were asked, redacted
     feedback/<digest>.parquet   what turned out to be true; the day is the one on which it was said
-    tallies/<replica>.json      how many rows a replica has received, stored, dropped and lost on this day
+    tallies/<replica>.json      how many rows a replica has received, stored, dropped, lost and thinned on this day
 
 and beside the days `erased/<digest>.json`, what was asked to be erased.
 
@@ -60,6 +60,7 @@ REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
     "arm": pl.String,
     "student_label": pl.String,
     "student_confidence": pl.Float64,
+    "kept_share": pl.Float64,
 }
 TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
 FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -75,10 +76,10 @@ COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
     "feedback": FEEDBACK_COLUMNS,
 }
 """Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
-and a text has the number of its answer."""
+and a text has the number of its answer. `kept_share` is the share by which an answer was kept (thinning.py)."""
 
-ADDED: dict[FileKind, dict[str, str | None]] = {
-    "requests": {"arm": "champion", "student_label": None, "student_confidence": None},
+ADDED: dict[FileKind, dict[str, str | float | None]] = {
+    "requests": {"arm": "champion", "student_label": None, "student_confidence": None, "kept_share": 1.0},
     "texts": {},
     "feedback": {},
 }
@@ -107,15 +108,17 @@ def end_of(day: str) -> float:
 class Tally(Record):
     """What a replica has counted on one day; all rows are answers or feedback, a text is part of its answer.
 
-    `received = stored + dropped + lost + waiting` holds at every moment.
+    `received = stored + dropped + lost + thinned + waiting` holds at every moment.
     """
 
     replica: str
     day: str
     received: int = Field(description="Rows that were put into the log.")
-    stored: int = Field(description="Rows that were written down, in the spool or in a segment.")
+    stored: int = Field(description="Rows that were written down and kept, in the spool or in a segment.")
     dropped: int = Field(description="Rows that were let go because the queue was full.")
     lost: int = Field(description="Rows that a process had received when it was killed, and had not written down.")
+    thinned: int = Field(0, description="Answers that were written down and let go, because the log may not grow.")
+    kept_share: float = Field(1.0, description="The smallest share by which answers of this day were kept.")
     waiting: int = Field(description="Rows in the queue when this was counted.")
     requests: int = Field(description="Answers in segments.")
     feedback: int = Field(description="Feedback in segments.")
@@ -157,6 +160,19 @@ class Segment:
     size: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a day takes on the store.
+
+    Args:
+        size: bytes.
+        replicas: that have said something of it.
+    """
+
+    size: int
+    replicas: tuple[str, ...]
+
+
 class TrafficStore:
     """The traffic of one recipe on the artifact store.
 
@@ -184,6 +200,14 @@ class TrafficStore:
     def days(self) -> list[str]:
         """Every day of which there is anything, the oldest first."""
         return [name for name in self._names(self._root) if _DAY.fullmatch(name)]
+
+    def taken(self, day: str) -> Taken:
+        """What all files of a day take."""
+        folder = self._root / day
+        files: dict[str, dict[str, Any]] = folder.fs.find(folder.path, detail=True)
+        tallies = [path for path in files if path.split("/")[-2] == _TALLIES and path.endswith(".json")]
+        names = [path.rpartition("/")[2].removesuffix(".json") for path in tallies]
+        return Taken(sum(int(each["size"]) for each in files.values()), tuple(sorted(names)))
 
     def segments(self, day: str, kind: FileKind) -> list[Segment]:
         """The files of a kind of one day, by digest."""

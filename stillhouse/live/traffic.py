@@ -41,7 +41,7 @@ class ReplicaDay:
         tally = self.tally
         if tally is None:
             return [f"{self.replica} has rows and no tally"]
-        counted = tally.stored + tally.dropped + tally.lost + tally.waiting
+        counted = tally.stored + tally.dropped + tally.lost + tally.thinned + tally.waiting
         found = []
         if tally.received != counted:
             found.append(f"{self.replica} received {tally.received:,} rows and accounts for {counted:,}")
@@ -238,6 +238,7 @@ class KeptAnswer:
     arm: str
     student_label: str | None
     student_confidence: float | None
+    kept_share: float
 
 
 def the_answer(store: TrafficStore, id: str, *, issued_at: float) -> KeptAnswer | None:

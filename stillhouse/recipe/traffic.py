@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part
 
+FEWEST_BYTES = 1_000_000
+
 
 class TrafficSpec(Part):
     """The traffic log of one recipe."""
@@ -23,6 +25,13 @@ class TrafficSpec(Part):
         "complete = all. Feedback of unknown selection is reported and decides nothing",
     )
     matures_after_days: int = Field(7, ge=0, description="how long after an answer its feedback is waited for")
+    bytes_at_most: int | None = Field(
+        None,
+        ge=FEWEST_BYTES,
+        exclude_if=lambda most: most is None,  # so that a recipe without the field keeps its digest
+        description="what all of it may take on the store; where that would be passed, a share of the answers is kept, "
+        "drawn by id and written down. No limit when left out",
+    )
 
     @model_validator(mode="after")
     def _texts_go_first(self) -> "TrafficSpec":

@@ -107,17 +107,18 @@ class _Rows(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Counters since the process began, and how many rows wait."""
-        received, stored, dropped = (
+        received, stored, dropped, thinned = (
             CounterMetricFamily(
                 f"stillhouse_log_{name}", f"Rows of the traffic log that were {name}.", labels=["recipe"]
             )
-            for name in ("received", "stored", "dropped")
+            for name in ("received", "stored", "dropped", "thinned")
         )
-        waiting, troubled = (
+        waiting, troubled, share = (
             GaugeMetricFamily(f"stillhouse_log_{name}", text, labels=["recipe"])
             for name, text in (
                 ("waiting", "Rows in the queue of the traffic log."),
                 ("troubled", "1 while rows cannot be written down, or wait on this disk for the store, else 0."),
+                ("kept_share", "Share of the answers that was kept of late; 1 where the log has room for all."),
             )
         )
         for name, log in self._logs.items():
@@ -125,8 +126,10 @@ class _Rows(Collector):
             stored.add_metric([name], log.stored)
             dropped.add_metric([name], log.dropped)
             waiting.add_metric([name], log.depth)
+            thinned.add_metric([name], log.thinned)
             troubled.add_metric([name], log.problem is not None)
-        return received, stored, dropped, waiting, troubled
+            share.add_metric([name], log.kept_share)
+        return received, stored, dropped, thinned, waiting, troubled, share
 
 
 class _State(Collector):

@@ -79,6 +79,8 @@ class Log(Protocol):
     received: int
     stored: int
     dropped: int
+    thinned: int
+    kept_share: float
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,7 @@ Does not: the rows (requests.py), the spool's tables and books (spool_database.p
 Each step can be killed anywhere. A row is in the queue, in the spool or in a sealed file, and moves by one transaction:
 a file whose transaction was not committed is removed at the next start, and one whose move was not confirmed is moved
 again, under the same digest. What a killed process had received and not stored is counted at the next start, exactly
-(counts.py). `received = stored + dropped + lost + waiting` holds on every day.
+(counts.py). `received = stored + dropped + lost + thinned + waiting` holds on every day.
 
 No text, truth or name of who said it touches the disk before it was redacted. Both threads rest between short pieces of
 work, because a request waits as long as they hold the interpreter.
@@ -51,6 +51,7 @@ from stillhouse.live.segments import (
     end_of,
     sealed,
 )
+from stillhouse.live.thinning import Room, is_kept
 from stillhouse.live.traffic import expire
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.counts import Counts
@@ -63,6 +64,7 @@ from stillhouse.serving.spool_database import (
     names_of,
     opened,
     settle,
+    thin,
     transaction,
 )
 
@@ -75,6 +77,8 @@ REPLICA_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _WORK_SECONDS, _REST_SECONDS = 0.001, 0.001
 _ROWS_A_TRANSACTION = 2_000
 """So that one takes less than half a second, with numbers in every text to be looked at."""
+_ROWS_WEIGHED = 2_000
+"""Of each kind, to know what a row takes once it is sealed."""
 _SETTLED_AFTER_SECONDS = 60
 """After a day has ended; a request that came in its last second may be answered in the next one's first."""
 
@@ -108,6 +112,7 @@ class TrafficLog:
         replica: its name, which no other replica has at the same time.
         store: where sealed files go.
         keep_texts: whether texts are kept, redacted.
+        room: what is left on the store to the traffic of the recipe; None where it has no limit.
         limits: how it works.
         clock: seconds since 1970, UTC.
         each_day: called when the log begins and once on each further day, such as to remove what has expired.
@@ -123,6 +128,7 @@ class TrafficLog:
         store: TrafficStore,
         *,
         keep_texts: bool,
+        room: Room | None = None,
         limits: SpoolLimits = SpoolLimits(),
         clock: Callable[[], float] = time.time,
         each_day: Callable[[date], None] = lambda today: None,
@@ -130,8 +136,11 @@ class TrafficLog:
         self.replica, self._store, self._keep_texts = replica, store, keep_texts
         self._limits, self._clock, self._each_day, self._today = limits, clock, each_day, ""
         self._at_once = min(_ROWS_A_TRANSACTION, max(1, limits.capacity // 2))
-        self.received = self.stored = self.dropped = 0
-        """Rows since this process began, for whoever watches it."""
+        self.received = self.stored = self.dropped = self.thinned = 0
+        """Rows since this process began, for whoever watches it; those that were thinned had been stored."""
+        self.kept_share = 1.0
+        """By which answers were kept when rows were sealed last."""
+        self._room = room
         self._problems: dict[str, str] = {}
         make_folder(folder)
         folder.chmod(0o700)
@@ -144,6 +153,7 @@ class TrafficLog:
             life = settle(database, folder / "counts")
             self._number = database.execute("SELECT coalesce(sum(received), 0) FROM days").fetchone()[0]
             self._outgoing_only(database)
+        self._last_written = self._number
         self._counts = Counts(folder / "counts", life)
         self._queue: deque[tuple[int, Row]] = deque()
         self._numbers = threading.Lock()
@@ -245,7 +255,7 @@ class TrafficLog:
             day = _day(row)
             stored[day] += 1
             if isinstance(row, ServedRequest):
-                requests.append((day, number, *_request_columns(row)))
+                requests.append((day, number, *_request_columns(row), 1.0))
                 if self._keep_texts and row.text is not None:
                     answered.append((day, number, row))
             else:
@@ -275,6 +285,7 @@ class TrafficLog:
                     "dropped_now = excluded.dropped_now, stored_now = stored_now + excluded.stored_now",
                     (day, received, dropped, rows_of_day),
                 )
+        self._last_written = rows[-1][0]
         self.stored += len(rows)
 
     # The sealer: from the spool to the store.
@@ -291,14 +302,16 @@ class TrafficLog:
     def _forward(self, database: sqlite3.Connection, *, everything: bool) -> None:
         """Seal what is due, move what is sealed, say what was counted; what fails is tried again."""
         try:
-            if everything or self._is_due(database):
-                self._sealed_at = time.monotonic()
-                self._seal_all(database)
-            self._move_all(database)
-            self._publish_tallies(database)
             if (today := day_at(self._clock())) != self._today:
                 self._each_day(date.fromisoformat(today))
                 self._today = today
+                if self._room is not None:
+                    self._room.look_again()
+            if everything or self._is_due(database):
+                waited, self._sealed_at = time.monotonic() - self._sealed_at, time.monotonic()
+                self._seal_all(database, waited)
+            self._move_all(database)
+            self._publish_tallies(database)
         # Each fsspec backend raises errors of its own; nothing is lost, and the problem is seen.
         except Exception as error:
             self._has_failed(MOVING, error)
@@ -312,20 +325,54 @@ class TrafficLog:
         waited = time.monotonic() - self._sealed_at
         return unsealed >= self._limits.seal_rows or (unsealed > 0 and waited >= self._limits.seal_seconds)
 
-    def _seal_all(self, database: sqlite3.Connection) -> None:
+    def _seal_all(self, database: sqlite3.Connection, waited: float) -> None:
         erasures = self._store.erasures()
         with transaction(database):
             for erasure in erasures:
                 erase(database, erasure)
+        # An answer that is written while others are sealed waits with its text, so that no text is sealed of an answer
+        # that is let go the next time.
+        up_to = self._last_written
+        if self._room is not None:
+            self._thin(database, self._room, waited, up_to)
         for (day,) in database.execute("SELECT day FROM days").fetchall():
             for kind in FILE_KINDS:
-                while self._seal_some(database, day, kind):
+                while self._seal_some(database, day, kind, up_to):
                     pass
 
-    def _seal_some(self, database: sqlite3.Connection, day: int, kind: FileKind) -> bool:
+    def _thin(self, database: sqlite3.Connection, room: Room, waited: float, up_to: int) -> None:
+        """Let answers go that are more than fit; killed before the transaction ends, it let go of none."""
+        size = sum(self._size_of(database, kind, up_to) for kind in FILE_KINDS)
+        (span,) = database.execute("SELECT max(at) - min(at) FROM requests WHERE number <= ?", (up_to,)).fetchone()
+        share = room.share_of(size, seconds=max(waited, span or 0.0), at=self._clock())
+        if share < 1 == self.kept_share:
+            LOG.warning(
+                "traffic log of %s: bytes_at_most is near, %.3g of the answers are kept", self._store.recipe, share
+            )
+        if share < 1 and span is not None:
+            rest, gone = _Rest(self._closing), []
+            for day, number, id in database.execute("SELECT day, number, id FROM requests WHERE number <= ?", (up_to,)):
+                if not is_kept(id, share):
+                    gone.append((day, number))
+                rest()
+            thin(database, gone, share, up_to=up_to)
+            self.thinned += len(gone)
+        self.kept_share = share
+
+    def _size_of(self, database: sqlite3.Connection, kind: FileKind, up_to: int) -> float:
+        """What the rows of a kind that wait would take, sealed: by some of them, beyond what an empty file takes."""
+        rows = f"FROM {kind} WHERE number <= ?"
+        (many,) = database.execute(f"SELECT count(*) {rows}", (up_to,)).fetchone()
+        some = columns_of(
+            kind, self.replica, database.execute(f"SELECT {names_of(kind)} {rows} LIMIT ?", (up_to, _ROWS_WEIGHED))
+        )
+        return (len(sealed(some)) - len(sealed(some.clear()))) * many / some.height if many else 0.0
+
+    def _seal_some(self, database: sqlite3.Connection, day: int, kind: FileKind, up_to: int) -> bool:
         """Seal rows of one day and kind, and whether there were any; the file is whole before they leave the spool."""
         found = database.execute(
-            f"SELECT {names_of(kind)} FROM {kind} WHERE day = ? ORDER BY number LIMIT ?", (day, self._limits.seal_rows)
+            f"SELECT {names_of(kind)} FROM {kind} WHERE day = ? AND number <= ? ORDER BY number LIMIT ?",
+            (day, up_to, self._limits.seal_rows),
         )
         frame = columns_of(kind, self.replica, found)
         if frame.is_empty():
@@ -373,7 +420,7 @@ class TrafficLog:
         received, dropped = self._counts.of(row["day"]) if is_open else (0, 0)
         received, dropped = received + row["received"], dropped + row["dropped"]
         stored = row["stored"] + row["stored_now"]
-        waiting = received - dropped - stored - row["lost"]
+        waiting = received - dropped - stored - row["lost"] - row["thinned"]
         day = _day_name(row["day"])
         has_ended = self._clock() >= end_of(day) + _SETTLED_AFTER_SECONDS
         return Tally(
@@ -383,6 +430,8 @@ class TrafficLog:
             stored=stored,
             dropped=dropped,
             lost=row["lost"],
+            thinned=row["thinned"],
+            kept_share=row["kept_share"],
             waiting=waiting,
             requests=row["requests"],
             feedback=row["feedback"],
@@ -410,12 +459,12 @@ def _is_news(tally: Tally, published: str | None) -> bool:
     if published is None or tally.unsealed == 0:
         return True
     before = Tally.model_validate_json(published)
-    settled = {"requests", "feedback", "texts", "lost", "uncounted", "final"}
+    settled = {"requests", "feedback", "texts", "lost", "thinned", "uncounted", "final"}
     return tally.model_dump(include=settled) != before.model_dump(include=settled)
 
 
-_request_columns = attrgetter(*(name for name in COLUMNS["requests"] if name != "number"))
-"""All of a row but for its number, which the log gives, and its text."""
+_request_columns = attrgetter(*(name for name in COLUMNS["requests"] if name not in ("number", "kept_share")))
+"""All of a row but for what the log adds, and its text."""
 
 
 class _Rest:
@@ -487,6 +536,7 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
         replica,
         store,
         keep_texts=file.recipe.keeps_texts,
+        room=None if spec.bytes_at_most is None else Room(store, spec.bytes_at_most, spec.days),
         each_day=lambda today: expire(store, spec, today),
     )
 

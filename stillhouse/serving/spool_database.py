@@ -6,7 +6,8 @@ Does not: the threads that write and seal (spool.py), the counts of a living pro
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -37,6 +38,8 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS outgoing (digest TEXT PRIMARY KEY, day INTEGER NOT NULL, kind TEXT NOT NULL)",
 )
 
+_ADDED_TO_DAYS = {"thinned": "INTEGER NOT NULL DEFAULT 0", "kept_share": "REAL NOT NULL DEFAULT 1.0"}
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
@@ -55,8 +58,12 @@ def make_tables(database: sqlite3.Connection) -> None:
         known = {row[1] for row in database.execute(f"PRAGMA table_info({kind})")}
         for name, value in columns.items():
             if name not in known:
-                default = "NULL" if value is None else f"'{value}'"
+                default = "NULL" if value is None else repr(value)
                 database.execute(f'ALTER TABLE {kind} ADD COLUMN "{name}" DEFAULT {default}')
+    known = {row[1] for row in database.execute("PRAGMA table_info(days)")}
+    for name, of in _ADDED_TO_DAYS.items():
+        if name not in known:
+            database.execute(f"ALTER TABLE days ADD COLUMN {name} {of}")
 
 
 def settle(database: sqlite3.Connection, path: Path) -> bytes:
@@ -94,6 +101,28 @@ def erase(database: sqlite3.Connection, erasure: Erasure) -> None:
         "DELETE FROM texts WHERE (day, number) IN (SELECT day, number FROM requests WHERE key = ? AND at <= ?)", asked
     )
     database.execute("UPDATE requests SET key = NULL WHERE key = ? AND at <= ?", asked)
+
+
+def thin(database: sqlite3.Connection, gone: Sequence[tuple[int, int]], share: float, *, up_to: int) -> None:
+    """Let answers go with their texts, in one transaction, and write down by which share the others were kept.
+
+    Args:
+        database: the spool.
+        gone: day and number of each of them.
+        share: by which the others are kept; rows that were kept by a smaller one stay at that.
+        up_to: number of the last row that was looked at.
+    """
+    with transaction(database):
+        for kind in ("requests", "texts"):
+            database.executemany(f"DELETE FROM {kind} WHERE day = ? AND number = ?", gone)
+        database.execute("UPDATE requests SET kept_share = min(kept_share, ?) WHERE number <= ?", (share, up_to))
+        for day, rows in Counter(day for day, _ in gone).items():
+            # Of those that were stored, in whichever life.
+            database.execute(
+                "UPDATE days SET stored = stored - ?, thinned = thinned + ?, kept_share = min(kept_share, ?) "
+                "WHERE day = ?",
+                (rows, rows, share, day),
+            )
 
 
 def end_life(database: sqlite3.Connection, counts: Counts) -> None:

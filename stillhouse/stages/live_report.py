@@ -20,6 +20,7 @@ from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
+from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
 from stillhouse.live.watches import Watch, counted
@@ -103,6 +104,11 @@ class LiveFacts(Record):
     student: str
     since: str = Field(description="When the release was promoted.")
     answers: int = Field(description="By this release, with those on which the model failed.")
+    kept_share: float = Field(
+        1.0,
+        description="Of the day's answers, the share that is looked at: the smallest by which a full log kept any, so "
+        "that shares are of the whole day and only counts are smaller.",
+    )
     of_others: int = Field(description="By other releases, which are not looked at.")
     agreement: LiveAgreement | None = Field(description="Null where fewer than two answers could be asked about.")
     agreement_limit: float | None = Field(description="Lowest agreement that is no finding; null if nobody is asked.")
@@ -128,6 +134,7 @@ class LiveDay:
         heard: those of the watched release that the teacher could be asked about.
         silent: how many of them the teacher was asked about in vain.
         earlier: the report of this day that says what the teacher said; None where that is in `heard`.
+        kept_share: of the day's answers, the share that is in `rows`.
     """
 
     day: str
@@ -136,6 +143,7 @@ class LiveDay:
     heard: Heard
     silent: int
     earlier: LiveFacts | None = None
+    kept_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -298,11 +306,12 @@ def live_day(
         earlier: the newest report of this day, if there is one.
     """
     assert file.recipe.traffic is not None
-    rows = answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days)
+    share = least_share(store, day)
+    rows = kept_by(answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days), share)
     segments = [*store.segments(day, "requests")]
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
-        return LiveDay(day, segments, rows, together([]), 0, earlier)
+        return LiveDay(day, segments, rows, together([]), 0, earlier, share)
     parts, silent = [], 0
     if watched.terms.asks:
         known = LiveAnswers.of(builds.home)
@@ -320,7 +329,7 @@ def live_day(
         )  # fmt: skip
         parts = [heard for _, heard in found]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
-    return LiveDay(day, segments, rows, together(parts), silent)
+    return LiveDay(day, segments, rows, together(parts), silent, kept_share=share)
 
 
 def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
@@ -383,6 +392,7 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
         student=watched.champion.student,
         since=watched.since,
         answers=rows.height,
+        kept_share=live.kept_share,
         of_others=live.rows.height - rows.height,
         agreement=earlier.agreement if earlier else live.heard.estimate,
         agreement_limit=_lowest(watches.get("agreement")),

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, TRAFFIC, TrafficStore
+from stillhouse.live.thinning import least_share
 from stillhouse.live.traffic import Forget, arithmetic, erase_again, expire
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
@@ -32,6 +33,8 @@ class TrafficFacts(Record):
     stored: int = Field(description="Of these, written down.")
     dropped: int = Field(description="Of these, let go because a queue was full.")
     lost: int = Field(description="Of these, lost with a process that was killed.")
+    thinned: int = Field(0, description="Of these, answers that were let go by their ids, because the log was full.")
+    kept_share: float = Field(1.0, description="The smallest share by which answers of this day were kept.")
     replicas: int
 
 
@@ -75,6 +78,8 @@ def plan(store: TrafficStore, day: str) -> Plan[TrafficFacts]:
             stored=sum(tally.stored for tally in tallies),
             dropped=sum(tally.dropped for tally in tallies),
             lost=sum(tally.lost for tally in tallies),
+            thinned=sum(tally.thinned for tally in tallies),
+            kept_share=least_share(store, day),
             replicas=len(replicas),
         )
 

@@ -13,10 +13,16 @@ _LATENCY = ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99")
 def headline(facts: LiveFacts) -> str:
     """The day in one line."""
     agreement = facts.agreement
+    answers = f"{facts.answers:,} answers{thinned(facts)}"
     if agreement is None:
-        return f"{facts.answers:,} answers, none that the teacher could be asked about"
+        return f"{answers}, none that the teacher could be asked about"
     said = f"{percent(agreement.debiased)} agreement (± {percent(agreement.half_width)}, {agreement.asked:,} asked)"
-    return f"{facts.answers:,} answers, {said}"
+    return f"{answers}, {said}"
+
+
+def thinned(facts: LiveFacts) -> str:
+    """Which part of the day's answers these are; empty where they are all of them."""
+    return "" if facts.kept_share == 1 else f" ({percent(facts.kept_share)} of the day's: the log was full)"
 
 
 def numbers(facts: LiveFacts) -> dict[str, float | str]:
@@ -32,6 +38,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
     return {
         "answers": facts.answers,
         "answers_of_other_releases": facts.of_others,
+        **({} if facts.kept_share == 1 else {"kept_share": facts.kept_share}),
         **agreed,
         "matured_truths": truth.known,
         **({"accuracy_matured": truth.right / truth.known} if truth.known else {}),

@@ -35,7 +35,7 @@ KEY = "0123456789abcdef" * 2
 
 
 def counted(**changes: int) -> Any:
-    counts = {"received": 9, "stored": 6, "dropped": 2, "lost": 1}
+    counts = {"received": 9, "stored": 6, "dropped": 2, "lost": 1, "thinned": 0}
     return SimpleNamespace(day=DAY, **{**counts, **changes})
 
 
@@ -91,7 +91,7 @@ def installed(artifacts: str, **changes: Any) -> dict[str, Any]:
 def keep(store: TrafficStore, day: str = DAY, **row: Any) -> None:
     """One answer, its text and its feedback."""
     text, truth, by, key = (row.get(name) for name in ("text", "truth", "by", "key"))
-    answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key, "champion", None, None)
+    answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key, "champion", None, None, 1.0)
     store.put(day, "requests", sealed(columns_of("requests", "r1", [answer])))
     store.put(day, "texts", sealed(columns_of("texts", "r1", [(1, "a", text or "a question")])))
     store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(2, "a", 0.0, truth or "x", by)])))
@@ -147,6 +147,24 @@ def test_texts_of_any_age_are_too_many_where_the_recipe_keeps_none(store: Traffi
     store.remove(segment)
     verdict = answer_of(retention_holds, day({}), **installed(artifacts, keep_texts=False))
     assert verdict == (PASS, "answers are kept for 90 days, texts for 0")
+
+
+def test_a_log_that_takes_more_bytes_than_it_may_is_kept_for_too_long(store: TrafficStore, artifacts: str) -> None:
+    keep(store, ago(1))
+    taken = store.taken(ago(1)).size
+    fits = answer_of(retention_holds, day({}), **installed(artifacts, bytes_at_most=1_000_000))
+    assert fits == (PASS, "answers are kept for 90 days, texts for 14")
+    (store._root / ago(1) / "requests" / "more.parquet").write_bytes(bytes(1_000_000))
+    verdict = answer_of(retention_holds, day({}), **installed(artifacts, bytes_at_most=1_000_000))
+    said = f"they take {1_000_000 + taken:,} bytes, and the recipe allows 1,000,000"
+    assert verdict == (FAIL, f"answers are kept for 90 days, texts for 14; {said}")
+
+
+def test_answers_that_a_full_log_let_go_are_named_and_close_nothing() -> None:
+    assert answer_of(nothing_was_lost_unseen, day({}, ([],), thinned=4)) == (
+        PASS,
+        "9 received, 6 stored, 2 dropped, 1 lost, 4 thinned",
+    )
 
 
 FAULTS = [

@@ -282,7 +282,10 @@ def test_a_champion_that_no_round_decides_about_is_overdue_once_and_again_after_
 def answered(store: TrafficStore, day: str, *ids: str) -> None:
     at = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
     rows = [
-        tuple({"number": number, "id": id, "at": at, "release": "r"}.get(name) for name in REQUEST_COLUMNS)
+        tuple(
+            {"number": number, "id": id, "at": at, "release": "r", "kept_share": 1.0}.get(name)
+            for name in REQUEST_COLUMNS
+        )
         for number, id in enumerate(ids, 1)
     ]
     store.put(day, "requests", sealed(columns_of("requests", "one", rows)))

@@ -309,7 +309,7 @@ def test_a_rule_asks_for_metrics_and_labels_that_there_are(rule: dict[str, Any])
     "metric",
     [
         "stillhouse_degraded_texts_total", "stillhouse_teacher_breaker_open", "stillhouse_challenger_stopped",
-        "stillhouse_teacher_usd_per_month",
+        "stillhouse_teacher_usd_per_month", "stillhouse_log_kept_share",
     ],
 )  # fmt: skip
 def test_what_somebody_has_to_see_to_has_a_rule(metric: str) -> None:

@@ -62,6 +62,7 @@ def rows(
         "arm": "champion",
         "student_label": None,
         "student_confidence": None,
+        "kept_share": 1.0,
         **columns,
     }
     schema = {"replica": pl.String, **COLUMNS["requests"]}

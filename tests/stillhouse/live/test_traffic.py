@@ -66,7 +66,7 @@ def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
     answer = columns_of(
         "requests",
         "r1",
-        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None)],
+        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None, 1.0)],
     )
     store.put(FIRST, "requests", sealed(answer))
     for number in range(files):
@@ -221,3 +221,10 @@ def test_answers_that_are_gone_before_their_feedback_counts_are_a_mistake(days: 
     with pytest.raises(ValidationError, match=f"must be shorter than days, which is {days}"):
         TrafficSpec(days=days, text_days=0, matures_after_days=matures)
     assert TrafficSpec(days=8, text_days=0).matures_after_days == 7
+
+
+def test_a_limit_on_bytes_is_none_unless_it_is_said() -> None:
+    assert "bytes_at_most" not in TrafficSpec().model_dump(), "else another digest"
+    assert TrafficSpec(bytes_at_most=1_000_000).model_dump()["bytes_at_most"] == 1_000_000
+    with pytest.raises(ValidationError, match="greater than or equal to 1000000"):
+        TrafficSpec(bytes_at_most=999_999)

@@ -130,7 +130,8 @@ def installation(builds: BuildStore, exports: list[Path]) -> Installation:
 class KeptRows(list[ServedRequest | Feedback]):
     """A log in memory."""
 
-    received = stored = dropped = depth = 0
+    received = stored = dropped = thinned = depth = 0
+    kept_share = 1.0
     is_writable = True
     problem: str | None = None
     put = list.append

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.live.segments import TrafficStore
+from stillhouse.live.thinning import Room
 from stillhouse.serving import spool
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
@@ -26,28 +27,29 @@ PLACES = ("row", "sync_folder", "put", "unlink", "publish")
 after a tally was written."""
 
 
-def main(folder: Path, seed: int, lives: int) -> None:
+def main(folder: Path, seed: int, lives: int, bytes_at_most: int = 10**12) -> None:
     """Print of each life how many rows it has put at least and at most before it was killed."""
     chance, put = random.Random(seed), mmap.mmap(-1, 16)
     for life in range(lives):
         place, times, rows = PLACES[life % len(PLACES)], chance.randrange(1, 4), chance.randrange(1, 600)
         put[:] = bytes(16)
         if (child := os.fork()) == 0:
-            _live(folder, life, rows, memoryview(put).cast("Q"), place, times)
+            _live(folder, life, rows, memoryview(put).cast("Q"), place, times, bytes_at_most)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
         after, before = memoryview(put).cast("Q")
         print(after, before, flush=True)
 
 
-def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times: int) -> None:
+def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times: int, bytes_at_most: int) -> None:
     store = TrafficStore(str(folder / "store"), "small")
+    room = Room(store, bytes_at_most, days=30)
     if place in ("put", "publish"):
         setattr(store, place, _then_killed(getattr(store, place), times))
     elif place == "sync_folder":
         spool.sync_folder = _then_killed(spool.sync_folder, times)  # type: ignore[attr-defined]
     elif place == "unlink":
         Path.unlink = _then_killed(Path.unlink, times)  # type: ignore[method-assign]
-    log = TrafficLog(folder / "spool", "r1", store, keep_texts=True, limits=QUICK)
+    log = TrafficLog(folder / "spool", "r1", store, keep_texts=True, room=room, limits=QUICK, clock=lambda: DAY)
     for number in range(1, rows + 1):
         put[1] = number
         log.put(served(f"{life}-{number}", at=DAY + (number % 2) * 86_400, text=f"question {number}"))
@@ -82,4 +84,4 @@ def served(id: str, *, at: float = DAY, text: str | None = "a question", key: st
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *(int(each) for each in sys.argv[2:5]))

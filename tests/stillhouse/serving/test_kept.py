@@ -52,6 +52,7 @@ def test_an_answer_and_what_was_true_of_it_are_kept_and_nothing_personal(keeping
     keeping.client.post(f"/v1/{RECIPE}/predict", content=b'{"text": "' + PERSONAL.encode())
     shown = keeping.client.get("/metrics").text
     assert f'stillhouse_log_received_total{{recipe="{RECIPE}"}} 3.0' in shown
+    assert f'stillhouse_log_kept_share{{recipe="{RECIPE}"}} 1.0' in shown
     keeping.log.close()
     (day,) = keeping.store.days()
     (row,) = answers(keeping.store, [day], at=0, matures_after_days=7).to_dicts()

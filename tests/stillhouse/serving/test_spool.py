@@ -17,9 +17,13 @@ from hypothesis import strategies as st
 
 from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import FILE_KINDS, FileKind, TrafficStore
+from stillhouse.live.thinning import LEAST, Room, is_kept, least_share
+from stillhouse.live.traffic import arithmetic
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import Feedback
 from stillhouse.serving.spool import MOVING, LogInUseError, SpoolLimits, TrafficLog
+from stillhouse.serving.spool_database import insertion, opened, thin
+from stillhouse.stages.traffic import plan
 from tests.stillhouse.serving.killed import DAY, QUICK, served
 
 PERSONAL = ["jane.doe@example.org", "+49 30 901820", "4111 1111 1111 1111", "DE89370400440532013000"]
@@ -45,7 +49,7 @@ def check_arithmetic(store: TrafficStore, received: int) -> Counter[str]:
     numbers: list[int] = []
     for day in store.days():
         (tally,) = store.tallies(day)
-        assert tally.received == tally.stored + tally.dropped + tally.lost + tally.waiting
+        assert tally.received == tally.stored + tally.dropped + tally.lost + tally.thinned + tally.waiting
         assert (tally.waiting, tally.unsealed, tally.final) == (0, 0, True)
         frames = {kind: store.frame(day, kind) for kind in FILE_KINDS}
         assert {kind: frame.height for kind, frame in frames.items()} == {
@@ -53,7 +57,7 @@ def check_arithmetic(store: TrafficStore, received: int) -> Counter[str]:
         }
         assert frames["texts"]["number"].is_in(frames["requests"]["number"].implode()).all()
         numbers += [*frames["requests"]["number"], *frames["feedback"]["number"]]
-        total.update({name: getattr(tally, name) for name in ("received", "stored", "dropped", "lost")})
+        total.update({name: getattr(tally, name) for name in ("received", "stored", "dropped", "lost", "thinned")})
     assert total["received"] == received
     assert len(set(numbers)) == len(numbers) == total["stored"]
     assert max(numbers, default=0) <= received
@@ -102,9 +106,20 @@ def test_the_arithmetic_closes_whatever_comes_and_however_small_the_queue(
 
 
 @pytest.mark.long
-def test_killed_at_twenty_random_points_it_loses_no_row_unseen_and_has_none_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bytes_at_most", [10**12, 3_000_000])
+def test_killed_at_twenty_random_points_it_loses_no_row_unseen_and_has_none_twice(
+    tmp_path: Path, bytes_at_most: int
+) -> None:
     seed = random.randrange(1_000_000)
-    command = [sys.executable, "-m", "tests.stillhouse.serving.killed", str(tmp_path), str(seed), "20"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.stillhouse.serving.killed",
+        str(tmp_path),
+        str(seed),
+        "20",
+        f"{bytes_at_most}",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, (seed, ended.stderr[-2000:])
     put = [[int(count) for count in line.split()] for line in ended.stdout.splitlines()]
@@ -118,6 +133,7 @@ def test_killed_at_twenty_random_points_it_loses_no_row_unseen_and_has_none_twic
     total = check_arithmetic(store, received)
     assert total["stored"] > 0
     assert total["lost"] > 0, "some were killed right after a row was put"
+    assert (total["thinned"] > 0) is (bytes_at_most < 10**12)
 
 
 class Unconfirmed(TrafficStore):
@@ -276,3 +292,72 @@ def test_an_altered_segment_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(StillhouseError, match="the segment was altered"):
         store.read(segment)
+
+
+def filled(folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: str = "r1") -> TrafficLog:
+    """A log that was given rows and is closed, each with a text and every tenth with feedback, sealed in one go."""
+    store = TrafficStore(str(folder / "store"), "small")
+    limits = SpoolLimits(write_seconds=0.002, seal_seconds=3_600)
+    room = None if bytes_at_most is None else Room(store, bytes_at_most, days=30)
+    log = TrafficLog(folder / replica, replica, store, keep_texts=True, room=room, limits=limits, clock=lambda: DAY)
+    for number in range(rows):
+        id = f"{replica}-{number}"
+        log.put(served(id, text=f"what is question {number} about"))
+        if not number % 10:
+            log.put(Feedback(id, DAY, "small", "location", None))
+    log.close()
+    return log
+
+
+@pytest.mark.long
+def test_a_log_that_is_full_keeps_answers_by_their_ids_and_writes_down_which_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, small = tmp_path / "whole", tmp_path / "small"
+    assert filled(whole, None).kept_share == filled(whole, 10**10, replica="r2").kept_share == 1.0
+    log = filled(small, 5_000_000)
+    assert LEAST < log.kept_share < 1 and f"{log.kept_share:.3g} of the answers are kept" in caplog.text
+    store, day = TrafficStore(str(small / "store"), "small"), "2024-10-04"
+    kept = store.frame(day, "requests")
+    assert {*kept["id"]} == {f"r1-{n}" for n in range(3_000) if is_kept(f"r1-{n}", log.kept_share)}
+    assert kept["kept_share"].unique().to_list() == [log.kept_share]
+    assert store.frame(day, "texts")["number"].to_list() == kept["number"].to_list(), "a text goes with its answer"
+    assert store.frame(day, "feedback").height == 300, "what is true of an answer is never thinned"
+    (tally,) = store.tallies(day)
+    assert (tally.received, tally.stored, tally.thinned) == (3_300, kept.height + 300, 3_000 - kept.height)
+    assert (tally.kept_share, tally.unsealed, tally.waiting) == (log.kept_share, 0, 0)
+    assert log.thinned == tally.thinned and least_share(store, day) == log.kept_share
+    assert [each.problems for each in arithmetic(store, day)] == [[]]
+    facts = plan(store, day).build(tmp_path)
+    assert facts.answers + facts.thinned == 3_000 and facts.kept_share == log.kept_share
+
+
+@pytest.mark.long
+def test_a_share_that_nobody_was_kept_by_is_known_of_its_day(tmp_path: Path) -> None:
+    """An hour of which all went is otherwise one that never was, and the others would speak for the whole day."""
+    log = filled(tmp_path, 1, rows=20)
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    assert store.frame("2024-10-04", "requests").is_empty() and log.thinned == 20
+    assert least_share(store, "2024-10-04") == log.kept_share == LEAST
+
+
+@pytest.mark.long
+def test_rows_that_a_killed_process_had_thinned_keep_their_share_and_are_counted_once(tmp_path: Path) -> None:
+    log = filled(tmp_path, 5_000_000)
+    with opened(tmp_path / "r1" / "spool.db") as database:
+        day = int(DAY // A_DAY)
+        for number in (9_001, 9_002):
+            row = (day, number, f"late {number}", DAY, "r", 1, "student", "x", 0.5, 0, 200, 1.0, 3, 2, None, "champion")
+            database.execute(insertion("requests"), (*row, None, None, 1.0))
+        database.execute("UPDATE days SET received = received + 2, stored = stored + 2")
+        thin(database, [(day, 9_001)], 0.25, up_to=9_002)
+    log_in_again = TrafficLog(
+        tmp_path / "r1", "r1", TrafficStore(str(tmp_path / "store"), "small"), keep_texts=True, limits=QUICK
+    )
+    log_in_again._last_written = 9_002
+    log_in_again.close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    shares = store.frame("2024-10-04", "requests").filter(number=9_002)["kept_share"].to_list()
+    (tally,) = store.tallies("2024-10-04")
+    assert shares == [0.25] and tally.thinned == log.thinned + 1
+    assert tally.received == tally.stored + tally.thinned and tally.unsealed == 0

@@ -3,12 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from assets.live_report import earlier_report
 from stillhouse.home import Home
 from stillhouse.live.estimate import AskedFrom
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
+from stillhouse.live.thinning import kept_by
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -16,6 +18,7 @@ from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report, terms_of
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
+from stillhouse.summaries.live_report import headline, numbers
 from tests.small import small_recipe
 from tests.stillhouse.live.made import NOON, OTHER, RELEASE, put, reference, rows
 
@@ -65,6 +68,23 @@ def test_what_the_teacher_said_of_a_day_stays_and_its_truth_is_read_again(builds
     later = report(again(builds, file, 9, first), watched(file), selection="unknown")
     assert (later.agreement, later.silent, later.teacher) == (AGREEMENT, 3, teacher(True))
     assert (later.answers, later.truth.matured) == (50, 50)
+
+
+def test_a_thinned_day_is_reported_on_by_the_least_share_of_any_of_its_hours(
+    builds: BuildStore, file: RecipeFile
+) -> None:
+    """All of a failing evening and a tenth of the morning before would say that most answers fail; half did."""
+    store = TrafficStore(builds.home.artifacts, "r")
+    morning, evening = rows(2_000, seed=1, kept_share=0.1), rows(2_000, seed=2, first=3_000, status=500, kept_share=1.0)
+    put(store, kept_by(morning, 0.1))
+    put(store, evening)
+    facts = report(again(builds, file, 1, None), watched(file), selection="unknown")
+    failed = next(each for each in facts.shares if each.kind == "errors")
+    assert facts.kept_share == 0.1 and facts.answers == kept_by(pl.concat([morning, evening]), 0.1).height
+    # Five standard deviations of a share of about 400 answers.
+    assert abs(failed.share - 0.5) < 5 * (0.25 / 400) ** 0.5
+    assert headline(facts).startswith(f"{facts.answers:,} answers (10.0% of the day's: the log was full)")
+    assert numbers(facts)["kept_share"] == 0.1
 
 
 def test_while_the_teacher_is_asked_about_a_day_its_answers_are_heard_again(
