@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
@@ -23,6 +23,7 @@ from orchestration.sensors import rounds_sensor
 from orchestration.status import stages_now
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import REQUEST_COLUMNS, TrafficStore, columns_of, sealed
+from stillhouse.recipe.events import Startable
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, history, note, pending
@@ -79,20 +80,58 @@ def ended(instance: dg.DagsterInstance, ask: Ask, status: dg.DagsterRunStatus, *
     instance.create_run_for_job(empty, status=status, tags={**ask.tags, **of_ours, **tags})
 
 
-@pytest.mark.parametrize("kind", [EventKind.WEBHOOK, EventKind.AGREEMENT, EventKind.PERSON])
-def test_a_storm_of_any_kind_is_one_round_that_says_what_started_it(
-    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore, kind: EventKind
+def test_a_storm_is_one_round_that_says_what_started_it(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore
 ) -> None:
-    happened(builds, *(f"{number:03}" for number in range(500)), kind=kind)
+    happened(builds, *(f"{number:03}" for number in range(500)))
     ask = asked(instance, builds, file)
     assert [(each.job, each.batch) for each in ask.rounds] == [("distil_small", "base")]
-    first = f"{kind}: somebody asked for 000; {kind}: somebody asked for 001; {kind}: somebody asked for 002"
+    first = "webhook: somebody asked for 000; webhook: somebody asked for 001; webhook: somebody asked for 002"
     assert ask.because == f"{first} and 497 more events"
-    assert ask.tags[EVENTS_TAG] == f"{kind}:000, {kind}:001, {kind}:002 and 497 more"
+    assert ask.tags[EVENTS_TAG] == "webhook:000, webhook:001, webhook:002 and 497 more"
     assert asked(instance, builds, file).tags == ask.tags, "a tick that died asks for the same run"
     names = [event.name for event in pending(builds.ledger, "small")]
     builds.ledger.append("round", "small", {"run_id": "r", "ending": "closed", "because": "", "events": names})
     assert "A person has to decide" in waits(instance, builds, file)
+
+
+STARTING = {*get_args(Startable), EventKind.PERSON}
+
+
+@pytest.mark.parametrize(
+    "kinds", [*([kind] for kind in EventKind), [*EventKind]], ids=lambda kinds: kinds[0] if len(kinds) == 1 else "all"
+)
+def test_of_any_kind_and_of_all_at_once_fifty_events_are_one_round_that_answers_each_once(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch,
+    kinds: list[EventKind],
+) -> None:  # fmt: skip
+    file = recipe(tmp_path, start=get_args(Startable))
+    assert not run(file, "contract").success
+    monkeypatch.setattr(orchestration.outcomes, "_outcome", lambda *_: RoundOutcome(Ending.KEPT, "champion kept"))
+    for number in range(50):
+        happened(builds, f"{number}", kind=kinds[number % len(kinds)])
+    if STARTING.isdisjoint(kinds):
+        assert tick(instance, file) == [], "it waits for a round that something else starts"
+        happened(builds, "somebody asks", kind=EventKind.PERSON)
+    (request,) = tick(instance, file)
+    assert [each.run_key for each in tick(instance, file)] == [request.run_key], "Dagster starts one run for one key"
+    assert (request.job_name, request.partition_key) == ("distil_small", "base")
+    tags = {**request.tags, RECIPE_TAG: "small", "dagster/partition": "base"}
+    started = dg.DagsterRun(job_name="distil_small", tags=tags, status=dg.DagsterRunStatus.STARTED)
+    round_of_all = instance.add_run(started)
+    with outcome_recorded(instance, builds, round_of_all, lambda line: None):
+        assert tick(instance, file) == [], "one is under way"
+    instance.report_dagster_event(succeeded(round_of_all), run_id=round_of_all.run_id)
+    assert tick(instance, file) == [] and pending(builds.ledger, "small") == []
+    answered = Counter(name for entry in builds.ledger.entries("small", "round") for name in entry.body["events"])
+    assert set(answered.values()) == {1}
+    assert set(answered) == {noted.event.name for noted in history(builds.ledger, "small")} and len(answered) >= 50
+
+
+def tick(instance: dg.DagsterInstance, file: RecipeFile) -> list[dg.RunRequest]:
+    """What one look of the sensor asks for."""
+    answer = rounds_sensor(file, [ingest_job(file), distil_job(file)])(dg.build_sensor_context(instance=instance))
+    return list(answer.run_requests or []) if isinstance(answer, dg.SensorResult) else []
 
 
 def test_an_event_that_the_recipe_does_not_name_starts_nothing_and_is_taken_by_the_next_round(
