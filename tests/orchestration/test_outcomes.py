@@ -1,9 +1,12 @@
 """How a round ended is told where somebody looks: in the ledger, on the run, and on the page of the champion."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import time_machine
 
 import orchestration.outcomes
 from assets.keys import key_of
@@ -16,6 +19,8 @@ from stillhouse.records.events import EventKind, note, pending
 from stillhouse.records.ledger import Entry
 from stillhouse.records.rounds import Ending
 from tests.orchestration.ended import GATE, LOG, a_round, closed
+from tests.orchestration.fresh import freshness
+from tests.small import small_recipe
 
 CHAMPION = key_of("small", "champion")
 
@@ -44,6 +49,24 @@ def test_a_closed_gate_does_not_paint_the_serving_champion_red(
     assert (shown["digest"], shown["student"], shown["ending"], shown["gate"]) == (serving, "one", "closed", GATE)
     assert event.tags is not None and event.tags["dagster/data_version"] == serving
     assert "cannot be read" in shown["problem"], "its bundle is not there, and that hides no outcome"
+
+
+def test_the_champion_turns_red_when_it_is_overdue_and_only_a_round_that_decides_makes_it_fresh(
+    tmp_path: Path, instance: dg.DagsterInstance, builds: BuildStore, serving: str
+) -> None:
+    file = small_recipe(tmp_path, rows=100, refresh__max_age_days=30)
+    assert freshness(instance, file, datetime.now(UTC)) == {"selection": "UNKNOWN", "champion": "UNKNOWN"}
+    instance.report_runless_asset_event(dg.AssetMaterialization(CHAMPION))
+    decided = datetime.now(UTC)
+    late = decided + timedelta(days=30, hours=1)
+    assert freshness(instance, file, decided + timedelta(days=29))["champion"] == "PASS"
+    assert freshness(instance, file, late)["champion"] == "FAIL"
+    with time_machine.travel(late - timedelta(minutes=30), tick=True):
+        a_round(instance, builds, closed())
+    assert freshness(instance, file, late)["champion"] == "FAIL", "a round that a gate stopped has decided nothing"
+    with time_machine.travel(late - timedelta(minutes=10), tick=True):
+        instance.report_runless_asset_event(dg.AssetMaterialization(CHAMPION))
+    assert freshness(instance, file, late)["champion"] == "PASS"
 
 
 def test_the_run_the_ledger_and_an_observation_say_how_it_ended(

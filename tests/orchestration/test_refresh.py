@@ -13,6 +13,7 @@ import pytest
 
 from assets.keys import key_of
 from orchestration.build import definitions
+from orchestration.freshness import DECISIONS, overdue_after
 from orchestration.jobs import distil_job
 from orchestration.runs import OUTCOME_TAG
 from orchestration.schedules import refresh_schedule
@@ -24,6 +25,7 @@ from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
 from stillhouse.stages.source import has_other_rows
 from tests.conftest import Place, a_place, failures
+from tests.orchestration.fresh import freshness
 from tests.small import questions, small_recipe
 
 pytestmark = pytest.mark.slow
@@ -157,8 +159,15 @@ def test_the_round_has_answered_the_clock_and_the_other_teacher_and_asks_for_row
     assert asked.rows_needed is not None and asked.rows_needed > 0
 
 
-def test_a_refresh_with_nothing_new_is_one_run_that_computes_nothing(place: Place) -> None:
+def test_a_refresh_with_nothing_new_is_one_run_that_computes_nothing_and_the_champion_is_fresh_again(
+    place: Place,
+) -> None:
+    decided = place.builds.ledger.newest("small", "materialization", subject="small/champion")
+    assert decided is not None
+    overdue = datetime.fromisoformat(decided.at) + overdue_after(recipe(place)) + timedelta(seconds=1)
+    assert freshness(place.instance, recipe(place), overdue) == dict.fromkeys(DECISIONS, "FAIL")
     (result,) = refresh(place, recipe(place), 2)
+    assert freshness(place.instance, recipe(place), overdue) == dict.fromkeys(DECISIONS, "PASS")
     assert result.success, failures_in_words(result)
     later = {f"small/{stage}[monday.csv]" for stage in BATCHED}  # not looked at again
     assert computed(place, recipe(place)) <= later
