@@ -60,6 +60,7 @@ from stillhouse.serving.spool_database import (
     end_life,
     erase,
     insertion,
+    last_number,
     make_tables,
     names_of,
     opened,
@@ -152,8 +153,8 @@ class TrafficLog:
             make_tables(database)
             life = settle(database, folder / "counts")
             self._number = database.execute("SELECT coalesce(sum(received), 0) FROM days").fetchone()[0]
+            self._last_written = last_number(database)
             self._outgoing_only(database)
-        self._last_written = self._number
         self._counts = Counts(folder / "counts", life)
         self._queue: deque[tuple[int, Row]] = deque()
         self._numbers = threading.Lock()

@@ -161,6 +161,13 @@ def insertion(kind: FileKind) -> str:
     return f"INSERT INTO {kind} (day, {names_of(kind)}) VALUES (?{', ?' * len(COLUMNS[kind])})"
 
 
+def last_number(database: sqlite3.Connection) -> int:
+    """Number of the last row that waits to be sealed; 0 where none does."""
+    of_each = " UNION ALL ".join(f"SELECT max(number) AS number FROM {kind}" for kind in FILE_KINDS)
+    (number,) = database.execute(f"SELECT coalesce(max(number), 0) FROM ({of_each})").fetchone()
+    return int(number)
+
+
 def _boot() -> str:
     """Id of the machine's present run: another one means that it was down in between."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
