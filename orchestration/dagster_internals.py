@@ -38,7 +38,7 @@ SQLITE_STORAGES = (
 
 
 def run_storage_id(instance: dg.DagsterInstance) -> str:
-    """By what the storage of runs is known, if by anything: in another one calls from outside are numbered anew."""
+    """By what the storage of runs is known, if by anything: in another one webhook calls are numbered from 1."""
     from dagster._core.storage.runs import SqlRunStorage  # a second to import, and any instance has done it
 
     storage = instance.run_storage

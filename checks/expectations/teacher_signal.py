@@ -15,8 +15,8 @@ def _who_answered(context: GateContext) -> str:
     rows = Counter(model for each in observed for model in each.split(", "))  # several where a text is asked so often
     if not set(rows) - {context.artifact.facts(SignalFacts).observed}:
         return ""
-    told = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
-    return "answered by " + ", ".join(f"{model} ({count:,})" for model, count in told)
+    listed = sorted(rows.items(), key=lambda each: (-each[1], each[0]))
+    return "answered by " + ", ".join(f"{model} ({count:,})" for model, count in listed)
 
 
 _EXPECTATIONS = (

@@ -102,7 +102,7 @@ class Aligned:
 
     @cached_property
     def fidelity(self) -> Fidelity:
-        """How alike both answer; what is lost is told from it too."""
+        """How alike both answer; what is lost is computed from it, too."""
         return fidelity(
             self.teacher_logits,
             self.logits,

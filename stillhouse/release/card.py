@@ -41,7 +41,7 @@ class ToldData(_Told):
 
 
 class ToldRecipe(_Told):
-    """What is told of a recipe.json."""
+    """What a card reads of a recipe.json."""
 
     task: str
     data: ToldData
@@ -87,7 +87,7 @@ class ToldClass(_Told):
 
 
 class ToldReport(_Told):
-    """What is told of a report.json."""
+    """What a card reads of a report.json."""
 
     golden_rows: int
     teacher: ToldScore
