@@ -33,6 +33,7 @@ from checks.prompts.labels import (
     nothing_in_a_text_gives_its_label_away,
 )
 from checks.prompts.mix import (
+    synthetic_rows_are_diverse_enough,
     the_batch_is_like_the_base,
     the_mix_matches_recent_traffic,
     the_synthetic_share_is_under_its_cap,
@@ -71,6 +72,7 @@ GATES = StageGates(
         the_mix_matches_recent_traffic,
         the_batch_is_like_the_base,
         the_synthetic_share_is_under_its_cap,
+        synthetic_rows_are_diverse_enough,
         no_golden_row_has_changed,
         the_golden_set_can_support_the_margin,
     ),

@@ -1,6 +1,6 @@
 """Whether the mix of rows is the one that production asks.
 
-Belongs here: labels, slice columns and lengths held against traffic or the base batch; invented rows.
+Belongs here: labels, slice columns and lengths held against traffic or the base batch; synthetic rows.
 Does not: classes that are new (labels.py), how far apart two mixes are (stillhouse/data/drift.py).
 """
 
@@ -8,7 +8,9 @@ import polars as pl
 
 from checks.gate import Finding, GateContext, gate, passed_if
 from checks.prompts.base_batch import base_of
+from stillhouse.data.diversity import diversity
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
+from stillhouse.data.provenance import GENERATION, is_synthetic
 from stillhouse.data.quoting import quoted
 
 
@@ -42,6 +44,41 @@ def the_synthetic_share_is_under_its_cap(context: GateContext) -> Finding:
     cap = context.recipe.data.provenance.synthetic_share_at_most
     said = f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}"
     return passed_if(share <= cap, said, observed=share, limit=cap)
+
+
+@gate("models that learn from what models wrote lose what is rare, more in each generation")
+def synthetic_rows_are_diverse_enough(context: GateContext) -> Finding:
+    """Different pairs of words in as many, of each generation to train on against the real rows of the base batch."""
+    rows, base = context.frame("prompts"), base_of(context)
+    synthetic = rows.filter(is_synthetic(rows.columns) & (pl.col("split") == "train"))
+    if synthetic.is_empty():
+        return passed_if(True, "no row to train on is synthetic")
+    real = base.filter(~is_synthetic(base.columns))["text"]
+    if real.is_empty():
+        return passed_if(False, f"the base batch has no real row to hold {synthetic.height:,} synthetic ones against")
+    if GENERATION not in synthetic.columns:
+        synthetic = synthetic.with_columns(pl.lit(None, pl.Int64).alias(GENERATION))
+    limit = context.recipe.data.provenance.synthetic_diversity_at_least
+    table = []
+    for (generation,), of_it in synthetic.group_by(GENERATION, maintain_order=True):
+        found = diversity(of_it["text"], real)
+        table.append(
+            {
+                "generation": generation,
+                "rows": of_it.height,
+                "pairs": found.pairs,
+                "different": found.distinct,
+                "different_of_real_rows": found.distinct_of_reference,
+                "share": found.share,
+            }
+        )
+    least = min(table, key=lambda line: line["share"])
+    which = "synthetic rows" if least["generation"] is None else f"rows of generation {least['generation']}"
+    said = (
+        f"{least['rows']:,} {which} have {least['share']:.0%} of the different pairs of words that real rows have in "
+        f"{least['pairs']:,}, at least {limit:.0%}"
+    )
+    return passed_if(least["share"] >= limit, said, observed=least["share"], limit=limit, generations=table)
 
 
 def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import polars as pl
 
+from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
@@ -56,7 +57,8 @@ def prompt_ids(texts: pl.Series) -> pl.Series:
 def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
     """Normalise the texts of one batch, drop those that cannot be used, and keep one row for each.
 
-    Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one. Where
+    Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one and then
+    a real one before a synthetic one. Where
     labels of the copies conflict the text is ambiguous and every copy is rejected; an unlabelled copy conflicts with
     nothing.
 
@@ -68,10 +70,11 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
         Rows with `prompt_id` (unique) and normalised `text`; rejects with the text as it came.
     """
     spelled = rows.select(normalise(pl.col("text")))["text"]
-    numbered = rows.select("label", spelled.alias("spelled")).with_row_index("row")
+    synthetic = is_synthetic(rows.columns).alias("synthetic")
+    numbered = rows.select("label", synthetic, spelled.alias("spelled")).with_row_index("row")
     numbered = numbered.with_columns(_text_fault(pl.col("spelled"), max_characters).alias("text_fault"))
     usable = numbered.filter(pl.col("text_fault").is_null())
-    copies = usable.select("row", "label", prompt_ids(usable["spelled"]))
+    copies = usable.select("row", "label", "synthetic", prompt_ids(usable["spelled"]))
     verdicts = copies.select("row", "prompt_id", _copy_fault(copies).alias("copy_fault"))
     judged = numbered.join(verdicts, on="row", how="left", maintain_order="left")
     reason = judged.select(pl.coalesce("text_fault", "copy_fault").alias("reason"))["reason"]
@@ -139,10 +142,9 @@ def _copy_fault(rows: pl.DataFrame) -> pl.Series:
     """Say why a row is not the one that its text is kept as; null for the one that is.
 
     Args:
-        rows: `row` (its number), `prompt_id`, `label`.
+        rows: `row` (its number), `prompt_id`, `label`, `synthetic`.
     """
-    unlabelled = pl.col("label").is_null()
-    ranked = rows.select("row", "prompt_id", "label", unlabelled.alias("unlabelled")).sort("unlabelled", "row")
+    ranked = rows.sort(pl.col("label").is_null(), "synthetic", "row")
     # The first of each text now has a label, if any copy has one.
     first = ranked.with_columns(pl.col("row", "label").first().over("prompt_id").name.prefix("first_"))
     differs = (pl.col("label") != pl.col("first_label")).fill_null(False)

@@ -57,7 +57,13 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.Data
         raise ValueError(f"threshold {threshold} must be in (0, 1]")
     # The blanks make the first and the last letter of a text part of three shingles as all others, and give a text of
     # one letter a shingle.
-    padded = (" " + _spelled(texts) + " ").alias("text").to_frame().with_row_index("row").filter(pl.col("text") != "  ")
+    padded = (
+        (" " + plainly_spelled(texts) + " ")
+        .alias("text")
+        .to_frame()
+        .with_row_index("row")
+        .filter(pl.col("text") != "  ")
+    )
     candidates = _candidates(padded["text"], _rows_per_band(threshold))
     first, second = candidates >> np.uint64(32), candidates & np.uint64(0xFFFFFFFF)
     sides = zip(padded["text"].gather(first), padded["text"].gather(second), strict=True)
@@ -90,15 +96,15 @@ def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.
     """
     if words < _SHORTEST_RUN:
         raise ValueError(f"words {words} must be {_SHORTEST_RUN} or more")
-    spelled, few_blanks = list(enumerate(_spelled(golden))), has_few_blanks(golden)
+    spelled, few_blanks = list(enumerate(plainly_spelled(golden))), has_few_blanks(golden)
     by_words = [(row, text.split(" ")) for row, text in spelled if not few_blanks[row]]
     by_characters = [(row, text.replace(" ", "")) for row, text in spelled if few_blanks[row]]
     found: set[tuple[int, int]] = set()
     if by_words:
-        found |= _shared_runs(by_words, (text.split(" ") for text in _spelled(pool)), _SHORTEST_RUN, words)
+        found |= _shared_runs(by_words, (text.split(" ") for text in plainly_spelled(pool)), _SHORTEST_RUN, words)
     if by_characters:
         shortest, run = _CHARACTERS_A_WORD * _SHORTEST_RUN, _CHARACTERS_A_WORD * words
-        found |= _shared_runs(by_characters, (text.replace(" ", "") for text in _spelled(pool)), shortest, run)
+        found |= _shared_runs(by_characters, (text.replace(" ", "") for text in plainly_spelled(pool)), shortest, run)
     return pl.DataFrame(sorted(found), schema={"golden": pl.UInt32, "pool": pl.UInt32}, orient="row")
 
 
@@ -108,7 +114,7 @@ def can_be_looked_for(golden: pl.Series) -> pl.Series:
     Args:
         golden: String without nulls, shape (golden rows,).
     """
-    spelled = _spelled(golden)
+    spelled = plainly_spelled(golden)
     characters = spelled.str.replace_all(" ", "", literal=True).str.len_chars() >= _CHARACTERS_A_WORD * _SHORTEST_RUN
     words = spelled.str.count_matches(" ", literal=True) + 1 >= _SHORTEST_RUN
     few_blanks = has_few_blanks(golden)
@@ -121,7 +127,7 @@ def can_be_compared(texts: pl.Series) -> pl.Series:
     Args:
         texts: String without nulls, shape (rows,).
     """
-    return (_spelled(texts) != "").alias("can_be_compared")
+    return (plainly_spelled(texts) != "").alias("can_be_compared")
 
 
 def has_few_blanks(texts: pl.Series) -> pl.Series:
@@ -135,8 +141,17 @@ def has_few_blanks(texts: pl.Series) -> pl.Series:
         puts none between words, whatever names in Latin letters stand among them; shape (rows,).
     """
     sparse = texts.str.count_matches(r"\s") * _CHARACTERS_A_BLANK < texts.str.len_chars()
+    return (sparse | is_of_an_unspaced_script(texts)).alias("has_few_blanks")
+
+
+def is_of_an_unspaced_script(texts: pl.Series) -> pl.Series:
+    """Which texts have half of their letters in a script that puts no blanks between words, such as Chinese or Thai.
+
+    Args:
+        texts: String without nulls, shape (rows,).
+    """
     unspaced = texts.str.count_matches(_UNSPACED) * 2 > texts.str.count_matches(r"\p{L}")
-    return (sparse | unspaced).alias("has_few_blanks")
+    return unspaced.alias("is_of_an_unspaced_script")
 
 
 def keep_first(pairs: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
@@ -168,7 +183,8 @@ def keep_first(pairs: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(sorted(because_of.items()), schema={"row": pl.UInt32, "because_of": pl.UInt32}, orient="row")
 
 
-def _spelled(texts: pl.Series) -> pl.Series:
+def plainly_spelled(texts: pl.Series) -> pl.Series:
+    """Texts in lower case, with a single blank for each run of punctuation and white space, and none at the ends."""
     # A blank and not nothing for punctuation: "What 's" and "What's" are then the same. The backtick is a quotation
     # mark in tokenised text, though Unicode has it as a symbol.
     return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s`]+", " ").str.strip_chars(" ")

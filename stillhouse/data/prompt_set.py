@@ -11,6 +11,7 @@ import polars as pl
 from stillhouse.data.cleaning import clean, label_problems, normalise
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
+from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
@@ -180,11 +181,12 @@ def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
 
 
 def _without_near_duplicates(prompts: pl.DataFrame) -> _Parted:
-    """Keep one of each family of nearly equal texts: a labelled one before others, then the first."""
+    """Keep one of each family of nearly equal texts: a labelled one before others, then a real one, then the first."""
     # Of other columns one may be called as ours is.
-    kept, dropped = prompts.select("text", "label").with_row_index("index"), []
+    synthetic = is_synthetic(prompts.columns).alias("synthetic")
+    kept, dropped = prompts.select("text", "label", synthetic).with_row_index("index"), []
     for _ in range(_LOOKS):
-        kept = kept.sort(pl.col("label").is_null(), "index")
+        kept = kept.sort(pl.col("label").is_null(), "synthetic", "index")
         pairs = near_duplicate_pairs(kept["text"])
         if pairs.is_empty():
             break

@@ -4,6 +4,7 @@ Belongs here: quarantine of rows without date, right or privacy class, and of ro
 Does not: personal data inside a text (privacy.py), whether too many rows were quarantined (checks/).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,17 @@ from stillhouse.data.rejects import WITHHELD, RejectReason, rejected
 if TYPE_CHECKING:
     from stillhouse.recipe.data import ProvenanceSpec
 
+GENERATION = "row_generation"
+"""Column of rows whose recipe asks for it: how many models lie between a row and people, 0 if it is real."""
+
 
 @dataclass(frozen=True)
 class Traced:
     """Rows in two parts that together are the input.
 
     Args:
-        rows: the rows whose provenance is whole, with `privacy_class` and `row_kind` (`real` or `synthetic`).
+        rows: the rows whose provenance is whole, with `privacy_class` and `row_kind` (`real` or `synthetic`), and
+            GENERATION where the recipe asks for it.
         rejects: a reject ledger; the text is withheld unless the row's class says that the teacher may see it,
             whatever else the row was rejected for.
     """
@@ -39,6 +44,7 @@ def with_provenance(rows: pl.DataFrame, spec: "ProvenanceSpec") -> Traced:
     date, rights, privacy, kind = spec.date_column, spec.rights_column, spec.privacy_column, spec.kind_column
     privacy_class = pl.col(privacy) if privacy else pl.lit(spec.privacy_class)
     row_kind = pl.col(kind) if kind else pl.lit("real")
+    generation = _generation(pl.col(spec.generation_column), row_kind) if spec.generation_column else None
     may_be_shown = privacy_class.is_in(spec.teacher_may_see).fill_null(False)
     no = pl.lit(False)
     fault = (
@@ -54,13 +60,27 @@ def with_provenance(rows: pl.DataFrame, spec: "ProvenanceSpec") -> Traced:
         .then(pl.lit(RejectReason.ABOVE_PRIVACY_CLASS.value))
         .when(~row_kind.is_in(["real", "synthetic"]).fill_null(False))
         .then(pl.lit(RejectReason.NEITHER_REAL_NOR_SYNTHETIC.value))
+        .when(no if generation is None else generation.is_null())
+        .then(pl.lit(RejectReason.NO_GENERATION.value))
+        .when(no if generation is None else generation > spec.generations_at_most)
+        .then(pl.lit(RejectReason.TOO_MANY_GENERATIONS.value))
         .otherwise(pl.lit(None, pl.String))
     )
-    traced = rows.with_columns(privacy_class.alias("privacy_class"), row_kind.alias("row_kind"), fault.alias("fault"))
+    known = {"privacy_class": privacy_class, "row_kind": row_kind, "fault": fault}
+    traced = rows.with_columns(**known, **({} if generation is None else {GENERATION: generation}))
     out = traced.filter(pl.col("fault").is_not_null()).with_columns(
         pl.when(may_be_shown).then("text").otherwise(pl.lit(WITHHELD)).alias("text")
     )
     return Traced(traced.filter(pl.col("fault").is_null()).drop("fault"), rejected(out, pl.col("fault")))
+
+
+def is_synthetic(columns: Collection[str]) -> pl.Expr:
+    """Whether a row is synthetic; no row is one where nothing says what they are.
+
+    Args:
+        columns: those of the rows.
+    """
+    return pl.col("row_kind") == "synthetic" if "row_kind" in columns else pl.lit(False)
 
 
 def without_secrets(unreadable: pl.DataFrame, spec: "ProvenanceSpec") -> pl.DataFrame:
@@ -73,6 +93,12 @@ def without_secrets(unreadable: pl.DataFrame, spec: "ProvenanceSpec") -> pl.Data
     if spec.privacy_column is None and spec.privacy_class in spec.teacher_may_see:
         return unreadable
     return unreadable.with_columns(pl.lit(WITHHELD).alias("text"))
+
+
+def _generation(written: pl.Expr, row_kind: pl.Expr) -> pl.Expr:
+    """How many models lie between a row and people; null where that is not said, or does not go with its kind."""
+    number = pl.when(row_kind == "real").then(written.fill_null("0")).otherwise(written).cast(pl.Int64, strict=False)
+    return pl.when(pl.when(row_kind == "real").then(number == 0).otherwise(number >= 1)).then(number)
 
 
 def dated(values: pl.Expr) -> pl.Expr:

@@ -23,6 +23,8 @@ class RejectReason(StrEnum):
     NO_PRIVACY_CLASS = "no privacy class"
     ABOVE_PRIVACY_CLASS = "privacy class may not reach the teacher"
     NEITHER_REAL_NOR_SYNTHETIC = "neither real nor synthetic"
+    NO_GENERATION = "no generation that goes with its kind"
+    TOO_MANY_GENERATIONS = "too many models away from people"
     BLANK = "blank text"
     UNDECODABLE = "undecodable character"
     TOO_LONG = "longer than max_characters"

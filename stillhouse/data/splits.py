@@ -11,6 +11,7 @@ from hashlib import blake2b, sha256
 import numpy as np
 import polars as pl
 
+from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.rejects import RejectReason, no_rejects, rejected
 
 
@@ -39,12 +40,12 @@ def assign_splits(
 
     The side of a row depends on the row, the key and the shares alone, so it stays as data grows. For the same reason
     no class gets its exact share: then a row could move because of another one (class_rows.py names those with too
-    few). Only labelled rows can leave `train`. With `group`, a row that has to train but belongs to a group that is
-    validated or evaluated is rejected; a row without a group is a group of its own. Rows of later batches all train
-    (prompt_set.py).
+    few). Only labelled rows can leave `train`, and no synthetic one: a student is judged by what people ask. With
+    `group`, a row that has to train but belongs to a group that is validated or evaluated is rejected; a row without a
+    group is a group of its own. Rows of later batches all train (prompt_set.py).
 
     Args:
-        prompts: `prompt_id`, `text`, `label`, `batch`, and `group` where one is given.
+        prompts: `prompt_id`, `text`, `label`, `batch`, `group` where one is given, and `row_kind` where it is known.
         golden_share: fraction of the eligible rows that only evaluation sees, in [0, 1).
         validation_share: fraction for validation; what the two leave is trained on.
         key: what the hash is keyed with; another key is another golden set.
@@ -57,7 +58,7 @@ def assign_splits(
         raise ValueError(f"golden_share {golden_share} and validation_share {validation_share} must be shares of 1")
     draw = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
     split = (
-        pl.when(pl.col("label").is_null())
+        pl.when(pl.col("label").is_null() | is_synthetic(prompts.columns))
         .then(pl.lit("train"))
         .when(draw < golden_share)
         .then(pl.lit("golden"))

@@ -23,6 +23,8 @@ GOLDEN_FILE = "golden"
 """What rows of a golden file have in the column `batch`, where those of the source have `base`."""
 
 
+_DIVERSITY, _GENERATIONS = 0.7, 1
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,11 @@ def a_tab_by_name(separator: T) -> T | str:
 
 
 Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
+
+
+def _is_not_said(value: object) -> bool:
+    """Whether a field stays out of the contract: those that are younger than a contract must not change its digest."""
+    return value is None
 
 
 class ProvenanceSpec(Part):
@@ -54,14 +61,42 @@ class ProvenanceSpec(Part):
         (), description="values of rights_column that allow training; no other does"
     )
     privacy_column: str | None = Field(None, description="column with the privacy class of a row")
-    kind_column: str | None = Field(None, description="column that says `real` or `synthetic`")
+    kind_column: str | None = Field(
+        None, description="column that says `real` or `synthetic`; no synthetic row judges or validates"
+    )
     synthetic_share_at_most: float = Field(0.5, ge=0, le=1, description="largest share of synthetic rows to train on")
+    synthetic_diversity_at_least: float = Field(
+        _DIVERSITY,
+        ge=0,
+        le=1,
+        exclude_if=lambda least: least == _DIVERSITY,
+        description="least share that the synthetic rows of any generation have of the different pairs of words which "
+        "as many words of real rows have",
+    )
+    generation_column: str | None = Field(
+        None,
+        exclude_if=_is_not_said,
+        description="column with how many models lie between a row and people: 0 or nothing of a real row, 1 of a "
+        "synthetic one that was written after real rows, 2 after rows of generation 1, and so on",
+    )
+    generations_at_most: int = Field(
+        _GENERATIONS,
+        ge=1,
+        exclude_if=lambda most: most == _GENERATIONS,
+        description="rows of later generations are kept out",
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that have to travel with every row."""
-        named = (self.date_column, self.rights_column, self.privacy_column, self.kind_column)
+        named = (self.date_column, self.rights_column, self.privacy_column, self.kind_column, self.generation_column)
         return tuple(name for name in named if name is not None)
+
+    @model_validator(mode="after")
+    def _generations_are_of_synthetic_rows(self) -> "ProvenanceSpec":
+        if self.generation_column is not None and self.kind_column is None:
+            raise ValueError("generation_column: kind_column has to say which rows are synthetic")
+        return self
 
 
 class Limits(Part):
@@ -82,11 +117,6 @@ class Limits(Part):
         description="how many times its own size a packed file may give, asked from 16 MB on; text gives 3 to 30, and "
         "a file made to fill a memory up to 1,000",
     )
-
-
-def _is_not_said(value: object) -> bool:
-    """Whether a field stays out of the contract: those that are younger than a contract must not change its digest."""
-    return value is None
 
 
 class DataSpec(Part):

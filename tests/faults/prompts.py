@@ -198,3 +198,10 @@ def in_many_classes(frame: pl.DataFrame) -> pl.DataFrame:
 
 def with_lists_of_labels(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(every(5)).then(pl.lit("HUM, LOC")).otherwise("service").alias("service"))
+
+
+def of_a_narrow_generator(frame: pl.DataFrame) -> pl.DataFrame:
+    """Beside each third question one of a generator, which says one word of it many times."""
+    said_again = QUESTION.str.extract(r"(\w+)\W*$").repeat_by(8).list.join(" ")
+    invented = frame.filter(every(3)).with_columns(said_again.alias("question"), made=pl.lit("synthetic"))
+    return pl.concat([frame.with_columns(made=pl.lit("real")), invented])

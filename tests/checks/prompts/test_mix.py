@@ -3,6 +3,7 @@
 import polars as pl
 
 from checks.prompts.mix import (
+    synthetic_rows_are_diverse_enough,
     the_batch_is_like_the_base,
     the_mix_matches_recent_traffic,
     the_synthetic_share_is_under_its_cap,
@@ -12,7 +13,7 @@ from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
 from tests.faults.bench import Fault
 from tests.faults.plants import MARCH, column, dropped, on
-from tests.faults.prompts import long_ones_about_people, rarer_than_in_traffic
+from tests.faults.prompts import long_ones_about_people, of_a_narrow_generator, rarer_than_in_traffic
 
 
 def mixed(a: int, b: int) -> pl.DataFrame:
@@ -62,6 +63,46 @@ def test_half_of_the_training_rows_may_be_synthetic() -> None:
     assert none == (PASS, "0.0% of 0 training rows are synthetic, cap 50%")
 
 
+def written(generation: int | None, *texts: str) -> pl.DataFrame:
+    kind = "real" if generation == 0 else "synthetic"
+    frame = rows(list(texts), row_kind=kind)
+    return frame.with_columns(pl.lit(generation, pl.Int64).alias("row_generation")) if generation is not None else frame
+
+
+REAL = written(0, "where is Paris", "who was Bach", "when did Rome fall", "how tall is she")
+
+
+def test_the_narrowest_generation_is_held_against_the_real_rows() -> None:
+    gate = synthetic_rows_are_diverse_enough
+    assert answer_of(gate, prompts(REAL)) == (PASS, "no row to train on is synthetic")
+    first = written(1, "where was Rome", "who did fall")
+    second = written(2, "who is who is who is who")
+    found = ask(gate, prompts(pl.concat([REAL, first])))
+    assert found.verdict is PASS and found.sentence.startswith("2 rows of generation 1 have 100% of the different")
+    found = ask(gate, prompts(pl.concat([REAL, first, second])))
+    # Six pairs, of which two differ; so many of the nine pairs of real rows, of which none is there twice, are six.
+    assert found.verdict is FAIL
+    assert found.sentence == (
+        "1 rows of generation 2 have 33% of the different pairs of words that real rows have in 6, at least 70%"
+    )
+    assert [(line["generation"], line["pairs"]) for line in found.evidence["generations"]] == [(1, 4), (2, 6)]
+    wide = recipe(data__provenance__synthetic_diversity_at_least=0.33)
+    assert answer_of(gate, prompts(pl.concat([REAL, second])), recipe=wide)[0] is PASS
+
+
+def test_a_later_batch_is_held_against_the_real_rows_of_the_base_and_all_of_it_where_no_generation_is_asked_for() -> (
+    None
+):
+    gate = synthetic_rows_are_diverse_enough
+    narrow = written(None, "who is who is who is who", "what is what")
+    verdict, sentence = answer_of(gate, prompts(narrow, batch="later"), made_from=base(REAL))
+    assert verdict is FAIL and sentence.startswith("2 synthetic rows have ")
+    alone = answer_of(gate, prompts(narrow))
+    assert alone == (FAIL, "the base batch has no real row to hold 2 synthetic ones against")
+    judging = narrow.with_columns(split=pl.lit("golden"))
+    assert answer_of(gate, prompts(judging)) == (PASS, "no row to train on is synthetic")
+
+
 FAULTS = [
     Fault(
         "a class is 10 % of the rows and 40 % of the traffic", PROMPTS, "the_mix_matches_recent_traffic",
@@ -74,6 +115,11 @@ FAULTS = [
     ),
     Fault(
         "most rows are synthetic", PROMPTS, "the_synthetic_share_is_under_its_cap",
-        on(column("made", "synthetic", "real", 3), data__provenance={"kind_column": "made"}), "are synthetic, cap 50%",
+        on(column("made", "synthetic", "real", 2), 300, data__provenance={"kind_column": "made"}),
+        "are synthetic, cap 50%",
+    ),
+    Fault(
+        "a generator writes one question over and over", PROMPTS, "synthetic_rows_are_diverse_enough",
+        on(of_a_narrow_generator, data__provenance={"kind_column": "made"}), "of the different pairs of words",
     ),
 ]  # fmt: skip

@@ -102,6 +102,19 @@ def test_a_labelled_row_is_kept_before_its_unlabelled_near_duplicate(recipe: Rec
     assert made.rejects.rows() == [("who named the largest river", "base", "near duplicate", None)]
 
 
+def test_a_real_row_is_kept_before_a_synthetic_copy_and_its_near_duplicate(recipe: Recipe) -> None:
+    written = [
+        ("who named the largest rivers", "x", "synthetic"), ("who named the largest river", "x", "real"),
+        ("where is Rome ?", "y", "synthetic"), ("Where is Rome ?", "y", "real"),
+    ]  # fmt: skip
+    rows = frame([(text, label) for text, label, _ in written]).with_columns(
+        row_kind=pl.Series([k for *_, k in written])
+    )
+    others = frame([(f"{word} {word[::-1]}", "xy"[len(word) % 2]) for word in ("one", "four", "seven", "eleven")])
+    made = base_prompt_set(pl.concat([rows, others.with_columns(row_kind=pl.lit("real"))]), recipe, where="rows.csv")
+    assert set(made.prompts["row_kind"]) == {"real"} and made.rejects.height == 2
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("side", ["golden", "validation"])
 def test_a_training_text_that_holds_a_held_out_text_is_rejected(recipe: Recipe, side: str) -> None:

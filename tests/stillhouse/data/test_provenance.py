@@ -74,6 +74,36 @@ def test_withheld_text_is_nowhere_whatever_else_is_wrong_with_its_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "written", "reason"),
+    [
+        ("real", None, None),
+        ("real", "0", None),
+        ("real", "1", "no generation that goes with its kind"),
+        ("real", "none", "no generation that goes with its kind"),
+        ("synthetic", "1", None),
+        ("synthetic", "2", None),
+        ("synthetic", "3", "too many models away from people"),
+        ("synthetic", "0", "no generation that goes with its kind"),
+        ("synthetic", "1.5", "no generation that goes with its kind"),
+        ("synthetic", None, "no generation that goes with its kind"),
+    ],
+)
+def test_a_row_goes_on_if_its_generation_is_known_and_not_too_late(
+    kind: str, written: str | None, reason: str | None
+) -> None:
+    spec = SPEC.model_copy(update={"generation_column": "generation", "generations_at_most": 2})
+    rows = frame(changed(kind=kind)).with_columns(generation=pl.lit(written, pl.String))
+    found = with_provenance(rows, spec)
+    assert found.rejects["reason"].to_list() == ([] if reason is None else [reason])
+    assert found.rows["row_generation"].to_list() == ([int(written or 0)] if reason is None else [])
+
+
+def test_generations_are_of_rows_whose_kind_is_known() -> None:
+    with pytest.raises(ValueError, match="kind_column has to say which rows are synthetic"):
+        ProvenanceSpec(generation_column="generation")
+
+
+@pytest.mark.parametrize(
     ("spec", "shown"),
     [
         (ProvenanceSpec(), "secret,1,2"),

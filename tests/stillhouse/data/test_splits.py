@@ -76,6 +76,16 @@ def test_a_side_written_down_once_stays() -> None:
     }
 
 
+def test_no_synthetic_row_judges_or_validates_and_no_other_row_moves() -> None:
+    rows = many(200)
+    before = split(rows).prompts
+    kinds = pl.Series("row_kind", ["synthetic" if n % 3 == 0 else "real" for n in range(200)])
+    after = split(rows.with_columns(kinds)).prompts
+    assert set(after.filter(pl.col("row_kind") == "synthetic")["split"]) == {"train"}
+    moved = after.with_columns(was=before["split"]).filter(pl.col("split") != pl.col("was"))
+    assert set(moved["row_kind"]) == {"synthetic"} and moved.height > 20
+
+
 @pytest.mark.long
 @given(prompt_rows, prompt_rows)
 def test_a_row_never_changes_side_as_data_grows(
