@@ -29,6 +29,12 @@ COLUMNS = {
     "answer": "the class that the teacher finds likeliest",
     "confidence": "how sure it is of that",
     "reason": "why the row was not kept",
+    "tokens": "tokens that the teacher read for its answer",
+    "tokens_out": "tokens that it wrote",
+    "usd": "what all attempts to get the answer have cost, those that failed too",
+    "seconds": "how long the calls took that answered",
+    "failure": "why there is no answer",
+    "error": "what was said in the place of an answer",
 }
 """What the columns of our tables are; every other one travels along with the rows."""
 

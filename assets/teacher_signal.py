@@ -14,6 +14,7 @@ from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher_signal as stage
 from stillhouse.stages.facts import SignalFacts
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
+from stillhouse.summaries import teacher as summary
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import write_review
 from stillhouse.teachers.signal import signal_store
@@ -40,6 +41,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         rows, facts = artifact.frame("signal"), artifact.facts(SignalFacts)
         took = signal.latencies_ms(stage.asked(prompts)["prompt_id"].to_list(), facts.fingerprint)["latency_ms"]
         answers = with_answers(rows, facts.task)["answer"].value_counts(sort=True)
+        unanswered = summary.unanswered(rows)
         return StageOutput(
             artifact,
             {
@@ -50,6 +52,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "teacher_seconds": capture.seconds,
                 "teacher_ms_per_prompt_median": took.median(),
                 "answers": table(answers.to_dicts()),
+                **summary.took(rows),
+                **({"unanswered": table(unanswered)} if unanswered else {}),
             },
         )
 

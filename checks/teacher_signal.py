@@ -25,6 +25,7 @@ from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import outputs_for, with_answers
 from stillhouse.teachers.causal_lm import CausalLmTeacher
+from stillhouse.teachers.columns import ERROR
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import flips, flips_by_chance
 from stillhouse.teachers.label_errors import likely_label_errors
@@ -39,8 +40,9 @@ def every_prompt_was_answered(context: GateContext) -> Finding:
     prompts = context.made_from("prompts").frame("prompts")
     signal = context.frame("signal")
     missing = prompts.join(signal, on="prompt_id", how="anti")
-    silent = prompts.join(signal.filter(pl.col("failure").is_not_null()), on="prompt_id").select(
-        "prompt_id", "text", "failure"
+    why = ["failure", *([ERROR] if ERROR in signal.columns else [])]
+    silent = prompts.select("prompt_id", "text").join(
+        signal.filter(pl.col("failure").is_not_null()).select("prompt_id", *why), on="prompt_id"
     )
     if silent.is_empty():
         return none_of(

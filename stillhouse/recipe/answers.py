@@ -63,6 +63,13 @@ class AnswersSpec(Part):
         '{"billing": 0.9, "access": 0.1}, or of the JSON of one; labels that are not named share what is left. The '
         "answers alone are read when left out",
     )
+    usage: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,
+        description="column or path of an object that counts the tokens of the call, or of the JSON of one, such as "
+        '{"prompt_tokens": 51, "completion_tokens": 3}: `response.body.usage` of a batch; they are kept beside the '
+        "answer. Not read when left out",
+    )
     requests: str | None = Field(
         None,
         description="the file that was sent to the batch API, joined by custom_id; when left out, `stillhouse ask` "
@@ -90,6 +97,12 @@ class AnswersSpec(Part):
             raise ValueError("probabilities: must be left out where format is batch, whose replies hold none by label")
         if self.probabilities in (self.text_path, self.answer_path):
             raise ValueError("probabilities: another column than those of text and answer")
+        return self
+
+    @model_validator(mode="after")
+    def _usage_is_beside_the_answer(self) -> "AnswersSpec":
+        if self.usage is not None and self.usage in (self.text_path, self.answer_path):
+            raise ValueError("usage: another column than those of text and answer")
         return self
 
     @property

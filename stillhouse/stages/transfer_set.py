@@ -32,7 +32,8 @@ def plan(
     def build(folder: Path) -> TransferSetFacts:
         verified = verify_signal(
             pl.concat([item.frame("prompts") for item in asked], how="diagonal"),
-            pl.concat([item.frame("signal") for item in signal]).unique("prompt_id", keep="any"),
+            # A batch that was captured by another version has no columns of what its answers took.
+            pl.concat([item.frame("signal") for item in signal], how="diagonal").unique("prompt_id", keep="any"),
             facts.task,
             agree_at_least=agree_at_least,
         )

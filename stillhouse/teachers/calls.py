@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, one_process_at_a_time, plain_disk_errors
@@ -30,12 +31,14 @@ CREATE TABLE IF NOT EXISTS calls (
     usd REAL NOT NULL,
     reply TEXT
 );
-CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request) WHERE reply IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_of_request ON calls (request, usd);
 CREATE INDEX IF NOT EXISTS calls_by_time ON calls (recipe, sent_at, usd);
+DROP INDEX IF EXISTS calls_by_request;
 DROP INDEX IF EXISTS calls_by_recipe;
 """
-"""What a recipe has spent, in all or of late, is asked before each call: by an index that holds all that the sum needs,
-since beside it in the rows are the replies. The one that went before held no time."""
+"""What a recipe has spent, in all or of late, is asked before each call, and what a request has cost with each answer:
+by an index that holds all that the sum needs, since beside it in the rows are the replies. Those that went before held
+no time, and only calls with a reply."""
 _AT_ONCE = 500
 """Requests looked up by one statement."""
 _UNLESS_THERE = """
@@ -53,7 +56,7 @@ class Reply:
     """What a server said to one request.
 
     Args:
-        content: the text of the answer; None where there was none.
+        content: the text of the answer, or what was said in the place of one; None where nothing was said.
         failure: why it does not count, in the words of `Failure`; None where it may.
         model: what the server says has answered.
         tokens_in: that it read, by its own count.
@@ -84,17 +87,24 @@ class CallLog:
 
     def replies(self, requests: Iterable[str]) -> dict[str, Reply]:
         """The newest reply to each of these requests that has one, by the request's digest."""
-        asked, found = list(requests), {}
+        asked = "SELECT request, reply FROM calls WHERE reply IS NOT NULL AND request IN ({}) ORDER BY id"
+        return {request: Reply(**json.loads(reply)) for request, reply in self._of(requests, asked)}
+
+    def booked(self, requests: Iterable[str]) -> dict[str, float]:
+        """USD that all calls of each of these requests have cost, whoever made them, by the request's digest.
+
+        With those that failed; those without a reply count at the most that they can cost, as in `spent`.
+        """
+        asked = "SELECT request, SUM(usd) FROM calls WHERE request IN ({}) GROUP BY request"
+        return {request: float(usd) for request, usd in self._of(requests, asked)}
+
+    def _of(self, requests: Iterable[str], statement: str) -> Iterator[tuple[str, Any]]:
+        """The rows that a statement gives of these requests, whose places are left open in it."""
+        asked = list(requests)
         with self._open() as connection:
             for start in range(0, len(asked), _AT_ONCE):
                 some = asked[start : start + _AT_ONCE]
-                places = ",".join("?" * len(some))
-                rows = connection.execute(
-                    f"SELECT request, reply FROM calls WHERE reply IS NOT NULL AND request IN ({places}) ORDER BY id",
-                    some,
-                )
-                found.update({request: Reply(**json.loads(reply)) for request, reply in rows})
-        return found
+                yield from connection.execute(statement.format(",".join("?" * len(some))), some)
 
     def spent(self, recipe: str, *, since: datetime | None = None) -> float:
         """USD that the calls of a recipe have cost, those without a reply at the most that they can.

@@ -26,7 +26,18 @@ PROBABILITIES = "probabilities"
 """Of answers from a file, where it says them: of each label in the task's order, null of those that it does not name.
 No column of the signal, which has outputs made of them."""
 
+TOOK: dict[str, pl.DataType] = {"tokens_out": pl.Int64(), "usd": pl.Float64(), "seconds": pl.Float64()}
+"""Further columns of teachers that are paid or asked by calls: tokens that were written, what all attempts have cost,
+those that failed too, and how long the calls took that answered. Each is there where the teacher has such a thing."""
+ERROR = "error"
+"""A further column of teachers that are asked by calls: of a prompt without an answer, what was said in its place."""
+
 
 def further_columns(rows: pl.DataFrame) -> list[str]:
-    """Which of the columns that only some teachers have are there."""
+    """Which of the columns are there that only some teachers have, and that students or their rows are chosen by."""
     return [name for name in (DISAGREEMENT, RATIONALE) if name in rows.columns]
+
+
+def columns_of_calls(rows: pl.DataFrame) -> list[str]:
+    """Which of the columns are there that say what answers took, and what came in the place of one."""
+    return [name for name in (*TOOK, ERROR) if name in rows.columns]

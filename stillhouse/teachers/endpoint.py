@@ -25,7 +25,7 @@ from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, Reply
-from stillhouse.teachers.columns import ANSWER_SCHEMA, further_columns
+from stillhouse.teachers.columns import ANSWER_SCHEMA, TOOK, columns_of_calls, further_columns
 from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import body_of
@@ -212,7 +212,10 @@ class EndpointTeacher:
         return self.answers(self.replies(prompts), prompts)
 
     def answers(self, replies: Replies, prompts: pl.DataFrame) -> pl.DataFrame:
-        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `rationale` if that is asked for."""
+        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `TOOK` and `error`.
+
+        If that is asked for with `rationale`, too.
+        """
         assert self.pilot is not None
         answers = replace(self.pilot, answers=replies.answers).ask(prompts)
         sure = replies.outputs(self.pilot.accuracy)
@@ -221,9 +224,18 @@ class EndpointTeacher:
         answers = answers.drop("tokens", "latency_ms", "observed").join(
             replies.counts, on="prompt_id", maintain_order="left"
         )
-        return answers.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(
-            *ANSWER_SCHEMA, *further_columns(answers)
+        answers = answers.join(replies.in_place_of_answers, on="prompt_id", how="left", maintain_order="left")
+        requests = {name: [*self.requests_of(text)] for name, text in prompts.select("prompt_id", "text").iter_rows()}
+        booked = self.calls.booked(digest for each in requests.values() for digest in each)
+        paid = [sum(booked[digest] for digest in requests[name]) for name in answers["prompt_id"]]
+        took = pl.col("latency_ms").cast(TOOK["seconds"]) / 1000
+        answers = answers.with_columns(
+            pl.Series("usd", paid, dtype=TOOK["usd"]),
+            # Nothing where a text was refused before anything was read.
+            pl.when(took > 0).then(took).alias("seconds"),
+            pl.lit(self.fingerprint).alias("fingerprint"),
         )
+        return answers.select(*ANSWER_SCHEMA, *further_columns(answers), *columns_of_calls(answers))
 
     def shut_down_on(self) -> str | None:
         """See `Endpoint.shut_down_on`."""
@@ -322,7 +334,7 @@ class EndpointTeacher:
                 self.calls.settle(call, usd=0.0, reply=None)
             if answer.is_of_this_text:
                 # Not kept as a reply: a server that is put right may answer it.
-                return Reply(None, Failure.REFUSED, None, 0, 0, 0.0)
+                return Reply(answer.what, Failure.REFUSED, None, 0, 0, 0.0)
             refused = answer.what
             if answer.is_final:
                 break

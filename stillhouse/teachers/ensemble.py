@@ -18,7 +18,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.teacher import Combination
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import outputs_for
-from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT
+from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT, ERROR, TOOK
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.teacher import Teacher
 
@@ -79,7 +79,8 @@ class EnsembleTeacher:
 
         Returns:
             A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order; where no member answers, the
-            failure of the first. `observed` is null but where another model has answered than a member's pilot.
+            failure of the first. `observed` is null but where another model has answered than a member's pilot. Of
+            what answers took (`TOOK`) the sums over the members that say it.
         """
         answers = [self._ask(member.teacher, prompts) for member in self.members]
         heard = np.array([each["failure"].is_null().to_numpy() for each in answers])
@@ -98,7 +99,7 @@ class EnsembleTeacher:
                 DISAGREEMENT: [each if there else None for each, there in zip(apart.tolist(), answered, strict=True)],
             },
             schema={**ANSWER_SCHEMA, DISAGREEMENT: pl.Float32()},
-        )
+        ).with_columns(*_took(answers), *_said_instead(answers[0], pl.Series(answered)))
 
     def _observed(self, answers: Sequence[pl.DataFrame]) -> list[str | None]:
         rows = zip(*(each["observed"] for each in answers), strict=True)
@@ -143,3 +144,16 @@ class EnsembleTeacher:
         answer = self.task.answers(together)
         otherwise = (np.stack([self.task.answers(each) for each in outputs]) != answer) & heard
         return together, otherwise.sum(axis=0) / counted
+
+
+def _took(answers: Sequence[pl.DataFrame]) -> list[pl.Series]:
+    """What the answers of all members took together, as far as any of them says it; null where one does not know."""
+    said = {name: [each[name] for each in answers if name in each.columns] for name in TOOK}
+    return [sum(columns[1:], start=columns[0]) for columns in said.values() if columns]
+
+
+def _said_instead(answers: pl.DataFrame, answered: pl.Series) -> list[pl.Series]:
+    """What the member whose failure counts said in the place of an answer, where nobody has answered."""
+    if ERROR not in answers.columns:
+        return []
+    return [answers[ERROR].zip_with(~answered, pl.Series([None] * len(answered), dtype=pl.String))]

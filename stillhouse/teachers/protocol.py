@@ -22,7 +22,8 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
     try:
         choice = body["choices"][0]  # type: ignore[index]
         content, reason = choice["message"].get("content"), choice.get("finish_reason")
-        refused = choice["message"].get("refusal") or reason == "content_filter"
+        refusal = choice["message"].get("refusal")
+        refused = refusal or reason == "content_filter"
         model, error, usage = (body.get(name) for name in ("model", "error", "usage"))  # type: ignore[attr-defined]
         if reason == "error" or choice.get("error") or error:
             return None
@@ -31,9 +32,10 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
         return None
     if isinstance(content, list):  # in parts
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    read, written = _counted(usage)
+    read, written = counted_tokens(usage)
+    said = refusal if refusal and not content else content
     return Reply(
-        content if isinstance(content, str) else None,
+        said if isinstance(said, str) else None,
         Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None,
         model if isinstance(model, str) else None,
         read,
@@ -54,7 +56,7 @@ def _alternatives(logprobs: object) -> list[tuple[str, float]] | None:
     return [(token, min(logprob, 0.0)) for token, logprob in found.items() if not math.isnan(logprob)] or None
 
 
-def _counted(usage: object) -> tuple[int, int]:
+def counted_tokens(usage: object) -> tuple[int, int]:
     """Tokens read and written; none of either where the server does not count both as one can count."""
     if not isinstance(usage, dict):
         return 0, 0

@@ -20,12 +20,13 @@ from stillhouse.data.privacy import redact_text
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
-from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE, further_columns
+from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, RATIONALE, further_columns
 from stillhouse.teachers.requests import answer_in, rationale_in
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes
-from stillhouse.teachers.stored import Failure, held_to
+from stillhouse.teachers.stored import Failure, held_to, one_spelling
 
 _ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
+_LONGEST_ERROR = 200
 
 
 @dataclass(frozen=True)
@@ -88,21 +89,36 @@ class Replies:
 
     @property
     def counts(self) -> pl.DataFrame:
-        """`prompt_id`, `tokens` that were read, `latency_ms`, and `observed`: who has answered, each of several.
+        """`prompt_id`, `tokens` that were read, `tokens_out`, `latency_ms`, and `observed`: who has answered.
 
-        The time is null where one of the replies came in a batch.
+        Of several replies to a text the sums, and each that has answered. The time is null where one came in a batch.
         """
         rows = [
             (
                 name,
                 sum(reply.tokens_in for reply in each),
+                sum(reply.tokens_out for reply in each),
                 _together([reply.milliseconds for reply in each]),
                 ", ".join(sorted({reply.model for reply in each if reply.model})) or None,
             )
             for name, each in self.said.items()
         ]
-        schema = {"prompt_id": pl.String, "tokens": pl.Int32, "latency_ms": pl.Float32, "observed": pl.String}
+        schema = {
+            "prompt_id": pl.String, "tokens": pl.Int32, "tokens_out": pl.Int64, "latency_ms": pl.Float32,
+            "observed": pl.String,
+        }  # fmt: skip
         return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @property
+    def in_place_of_answers(self) -> pl.DataFrame:
+        """`prompt_id` and `error`: the beginning of what was said to each prompt that has no answer.
+
+        Null where nothing was said; without personal data, as rationales are.
+        """
+        silent = self.answers.filter(pl.col("failure").is_not_null())["prompt_id"]
+        said = {name: next((reply.content for reply in self.said[name] if reply.content), None) for name in silent}
+        rows = [(name, each and _without_people(one_spelling(each))[:_LONGEST_ERROR]) for name, each in said.items()]
+        return pl.DataFrame(rows, schema={"prompt_id": pl.String, ERROR: pl.String}, orient="row")
 
     @property
     def model(self) -> str | None:

@@ -27,7 +27,7 @@ from stillhouse.files import one_process_at_a_time, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import logits_of
-from stillhouse.teachers.columns import ANSWER_SCHEMA, SIGNAL_SCHEMA, further_columns
+from stillhouse.teachers.columns import ANSWER_SCHEMA, SIGNAL_SCHEMA, columns_of_calls, further_columns
 from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import Teacher
 
@@ -133,7 +133,7 @@ class SignalStore:
             StillhouseError: if a prompt has no answer in any shard that is whole and in the ledger.
         """
         rows = self._read(prompt_ids, fingerprint)
-        return rows.select(*SIGNAL_SCHEMA, *further_columns(rows))
+        return rows.select(*SIGNAL_SCHEMA, *further_columns(rows), *columns_of_calls(rows))
 
     def latencies_ms(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
         """Columns prompt_id and latency_ms: a prompt's share of the batch it was asked in."""
@@ -144,8 +144,9 @@ class SignalStore:
         frames = [rows.filter(pl.col("prompt_id").is_in(wanted)) for rows in self._good_shards(fingerprint)]
         # Version 0.1.0 wrote no column of failures.
         rows = pl.concat([pl.DataFrame(schema=ANSWER_SCHEMA), *frames], how="diagonal")
-        # An answer goes before a refusal that was written earlier.
-        rows = rows.sort("prompt_id", pl.col("failure").is_not_null(), maintain_order=True).unique(
+        # An answer goes before a refusal that was written earlier, and of refusals the one that counts all attempts.
+        costliest = [-pl.col("usd").fill_null(0.0)] if "usd" in rows.columns else []
+        rows = rows.sort("prompt_id", pl.col("failure").is_not_null(), *costliest, maintain_order=True).unique(
             "prompt_id", keep="first", maintain_order=True
         )
         if rows.height < len(wanted):

@@ -24,10 +24,12 @@ import polars as pl
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE
+from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE, TOOK
 from stillhouse.teachers.soft_labels import by_shares
 from stillhouse.teachers.stored_probabilities import shares_of
 
+_COUNTED = ("tokens", "tokens_out")
+"""Of answers from a file, where it says them: tokens that were read and written."""
 _AROUND = " \t\n.,:;!\"'`*()[]"
 """What language models put around a label."""
 
@@ -59,21 +61,23 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            `rationale` and `probabilities` (see `shares_of`) where they are read.
+            `rationale` and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
 
     Returns:
         `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
-        and `probabilities`, each the first of a reply with that answer.
+        and `probabilities`, each the first of a reply with that answer, and the tokens of all replies together.
     """
     label_of = _reader(labels, spellings)
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
+    counted = [name for name in _COUNTED if name in replies.columns]
     held = replies.select(
         "prompt_id",
         "answer",
         *further,
+        *counted,
         pl.Series("label", found, dtype=pl.String),
         pl.lit(None, pl.String).alias("flaw"),
     )
@@ -85,6 +89,7 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
         pl.col("flaw").drop_nulls().first(),
         pl.col("answer").is_not_null().any().alias("said"),
         *(pl.col(name).filter(pl.col("label").is_not_null()).drop_nulls().first() for name in further),
+        *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in counted),
     )
     failure = (
         pl.when(pl.col("labels") > 1)
@@ -103,6 +108,7 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
             pl.when(pl.col("failure").is_null()).then("label").alias("answer"),
             "failure",
             *(pl.when(pl.col("failure").is_null()).then(name).alias(name) for name in further),
+            *counted,
         )
         .sort("prompt_id")
     )
@@ -141,7 +147,7 @@ def _plain(label: str) -> str:
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
     """Digest of what `StoredTeacher` answers with; 64 hex digits."""
-    further = [name for name in (RATIONALE, PROBABILITIES) if name in answers.columns]
+    further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED) if name in answers.columns]
     said = answers.select("prompt_id", "answer", "failure", *further)
     return digest_of({"answers": said.rows(), "accuracy": accuracy})
 
@@ -182,12 +188,11 @@ class StoredTeacher:
             pl.Series("logits", outputs.tolist(), dtype=pl.List(pl.Float32()))
         )
         said = rows.join(found, on="prompt_id", how="left", maintain_order="left")
-        schema = ANSWER_SCHEMA | ({RATIONALE: pl.String()} if RATIONALE in said.columns else {})
+        further = {RATIONALE: pl.String(), **TOOK}
+        schema = ANSWER_SCHEMA | {name: kind for name, kind in further.items() if name in self.answers.columns}
+        known = {"prompt_id", "logits", "failure", *({RATIONALE, *_COUNTED} & set(self.answers.columns))}
         return (
-            said.select(
-                pl.col(name) if name in ("prompt_id", "logits", "failure", RATIONALE) else pl.lit(None).alias(name)
-                for name in schema
-            )
+            said.select(pl.col(name) if name in known else pl.lit(None).alias(name) for name in schema)
             .with_columns(pl.lit(self.fingerprint).alias("fingerprint"))
             .cast(pl.Schema(schema))
         )

@@ -4,6 +4,7 @@ Belongs here: reading it, and finding the answer to each prompt by what the text
 Does not: file formats (stillhouse/data/), what is learned from the answers (stored.py).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,8 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.columns import PROBABILITIES, RATIONALE
+from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, TOOK
+from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.stored import taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
 
@@ -29,7 +31,8 @@ class AnswersRead:
 
     Args:
         answers: `prompt_id` and `answer`, null where nothing was said, and `rationale` where the recipe reads one; a
-            row for each reply, sorted; likewise `probabilities`, see `probabilities_in`.
+            row for each reply, sorted; likewise `probabilities`, see `probabilities_in`, and the `tokens` that were
+            read and `tokens_out`, null of a reply that does not count them.
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
@@ -52,23 +55,24 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
             files themselves, for a look at them.
 
     Raises:
-        StillhouseError: if a file cannot be read or lacks a column, or no reply has the rationale, or probabilities,
-            that the recipe reads; the recipe's line is named.
+        StillhouseError: if a file cannot be read or lacks a column, or no reply has the rationale, probabilities, or
+            counts of tokens that the recipe reads; the recipe's line is named.
     """
     spec = file.recipe.teacher.answers
     is_batch = spec.format is AnswersFormat.BATCH
     text = _ID if is_batch else spec.text_path
     elsewhere = [spec.rationale_path] if spec.rationale_path not in (None, spec.answer_path) else []
     shares = [spec.probabilities] if spec.probabilities is not None else []
+    usage = [spec.usage] if spec.usage is not None else []
     replies = _read(
         file,
         file.recipe.teacher.source,
         kept,
         text=text,
         also=spec.answer_path,
-        keep=[*elsewhere, *shares, *([_ENDED] * is_batch)],
+        keep=[*elsewhere, *shares, *usage, *([_ENDED] * is_batch)],
         optional=[_ENDED] * is_batch,
-        objects=shares,
+        objects=[*shares, *usage],
     )
     whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
     said_with = elsewhere[0] if elsewhere else "label"
@@ -78,6 +82,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         pl.when(whole).then(_taken("label", spec.answer_pattern, "answer")).alias("label"),
         *why,
         *(pl.col(name).alias(PROBABILITIES) for name in shares),
+        *(pl.col(name).alias(_USAGE) for name in usage),
     )
     if spec.requests is not None:
         texts = _texts_by_id(_read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows, spec.requests)
@@ -85,7 +90,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
     further = [*([RATIONALE] if why else []), *([PROBABILITIES] if shares else [])]
-    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further)
+    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further, *([_USAGE] if usage else []))
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
@@ -94,9 +99,10 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     if unexplained and unexplained == found.height:
         raise _no_rationale(file, found.height)
     said = [_probabilities(file, found[PROBABILITIES])] if shares else []
+    took = _counted(file, found[_USAGE]) if usage else []
     return AnswersRead(
-        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said]).sort(
-            "prompt_id", "answer", *further
+        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said, *took]).sort(
+            "prompt_id", "answer", *further, *(each.name for each in took)
         ),
         records=rows.height,
         unreadable=replies.rejects.height,
@@ -152,6 +158,31 @@ def _no_probabilities(written: str | None) -> str | None:
     return None
 
 
+def _counted(file: RecipeFile, said: pl.Series) -> list[pl.Series]:
+    """The tokens that each reply took: those that were read, and those that were written."""
+    counts = [counted_tokens(None if written is None else _object_in(written)) for written in said]
+    if counts and not any(read for read, _ in counts):
+        raise StillhouseError(
+            f"none of {len(counts):,} replies counts its tokens",
+            where=file.where("teacher", "answers", "usage"),
+            expected='an object with both numbers, such as {"prompt_tokens": 51, "completion_tokens": 3}',
+            do="Name the column that has them, or leave usage out.",
+        )
+    known = [(read, written) if read else (None, None) for read, written in counts]
+    return [
+        pl.Series("tokens", [read for read, _ in known], dtype=pl.Int64),
+        pl.Series("tokens_out", [written for _, written in known], dtype=TOOK["tokens_out"]),
+    ]
+
+
+def _object_in(written: str) -> object:
+    """What some text is as JSON; None of what is none."""
+    try:
+        return json.loads(written)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _without_people(said: pl.Series) -> pl.Series:
     """What a teacher wrote, without personal data, which it repeats from the text; null where it wrote nothing."""
     clean = redacted(pl.DataFrame({"text": said.fill_null("")})).rows["text"]
@@ -172,7 +203,7 @@ def _texts_by_id(sent: pl.DataFrame, where: str) -> pl.DataFrame:
     return texts
 
 
-_ID, _ENDED = "custom_id", "response.body.choices.0.finish_reason"
+_ID, _ENDED, _USAGE = "custom_id", "response.body.choices.0.finish_reason", "usage"
 
 
 def _read(
@@ -189,8 +220,8 @@ def _read(
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
     spec = file.recipe.teacher.answers
     fields = {
-        spec.rationale_path: "rationale", spec.probabilities: "probabilities", spec.text_path: "text",
-        spec.answer_path: "answer",
+        spec.rationale_path: "rationale", spec.probabilities: "probabilities", spec.usage: "usage",
+        spec.text_path: "text", spec.answer_path: "answer",
     }  # fmt: skip
     try:
         return read_rows(

@@ -11,7 +11,7 @@ import polars as pl
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.tasks.task import Doubt, Task
 from stillhouse.teachers.answers import outputs_for
-from stillhouse.teachers.columns import DISAGREEMENT, further_columns
+from stillhouse.teachers.columns import DISAGREEMENT, ERROR, further_columns
 
 REASONS = {
     Doubt.CONTRADICTS_LABEL: RejectReason.CONTRADICTS_LABEL,
@@ -42,7 +42,8 @@ def verify_signal(
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
             first row is judged and the others are rejected.
-        signal: `prompt_id`, `logits`, `embedding`, `failure`, and what only some teachers have (`further_columns`).
+        signal: `prompt_id`, `logits`, `embedding`, `failure`, and what only some teachers have (`further_columns`,
+            `error`).
         task: what an answer is, and when one is doubtful.
         agree_at_least: share of an ensemble's members that have to give its answer.
 
@@ -54,7 +55,9 @@ def verify_signal(
     )
     train = everything.filter(~pl.col("again")).sort("prompt_id")
     of_some = further_columns(signal)
-    asked = signal.select("prompt_id", "logits", "embedding", "failure", *of_some, pl.lit(True).alias("asked"))
+    asked = signal.select(
+        "prompt_id", "logits", "embedding", _why_silent(signal), *of_some, pl.lit(True).alias("asked")
+    )
     everyone = train.join(asked, on="prompt_id", how="left", maintain_order="left")
     if everyone["asked"].null_count():
         raise ValueError(f"{everyone['asked'].null_count()} training rows have no teacher signal")
@@ -84,3 +87,10 @@ def verify_signal(
             ]
         ),
     )
+
+
+def _why_silent(signal: pl.DataFrame) -> pl.Expr:
+    """Why a prompt has no answer, with what was said in the place of one where that is known; else null."""
+    parts = ["failure", *([ERROR] if ERROR in signal.columns else [])]
+    why = pl.concat_str(parts, separator=": ", ignore_nulls=True)
+    return pl.when(pl.col("failure").is_not_null()).then(why).alias("failure")

@@ -109,6 +109,14 @@ def test_a_few_prompts_may_be_without_a_stored_answer(silent: int, verdict: obje
     assert lost.verdict is FAIL, "a prompt without a row at all is a hole, whatever the share"
 
 
+def test_what_was_said_in_the_place_of_an_answer_is_evidence() -> None:
+    rows = prompts("train", [None] * 2)
+    said = signal(rows, ["A", "the teacher refused to answer"]).frame("signal")
+    errors = artifact(frames={"signal": said.with_columns(error=pl.Series([None, "status 400, too rude"]))})
+    found = ask(every_prompt_was_answered, errors, made_from=made_from(rows), recipe=stored_recipe())
+    assert [row["error"] for row in found.evidence["missing"]] == ["status 400, too rude"]
+
+
 def test_a_prompt_without_an_answer_counts_as_a_wrong_one() -> None:
     rows = prompts("validation", ["A"] * 10)
     found = ask(

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from assets.keys import key_of
 from orchestration.asking import read_replies, write_requests
 from orchestration.auditing import audit_recipe
 from orchestration.planned import planned
@@ -396,6 +397,14 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         assert len(server.asked) == counts_of(place).kept and server.calls == counts_of(place).kept + again
         assert call_log(place.home).spent("small") == pytest.approx(server.usd)
         assert server.usd < pilot * facts.said.usd_a_prompt + 1.5 * (server.calls - pilot) * facts.said.usd_a_prompt
+        signal = place.newest(TEACHER_SIGNAL, "base").frame("signal")
+        once = (signal["tokens"] * USD_IN + signal["tokens_out"] * USD_OUT).sum() / 1e6
+        assert signal["usd"].sum() == pytest.approx(once) and once < server.usd, "the canary is no row"
+        event = place.instance.get_latest_materialization_event(key_of("small", TEACHER_SIGNAL))
+        assert event is not None and event.asset_materialization is not None
+        shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+        assert shown["answers_usd_sum"] == pytest.approx(once) and shown["answers_seconds_median"] > 0
+        assert "usd" not in place.newest(TRANSFER_SET).frame("transfer_set").columns
         judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
         assert judged["one"].teacher.accuracy == pytest.approx(11 / 12, abs=0.04)
         report = (place.newest("selection").folder / "report.html").read_text()
@@ -438,6 +447,8 @@ def test_what_a_batch_brings_is_not_asked_of_the_server(tmp_path: Path, shared: 
         assert facts.said is not None and facts.said.usd_a_prompt == pytest.approx(billed / by_batch, rel=0.1)
         signal = place.newest(TEACHER_SIGNAL, "base").frame("signal")
         assert set(signal["observed"]) == {"large-2026-06"}
+        assert signal["usd"].sum() == pytest.approx(billed) and signal["seconds"].null_count() == by_batch
+        assert signal["tokens_out"].sum() == by_batch
         assert audit_recipe(place.home, "small").ok
 
 

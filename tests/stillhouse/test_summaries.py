@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pytest
+
 from stillhouse.live.shadow import ALL, Judged
 from stillhouse.stages.facts import AnswersFacts, SaidFacts
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
@@ -72,6 +75,23 @@ def test_texts_without_an_answer_are_shown_by_reason() -> None:
     said = SaidFacts(texts=9, failures={"the answer is empty": 2}, accuracy=0.5, usd_a_prompt=0.1)
     assert teacher.failures(said) == [{"reason": "the answer is empty", "texts": 2}]
     assert teacher.answers(said) == {"texts": 9, "usd_a_prompt": 0.1}
+
+
+def test_what_answers_took_is_shown_in_all_and_in_the_middle() -> None:
+    rows = pl.DataFrame(
+        {
+            "prompt_id": ["p", "q", "r"], "failure": [None, None, "the teacher refused to answer"], "tokens": [5, 7, 0],
+            "usd": [0.1, 0.2, 0.6], "seconds": [None, 2.0, None], "error": [None, None, "status 400"],
+        }
+    )  # fmt: skip
+    assert teacher.took(rows.drop("usd", "seconds")) == {}, "an encoder reads tokens, too"
+    assert teacher.took(rows) == pytest.approx({
+        "answers_tokens_sum": 12, "answers_tokens_median": 5, "answers_usd_sum": 0.9, "answers_usd_median": 0.2,
+        "answers_seconds_sum": 2.0, "answers_seconds_median": 2.0,
+    })  # fmt: skip
+    (row,) = teacher.unanswered(rows)
+    assert row == {"prompt_id": "r", "failure": "the teacher refused to answer", "error": "status 400"}
+    assert "error" not in teacher.unanswered(rows.drop("error"))[0]
 
 
 def test_the_contract_is_a_page_of_terms(tmp_path: Path) -> None:

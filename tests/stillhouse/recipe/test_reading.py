@@ -421,6 +421,7 @@ SURE = {"teacher": {**ELSEWHERE, "answers": {"probabilities": "scores"}}}
             {"answers": {"probabilities": "scores"}},
             "answers: of an endpoint only answer_pattern, rationale, rationale_p",
         ),
+        ({"answers": {"usage": "usage"}}, "answers: of an endpoint only answer_pattern, rationale, rationale_p"),
         ({"ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}, None),
         ({"answers": {"rationale": "why"}}, "answers.rationale: of an endpoint a name .* where ask.structured is true"),
         (

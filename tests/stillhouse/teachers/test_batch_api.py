@@ -54,6 +54,14 @@ def test_two_processes_that_read_at_once_book_once(parent: WarmParent, place: Pa
     assert CallLog(place / "calls.db").spent("tickets") == pytest.approx(BOOKED)
 
 
+def test_what_came_in_a_batch_took_what_is_booked_for_it_and_no_time_that_anybody_knows(place: Path) -> None:
+    asked = teacher(Server(answer), place)
+    read_batch(asked, texts(ROWS), place / "output.jsonl")
+    said = asked.ask(texts(ROWS))
+    assert said["usd"].sum() == pytest.approx(BOOKED) and said["seconds"].null_count() == ROWS
+    assert (said["tokens"].sum(), said["tokens_out"].sum()) == (7 * ROWS, ROWS)
+
+
 def test_who_is_killed_in_the_middle_has_booked_what_is_in_the_log(place: Path) -> None:
     dying = Dying(place / "calls.db")
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import sqlite3
+import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError
-from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, TOOK
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
@@ -36,9 +37,11 @@ def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.05)) as server:
         asked = teacher(server, tmp_path, concurrency=4)
         said = asked.ask(rows)
-        assert said.schema == pl.Schema(ANSWER_SCHEMA) and said["prompt_id"].to_list() == rows["prompt_id"].to_list()
+        assert said.schema == pl.Schema({**ANSWER_SCHEMA, **TOOK, ERROR: pl.String()})
+        assert said["prompt_id"].to_list() == rows["prompt_id"].to_list()
         assert with_answers(said, TASK)["answer"].to_list() == [answer(text) for text in rows["text"]]
         assert set(said["observed"]) == {"large-2026-06"} and said["latency_ms"].min() >= 10
+        assert said["usd"].sum() == pytest.approx(server.usd)
         assert 1 < server.at_once <= 4, "as many at a time as the recipe allows"
         again = teacher(server, tmp_path).ask(texts(50))
         assert again.height == 50 and server.calls == 50 and set(server.asked.values()) == {1}
@@ -300,6 +303,91 @@ def test_what_was_refused_is_asked_again_by_the_next_capture(tmp_path: Path) -> 
         assert store.capture(rows, asked).computed == 0
 
 
+CAPTURING = """
+    import sys
+    from pathlib import Path
+    from stillhouse.records.ledger import Ledger
+    from stillhouse.teachers.signal import SignalStore
+    from tests.protocol import Server
+    from tests.stillhouse.teachers.asked import answer, teacher, texts
+
+    place = Path(sys.argv[2])
+    store = SignalStore(place / "signal", Ledger(f"sqlite:///{place / 'ledger.db'}"), shard_rows=16)
+    store.capture(texts(int(sys.argv[3])), teacher(Server(answer, url=sys.argv[1]), place, concurrency=4))
+"""
+
+
+@pytest.mark.long
+def test_what_the_rows_took_adds_up_to_the_bill_after_failed_attempts_and_a_kill(
+    parent: WarmParent, tmp_path: Path
+) -> None:
+    rows = texts(80)
+    faults = {3: "500", 5: "cut", 7: "429", 9: "page", 11: "400", 13: "refusal", 15: "outside"}
+    killed = threading.Event()
+
+    def answer_some(text: str) -> str:
+        if server.calls >= 40:
+            killed.wait(60)
+        return answer(text)
+
+    with serving(Server(answer_some, faults)) as server:
+        process = parent.start(CAPTURING, server.url, tmp_path, rows.height)
+        while server.calls < 40:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed.set()
+        asked = teacher(server, tmp_path)
+        store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), shard_rows=16)
+        found = store.capture(rows, asked)
+        assert found.already_stored >= 16 and found.computed >= 16, "it was killed in the middle"
+        said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
+        assert server.usd < said["usd"].sum() == pytest.approx(asked.calls.spent("tickets"))
+
+        once = said.filter(pl.col("failure").is_null()).with_columns(
+            once=(pl.col("tokens") * USD_IN + pl.col("tokens_out") * USD_OUT) / 1e6
+        )
+        assert set(once["tokens"]) == {5} and set(once["tokens_out"]) == {1} and (once["seconds"] > 0).all()
+        more = once.filter(pl.col("usd") > 1.5 * pl.col("once"))
+        assert more.height >= 3, "of 500, a cut line and a page nobody knows that they cost nothing"
+        least = once.join(more, on="prompt_id", how="anti")
+        assert least.height > 60 and least["usd"].to_list() == pytest.approx(least["once"].to_list())
+
+        asked_then = server.calls
+        store.capture(rows, asked)
+        assert server.calls == asked_then
+        assert store.read(rows["prompt_id"].to_list(), asked.fingerprint).equals(said), "kept as it was then"
+
+
+@pytest.mark.long
+def test_a_prompt_without_an_answer_says_what_came_in_its_place(tmp_path: Path) -> None:
+    rows = texts(6)
+    with serving(Server(lambda asked: "Write to  ann@example.org", {1: "422", 2: "refusal", 3: "null"})) as server:
+        said = teacher(server, tmp_path, concurrency=1).ask(rows)
+    assert said["failure"].to_list() == [
+        Failure.NO_LABEL, Failure.REFUSED, Failure.REFUSED, Failure.EMPTY, Failure.NO_LABEL, Failure.NO_LABEL
+    ]  # fmt: skip
+    assert said["error"].to_list() == [
+        "Write to [EMAIL]", 'status 422, {"error": {"message": "not now"}}', "I cannot help with that", None,
+        "Write to [EMAIL]", "Write to [EMAIL]",
+    ]  # fmt: skip
+    assert said["usd"].sum() == pytest.approx(server.usd) and said["usd"][1] == 0
+    assert said["seconds"].is_null().to_list() == [False, True, False, False, False, False], "no call answered it"
+
+
+@pytest.mark.long
+def test_of_a_text_that_is_refused_time_and_again_all_attempts_count(tmp_path: Path) -> None:
+    rows = texts(1)
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with serving(Server(answer, {0: "500", 1: "400", 2: "500", 3: "400"})) as server:
+        asked = teacher(server, tmp_path)
+        for times in (1, 2):
+            store.capture(rows, asked)
+            (usd,) = store.read(rows["prompt_id"].to_list(), asked.fingerprint)["usd"]
+            assert 0 < usd == pytest.approx(asked.calls.spent("tickets")) and server.calls == 2 * times
+
+
 def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.db")
     log.reserve("a", "one", usd=0.9, usd_at_most=1.0)
@@ -315,6 +403,7 @@ CREATE TABLE calls (
     reply TEXT
 );
 CREATE INDEX calls_by_recipe ON calls (recipe, usd);
+CREATE INDEX calls_by_request ON calls (request) WHERE reply IS NOT NULL;
 """
 
 
@@ -339,14 +428,14 @@ def test_what_is_spent_is_summed_without_reading_the_replies(
         listening.setattr(sqlite3, "connect", overheard)
         log.reserve("a", "one", usd=0.5, usd_at_most=1.0)
         assert log.spent("one", since=datetime(2026, 1, 1, tzinfo=UTC)) == log.spent("one") == 0.5
+        assert log.booked(["a", "b"]) == {"a": 0.5}
     sums = [statement for statement in said if "SUM(usd)" in statement]
-    assert len(sums) == 3
+    by_time = "SEARCH calls USING COVERING INDEX calls_by_time (recipe=? AND sent_at>?)"
     with sqlite3.connect(path) as database:
-        for statement in sums:
-            ((*_, plan),) = database.execute(f"EXPLAIN QUERY PLAN {statement}")
-            assert plan == "SEARCH calls USING COVERING INDEX calls_by_time (recipe=? AND sent_at>?)"
+        plans = [str(plan) for statement in sums for (*_, plan) in database.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert plans == [by_time] * 3 + ["SEARCH calls USING COVERING INDEX calls_of_request (request=?)"]
         kept_up = {name for (_, name, *_) in database.execute("PRAGMA index_list(calls)")}
-    assert kept_up == {"calls_by_request", "calls_by_time"}, "an index that nobody reads costs each call a write"
+    assert kept_up == {"calls_of_request", "calls_by_time"}, "an index that nobody reads costs each call a write"
 
 
 @pytest.mark.parametrize("change", ASKING.__dict__)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,7 @@ class Fake:
 
     fingerprint: str
     said: dict[str, list[float] | None]
+    took: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     observed: str | None = None
 
@@ -46,7 +48,7 @@ class Fake:
                 "observed": [None if self.said[each] is None else self.observed for each in ids],
             },
             schema=ANSWER_SCHEMA,
-        )
+        ).with_columns(**{name: pl.Series(values) for name, values in self.took.items()})
 
 
 def members() -> list[Member]:
@@ -106,6 +108,30 @@ def test_another_model_behind_a_members_name_is_seen() -> None:
     assert whole.ask(PROMPTS)["observed"].to_list() == [None, None, None]
     three.teacher.observed = "small-June"
     assert whole.ask(PROMPTS)["observed"].to_list() == [None, "small-June", None]
+
+
+def test_what_its_answers_took_is_what_those_of_its_members_did() -> None:
+    one, two, three = members()
+    assert isinstance(one.teacher, Fake) and isinstance(two.teacher, Fake)
+    one.teacher.took = {"usd": [0.1, 0.2, 0.3], "tokens_out": [1, 1, 1], "error": [None, None, "so"]}
+    two.teacher.took = {"usd": [0.5, None, 0.5], "error": [None, None, "no"]}
+    said = EnsembleTeacher([one, two, three], Combination.VOTES, TASK).ask(PROMPTS)
+    assert said["usd"].to_list() == [pytest.approx(0.6), None, pytest.approx(0.8)]
+    assert said["tokens_out"].to_list() == [1, 1, 1] and "seconds" not in said.columns
+    assert said["error"].to_list() == [None, None, "so"], "of the member whose failure counts"
+
+
+def test_rows_of_before_answers_said_what_they_took_are_read_with_those_of_after(tmp_path: Path) -> None:
+    store, asked = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")), members()[0].teacher
+    assert isinstance(asked, Fake)
+    store.capture(PROMPTS.head(1), asked)
+    assert "usd" not in store.read(["q"], asked.fingerprint).columns
+    asked.took = {"usd": [0.1, 0.2], "tokens_out": [1, 2], "seconds": [0.5, 0.5], "error": [None, "status 400"]}
+    store.capture(PROMPTS, asked)
+    said = store.read(["q", "p", "r"], asked.fingerprint)
+    assert said.select("prompt_id", "usd", "error").rows() == [
+        ("p", 0.1, None), ("q", None, None), ("r", 0.2, "status 400"),
+    ]  # fmt: skip
 
 
 @pytest.mark.long

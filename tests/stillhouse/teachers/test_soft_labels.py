@@ -90,7 +90,8 @@ def test_the_most_frequent_answer_counts_and_what_cannot_be_read_has_no_vote() -
     shares = {name: np.exp(logits).round(4).tolist() for name, logits in outputs.iter_rows()}
     assert shares == {"p": [0.3667, 0.6333], "q": [0.9, 0.1], "s": [0.5, 0.5]}
     assert found.label_mass is None
-    assert found.counts.filter(prompt_id="p").rows() == [("p", 15, 6.0, "large")]
+    assert found.counts.filter(prompt_id="p").rows() == [("p", 15, 3, 6.0, "large")]
+    assert found.in_place_of_answers.rows() == [("r", "none of these")], "the first that was said of several"
 
 
 def test_two_models_among_the_samples_of_a_text_are_both_named() -> None:

@@ -153,6 +153,42 @@ def test_the_rationale_is_that_of_a_reply_with_the_answer() -> None:
     assert held_to(replies, TASK.names, {})["rationale"].to_list() == ["the second", None]
 
 
+def test_the_tokens_of_a_call_are_kept_beside_its_answer(tmp_path: Path) -> None:
+    lines: list[Line] = [
+        {**chat("a", "billing"), "usage": {"prompt_tokens": 51, "completion_tokens": 3, "total_tokens": 54}},
+        {**chat("b", "access"), "usage": {"prompt_tokens": 40}},
+        {**chat("c", "?"), "usage": {"prompt_tokens": 7, "completion_tokens": 1}},
+        {**chat("c", "other"), "usage": {"prompt_tokens": 8, "completion_tokens": 2}},
+        {**chat("d", "other"), "usage": {"prompt_tokens": 9, "completion_tokens": 2}},
+        chat("d", ""),
+    ]
+    held = held_to(read(tmp_path, lines, format="chat", usage="usage").answers, TASK.names, {})
+    rows = StoredTeacher(held, 0.9, TASK).ask(asked("a", "b", "c", "d", "never asked"))
+    assert rows.schema == pl.Schema({**ANSWER_SCHEMA, "tokens_out": pl.Int64})
+    assert rows.select("tokens", "tokens_out").rows() == [(51, 3), (None, None), (15, 3), (9, 2), (None, None)]
+    otherwise = StoredTeacher(held.with_columns(pl.col("tokens_out") + 1), 0.9, TASK)
+    assert StoredTeacher(held, 0.9, TASK).fingerprint != otherwise.fingerprint, "else a store would keep the old counts"
+
+
+def test_the_tokens_of_a_batch_are_read_where_it_has_them(tmp_path: Path) -> None:
+    counted, failed = reply("r1", "billing"), reply("r2", None, status=429)
+    counted["response"]["body"]["usage"] = {"prompt_tokens": 51, "completion_tokens": 3}
+    found = read(tmp_path, [counted, failed], format="batch", usage="response.body.usage").answers
+    assert found.select("prompt_id", "tokens", "tokens_out").rows() == [("r1", 51, 3), ("r2", None, None)]
+
+
+@pytest.mark.parametrize("usage", [{"total_tokens": 7}, "seven", {"prompt_tokens": "7", "completion_tokens": 1}])
+def test_where_no_reply_counts_its_tokens_nothing_is_read(tmp_path: Path, usage: object) -> None:
+    with pytest.raises(StillhouseError, match="none of 1 replies counts its tokens") as caught:
+        read(tmp_path, [{**chat("a", "billing"), "usage": usage}], format="chat", usage="usage")
+    assert "defs.yaml:" in caught.value.where and "teacher.answers.usage" in caught.value.where
+
+
+def test_a_column_of_counts_that_is_not_there_is_named_in_its_line(tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match=r"defs.yaml:\d+: teacher.answers.usage: "):
+        read(tmp_path, table(("a", "billing")), usage="took")
+
+
 def with_shares(*rows: tuple[str, Any]) -> list[Line]:
     return [{"text": text, "answer": "billing", "scores": scores} for text, scores in rows]
 

@@ -88,6 +88,16 @@ def test_each_rule_has_its_reason() -> None:
     }
 
 
+def test_a_row_without_an_answer_is_rejected_with_what_was_said_instead() -> None:
+    prompts, signal = tables([{"label": None, "split": "train", "logits": None}] * 2)
+    without = signal.sort("prompt_id").with_columns(error=pl.Series(["status 400, too rude", None]), usd=0.1)
+    verified = verify_signal(prompts, without, SingleLabel(tuple(LABELS)))
+    assert verified.rejects["detail"].to_list() == [
+        "not in the file of answers: status 400, too rude", "not in the file of answers",
+    ]  # fmt: skip
+    assert "usd" not in verified.kept.columns, "what a row took is no part of what is learned from it"
+
+
 def test_a_training_row_without_signal_is_an_error() -> None:
     prompts, signal = tables([{"label": "a", "split": "train", "logits": [1.0, 0.0, 0.0]}] * 2)
     with pytest.raises(ValueError, match="1 training rows have no teacher signal"):
