@@ -36,7 +36,8 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         parent: Artifact | None = None,
     ) -> StageOutput:
         """Layers of the teacher, or of a larger student, trained on the transfer set or taken as they are."""
-        plan = stage.plan(file.name, student, teacher, prompts, transfer_set, context.builds, parent)
+        learner = file.recipe.with_layers_named(student)
+        plan = stage.plan(file.name, learner, teacher, prompts, transfer_set, context.builds, parent)
         artifact = context.make(plan)
         facts = artifact.facts(CandidateFacts)
         curve = {} if facts.training is None else {"learning_curve": learning_curve(context, artifact, facts.training)}

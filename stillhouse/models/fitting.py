@@ -58,6 +58,15 @@ def _unfit_cuts(file: RecipeFile, config: Mapping[str, Any], kind: str) -> Itera
                 expected=expected,
                 do="Correct the layers.",
             )
+        learner = file.recipe.with_layers_named(student).training if student.learns_from == "teacher" else None
+        for field, term in () if learner is None or expected is not None else learner.layer_terms:
+            if max(other for _, other in term.pairs) >= sizes.layers:
+                yield StillhouseError(
+                    f"no layer of {student.name} can learn layer {max(other for _, other in term.pairs)}",
+                    where=file.where("students", index, "training", *field, "layers"),
+                    expected=f"numbers from 0 to {sizes.layers - 1}, as many as the {kind} has layers",
+                    do="Correct the layers.",
+                )
         if student.feed_forward is not None and student.feed_forward >= sizes.units:
             yield StillhouseError(
                 f"{student.name} cannot keep {student.feed_forward} units of each block",

@@ -9,8 +9,9 @@ so that splitting a batch into micro-batches cannot change the gradient. That do
 states of a batch, which a smaller batch has fewer of.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from stillhouse.recipe.losses import EmbeddingLossName, LossTerm
@@ -31,6 +32,7 @@ class TargetTensors:
         teacher_logits: shape (n, outputs), or None when no teacher was asked.
         teacher_embeddings: shape (n, width), or None.
         row_weights: shape (n,), what each example counts, or None when each counts 1.
+        teacher_layers: shape (n, width) for each layer of the teacher that a layer learns, by its number.
     """
 
     labels: "Tensor"
@@ -38,6 +40,7 @@ class TargetTensors:
     teacher_logits: "Tensor | None" = None
     teacher_embeddings: "Tensor | None" = None
     row_weights: "Tensor | None" = None
+    teacher_layers: Mapping[int, "Tensor"] = field(default_factory=dict)
 
     def of(self, rows: "Tensor | slice") -> "TargetTensors":
         """Those of some rows."""
@@ -47,6 +50,7 @@ class TargetTensors:
             None if self.teacher_logits is None else self.teacher_logits[rows],
             None if self.teacher_embeddings is None else self.teacher_embeddings[rows],
             None if self.row_weights is None else self.row_weights[rows],
+            {number: states[rows] for number, states in self.teacher_layers.items()},
         )
 
 
@@ -132,8 +136,24 @@ EMBEDDING_LOSSES: dict[EmbeddingLossName, EmbeddingLoss] = {
 """By the names of `stillhouse/recipe/losses.py`."""
 
 
-def term_costs(term: LossTerm, logits: "Tensor", embeddings: "Tensor", targets: TargetTensors, task: Task) -> "Tensor":
-    """What each example costs by one term, before its weight: shape (n,); see `combined_loss` for the rest."""
+def term_costs(
+    term: LossTerm,
+    logits: "Tensor",
+    embeddings: "Tensor",
+    targets: TargetTensors,
+    task: Task,
+    layers: Mapping[int, "Tensor"] = MappingProxyType({}),
+) -> "Tensor":
+    """What each example costs by one term, before its weight: shape (n,); see `combined_loss` for the rest.
+
+    Of several layers that learn another it is the mean over them.
+    """
+    if term.embedding_loss is not None and term.layers is not None:
+        import torch
+
+        compared = EMBEDDING_LOSSES[term.embedding_loss].cost
+        each = [compared(layers[own], targets.teacher_layers[other]) for own, other in term.pairs]
+        return torch.stack(each).mean(0)
     if term.embedding_loss is not None:
         assert targets.teacher_embeddings is not None
         return EMBEDDING_LOSSES[term.embedding_loss].cost(embeddings, targets.teacher_embeddings)
@@ -151,6 +171,7 @@ def combined_loss(
     task: Task,
     config: TrainingConfig,
     weights: Sequence["Tensor"] = (),
+    layers: Mapping[int, "Tensor"] = MappingProxyType({}),
 ) -> "Tensor":
     """Sum over the batch of what each example costs.
 
@@ -165,6 +186,8 @@ def combined_loss(
         task: what answers and labels cost.
         config: which losses there are, and their weights.
         weights: what each term of `config.mixture` weighs in this step, a scalar each.
+        layers: shape (n, width) for each of the student's layers that learns another, by its number: the mean of the
+            tokens' states after it.
 
     Returns:
         A scalar; divide by the number of examples for a mean.
@@ -177,5 +200,5 @@ def combined_loss(
         states = LossTerm(embedding_loss=config.embedding_loss)
         cost = cost + config.embedding_weight * term_costs(states, logits, embeddings, targets, task)
     for weight, term in zip(weights, config.mixture, strict=True):
-        cost = cost + weight * term_costs(term, logits, embeddings, targets, task)
+        cost = cost + weight * term_costs(term, logits, embeddings, targets, task, layers)
     return cost.sum() if targets.row_weights is None else (targets.row_weights * cost).sum()

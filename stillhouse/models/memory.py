@@ -56,6 +56,19 @@ def asking_memory_gb(parameters: int, *, bytes_a_weight: int) -> float:
     return _RUNTIME_GB + (parameters * bytes_a_weight + CONTEXT_BYTES) / 1e9
 
 
+def states_gb(rows: int, layers: int, width: int) -> float:
+    """Memory that the states of texts after some layers take in a training, in GB of 1e9 bytes.
+
+    Three copies are there at one time: as they are asked, as rows, and as what is learned from.
+
+    Args:
+        rows: number of texts.
+        layers: number of layers.
+        width: numbers in a state.
+    """
+    return 3 * 4 * rows * layers * width / 1e9
+
+
 def machine_memory_gb() -> float:
     """Memory of this machine in GB of 1e9 bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,6 +54,34 @@ class TextClassifier(nn.Module, ABC):
         Returns:
             Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
         """
+
+    def with_layers(
+        self, input_ids: Tensor, attention_mask: Tensor, layers: Iterable[int]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """The same with the mean of the tokens' states after some layers, each of shape (n, hidden size).
+
+        Args:
+            input_ids: see `forward`.
+            attention_mask: see `forward`.
+            layers: numbers of layers, counted from 0.
+        """
+        found: dict[int, Tensor] = {}
+
+        def keep(number: int, said: Tensor | tuple[Tensor, ...]) -> None:
+            found[number] = _mean_of_tokens(said if isinstance(said, Tensor) else said[0], attention_mask)
+
+        hooks = [
+            self.encoder.get_submodule(f"{self.family.layers}.{number}").register_forward_hook(
+                lambda _, asked, said, number=number: keep(number, said)
+            )
+            for number in layers
+        ]
+        try:
+            logits, pooled = self(input_ids, attention_mask)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return logits, pooled, found
 
     @property
     def encoder(self) -> nn.Module:

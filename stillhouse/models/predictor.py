@@ -6,8 +6,8 @@ Does not: training, metrics, serving over a network. `OnnxClassifier` imports ne
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,15 @@ class Answers:
         embeddings: shape (n, width), the pooled hidden state before the classifier.
         tokens: shape (n,), tokens read, special ones included.
         latency_ms: shape (n,), a text's share of the wall time of the batch it was in.
+        layers: shape (n, width) for each layer that was asked for, by its number: the mean of the tokens' states after
+            it.
     """
 
     logits: Float32Array
     embeddings: Float32Array
     tokens: npt.NDArray[np.int32]
     latency_ms: Float32Array
+    layers: Mapping[int, Float32Array] = field(default_factory=dict)
 
 
 class TorchClassifier:
@@ -67,13 +70,14 @@ class TorchClassifier:
         answers = self.answer(texts, batch_size)
         return answers.embeddings, answers.logits
 
-    def answer(self, texts: Sequence[str], batch_size: int | None = None) -> Answers:
+    def answer(self, texts: Sequence[str], batch_size: int | None = None, *, layers: Sequence[int] = ()) -> Answers:
         """Everything the model says to `texts`, and what it took.
 
         Args:
             texts: n of them.
             batch_size: texts of one forward pass; None leaves it to the device. Where they need more memory than the
                 GPU has, they are asked in halves.
+            layers: whose states are wanted, too.
         """
         import torch
 
@@ -87,6 +91,7 @@ class TorchClassifier:
             embeddings=np.empty((len(ids), self.network.width), np.float32),
             tokens=table.lengths.astype(np.int32),
             latency_ms=np.empty(len(ids), np.float32),
+            layers={number: np.empty((len(ids), self.network.width), np.float32) for number in layers},
         )
         with torch.inference_mode():
             for rows in batches_by_length(table.lengths, batch_size or self.device.texts_at_once):
@@ -99,8 +104,10 @@ class TorchClassifier:
         start = time.perf_counter()
         try:
             ids, mask = table.padded(torch.from_numpy(rows).to(self.device.name), table.width(rows))
-            logits, pooled = self.network(ids, mask)
+            logits, pooled, after = self.network.with_layers(ids, mask, answers.layers)
             answers.logits[rows], answers.embeddings[rows] = logits.cpu().numpy(), pooled.cpu().numpy()
+            for number, states in after.items():
+                answers.layers[number][rows] = states.cpu().numpy()
         except torch.OutOfMemoryError:
             if len(rows) == 1:
                 raise

@@ -7,6 +7,9 @@ A fault of a loss, of padding or of a mask trains a worse student without a word
 eight texts, draws no random number and changes no weight.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,24 +52,48 @@ def require_invariances(
         StillhouseError: naming the property that does not hold, and of which loss.
     """
     some = np.argsort(texts.lengths, kind="stable")[np.linspace(0, len(texts.lengths) - 1, ROWS).astype(np.int64)]
-    logits, states = _outputs(network, texts, some)
-    _require_same_outputs(network, texts, some, logits, states)
+    outputs = _outputs(network, texts, some, config)
+    _require_same_outputs(network, texts, some, config, outputs)
     said = _in_double(targets.of(torch.from_numpy(some).to(targets.labels.device)))
     for _, term in config.terms:
-        _require_parts_add_up(term, logits, states, said, task)
+        _require_parts_add_up(term, outputs, said, task)
         _require_nothing_at_the_teacher(term, said, task)
         if term.loss is not None and term.loss != "labels":
             _require_gradients(term, said, task)
 
 
+@dataclass(frozen=True)
+class _Outputs:
+    """What the student says to some texts, in float64."""
+
+    logits: Tensor
+    states: Tensor
+    layers: Mapping[int, Tensor]
+
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """Each of them, as a message calls it."""
+        after = {f"states after layer {number}": states for number, states in self.layers.items()}
+        return {"logits": self.logits, "pooled states": self.states, **after}
+
+
 def _outputs(
-    network: TextClassifier, texts: TokenTable, rows: np.typing.NDArray[np.int64], padding: int = 0
-) -> tuple[Tensor, Tensor]:
+    network: TextClassifier,
+    texts: TokenTable,
+    rows: np.typing.NDArray[np.int64],
+    config: TrainingConfig,
+    padding: int = 0,
+) -> _Outputs:
     width = min(texts.width(rows) + padding, texts.longest)
     network.eval()
     with torch.no_grad():
-        logits, states = network(*texts.padded(torch.from_numpy(rows).to(texts.device.name), width))
-    return logits.double().cpu(), states.double().cpu()
+        asked = texts.padded(torch.from_numpy(rows).to(texts.device.name), width)
+        logits, states, after = network.with_layers(*asked, config.own_layers)
+    return _Outputs(logits.double().cpu(), states.double().cpu(), _all_in_double(after))
+
+
+def _all_in_double(states: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    return {number: each.double().cpu() for number, each in states.items()}
 
 
 def _in_double(targets: TargetTensors) -> TargetTensors:
@@ -78,19 +105,24 @@ def _in_double(targets: TargetTensors) -> TargetTensors:
         targets.known.cpu(),
         double(targets.teacher_logits),
         double(targets.teacher_embeddings),
+        teacher_layers=_all_in_double(targets.teacher_layers),
     )
 
 
 def _require_same_outputs(
-    network: TextClassifier, texts: TokenTable, some: np.typing.NDArray[np.int64], logits: Tensor, states: Tensor
+    network: TextClassifier,
+    texts: TokenTable,
+    some: np.typing.NDArray[np.int64],
+    config: TrainingConfig,
+    outputs: _Outputs,
 ) -> None:
     """Neither more padding nor fewer neighbours may change what a text is answered."""
-    padded = _outputs(network, texts, some, MORE_PADDING)
-    alone = [_outputs(network, texts, part) for part in np.array_split(some, 2)]
-    split = [torch.cat(parts) for parts in zip(*alone, strict=True)]
-    for how, (others, pooled) in {"with more padding": padded, "in two batches": split}.items():
-        for what, before, now in (("logits", logits, others), ("pooled states", states, pooled)):
-            apart = float((before - now).abs().max())
+    padded = _outputs(network, texts, some, config, MORE_PADDING).named
+    first, second = (_outputs(network, texts, part, config).named for part in np.array_split(some, 2))
+    split = {what: torch.cat([first[what], second[what]]) for what in first}
+    for how, others in {"with more padding": padded, "in two batches": split}.items():
+        for what, before in outputs.named.items():
+            apart = float((before - others[what]).abs().max())
             if not apart <= OUTPUTS_ALIKE * (1 + float(before.abs().max())):
                 raise _broken(
                     f"the student's {what} of the same texts {how} are {apart:.2g} apart",
@@ -99,18 +131,20 @@ def _require_same_outputs(
                 )
 
 
-def _require_parts_add_up(term: LossTerm, logits: Tensor, states: Tensor, said: TargetTensors, task: Task) -> None:
+def _require_parts_add_up(term: LossTerm, outputs: _Outputs, said: TargetTensors, task: Task) -> None:
     """A batch costs what its parts do, unless a loss is about relations within the batch."""
     if term.embedding_loss is not None and EMBEDDING_LOSSES[term.embedding_loss].relational:
         return
 
     def cost(rows: slice) -> float:
-        return float(term_costs(term, logits[rows], states[rows], said.of(rows), task).sum())
+        layers = {number: states[rows] for number, states in outputs.layers.items()}
+        costs = term_costs(term, outputs.logits[rows], outputs.states[rows], said.of(rows), task, layers)
+        return float(costs.sum())
 
     whole, parts = cost(slice(None)), cost(slice(0, 3)) + cost(slice(3, None))
     if not abs(whole - parts) <= COSTS_ALIKE * (1 + abs(whole)):
         raise _broken(
-            f"{term.name} of {len(logits)} texts is {whole:.6g} at one time, and {parts:.6g} in two parts",
+            f"{term.name} of {len(outputs.logits)} texts is {whole:.6g} at one time, and {parts:.6g} in two parts",
             "the same sum",
             "A loss has to return what each example costs by itself.",
         )
@@ -121,8 +155,9 @@ def _require_nothing_at_the_teacher(term: LossTerm, said: TargetTensors, task: T
     if term.loss == "labels" or (term.loss is not None and not task.teacher_losses[term.loss].zero_at_teacher):
         return
     logits, states = said.teacher_logits, said.teacher_embeddings
-    assert logits is not None and (states is not None or term.embedding_loss is None)
-    costs = term_costs(term, logits, logits if states is None else states, said, task)
+    assert logits is not None and (states is not None or term.embedding_loss is None or term.layers is not None)
+    layers = {own: said.teacher_layers[other] for own, other in term.pairs}
+    costs = term_costs(term, logits, logits if states is None else states, said, task, layers)
     if not float(costs.abs().max()) <= COSTS_ALIKE * (1 + float(logits.abs().max())):
         raise _broken(
             f"{term.name} of the teacher's own answers is {float(costs.abs().max()):.6g}",

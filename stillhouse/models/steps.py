@@ -85,7 +85,7 @@ class PlainStep:
         config = self.config
         ids, mask = self.texts.padded(rows, width)
         with torch.autocast(self.texts.device.kind, torch.bfloat16, enabled=config.bfloat16):
-            logits, pooled = self.network(ids, mask)
+            logits, pooled, after = self.network.with_layers(ids, mask, config.own_layers)
         return combined_loss(
             logits.float(),
             pooled.float(),
@@ -93,6 +93,7 @@ class PlainStep:
             task=self.task,
             config=config,
             weights=self._weights.unbind(),
+            layers={number: states.float() for number, states in after.items()},
         )
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,7 @@ class TrainingExamples:
         validation_texts: m of them, may be none.
         validation_targets: shape (m,), all known.
         row_weights: shape (n,), what each counts, 0 or more and 1 in the mean; None where each counts 1.
+        teacher_layers: shape (n, width) for each layer of the teacher that a layer learns, by its number.
     """
 
     texts: Sequence[str]
@@ -64,6 +65,7 @@ class TrainingExamples:
     validation_texts: Sequence[str] = ()
     validation_targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
     row_weights: Float32Array | None = None
+    teacher_layers: Mapping[int, Float32Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +253,10 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
     wanted: dict[str, npt.NDArray[Any] | None] = {"targets": np.where(known, targets, 0)}
     if config.loss != "labels":
         wanted["teacher_logits"] = examples.teacher_logits
-    if config.embedding_losses:
+    if config.pooled_losses:
         wanted["teacher_embeddings"] = examples.teacher_embeddings
+    for number in config.learned_layers:
+        wanted[f"states after layer {number} of the teacher"] = examples.teacher_layers.get(number)
     if examples.row_weights is not None:
         wanted["row_weights"] = examples.row_weights
     for name, array in wanted.items():
@@ -285,6 +289,9 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
         validation_texts=examples.validation_texts,
         validation_targets=np.asarray(examples.validation_targets),
         row_weights=rows(examples.row_weights),
+        teacher_layers={
+            number: np.asarray(states, np.float32)[keep] for number, states in examples.teacher_layers.items()
+        },
     )
 
 
@@ -305,8 +312,10 @@ def _freeze(network: "TextClassifier", config: TrainingConfig, *, head_alone: bo
 
 def _require_fitting(examples: TrainingExamples, network: "TextClassifier", config: TrainingConfig) -> None:
     """Check the arrays against the model, before any compute."""
-    states = None if config.embedding_losses.isdisjoint(SAME_WIDTH) else examples.teacher_embeddings
+    states = None if config.pooled_losses.isdisjoint(SAME_WIDTH) else examples.teacher_embeddings
     names, width = examples.task.names, network.width
+    others = {array.shape[1:] for array in examples.teacher_layers.values()} - {(width,)}
+    last = max(config.own_layers, default=-1)
     problem = None
     if tuple(network.labels) != names:
         problem = f"answers of {', '.join(names)}", f"those of the network: {', '.join(network.labels)}"
@@ -314,6 +323,10 @@ def _require_fitting(examples: TrainingExamples, network: "TextClassifier", conf
         problem = f"teacher logits of shape {examples.teacher_logits.shape}", f"{len(names)} outputs: {network.labels}"
     elif states is not None and states.shape[1:] != (width,):
         problem = f"teacher embeddings of shape {states.shape}", f"the student's width {width}"
+    elif others:
+        problem = f"states after the teacher's layers of shape {others.pop()}", f"the student's width {width}"
+    elif last >= 0 and last >= network.family.sizes(network.config).layers:
+        problem = f"a layer {last} that learns another", f"one of {network.family.sizes(network.config).layers} layers"
     elif len(examples.validation_texts) != len(examples.validation_targets):
         problem = f"{len(examples.validation_targets)} validation labels", f"{len(examples.validation_texts)}"
     if problem is not None:
@@ -349,6 +362,9 @@ def _targets(examples: TrainingExamples, device: Device) -> TargetTensors:
         teacher_logits=tensor(examples.teacher_logits),
         teacher_embeddings=tensor(examples.teacher_embeddings),
         row_weights=tensor(examples.row_weights),
+        teacher_layers={
+            number: torch.from_numpy(states).to(device.name) for number, states in examples.teacher_layers.items()
+        },
     )
 
 
@@ -434,6 +450,7 @@ def _run_digest(
         digest.update((model / name).read_bytes())
     digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())
     learned = (examples.targets, examples.teacher_logits, examples.teacher_embeddings, examples.row_weights)
-    for array in (*learned, examples.validation_targets):
+    layers = (examples.teacher_layers[number] for number in sorted(examples.teacher_layers))
+    for array in (*learned, *layers, examples.validation_targets):
         digest.update(b"none" if array is None else array.tobytes())
     return digest.hexdigest()

@@ -238,7 +238,16 @@ class Recipe(Part):
             field, mistake = ("layers", "") if student.parent is None else self._more_than_its_parent(student)
             if mistake:
                 raise FieldError(mistake, "students", index, field)
+            if student.learns_from == "parent":
+                self._require_that_its_parent_has_what_its_layers_learn(index, student)
         return self
+
+    def _require_that_its_parent_has_what_its_layers_learn(self, index: int, student: StudentSpec) -> None:
+        there_are, training = len(self.chain_of(student)[0].layers), self.with_layers_named(student).training
+        for field, term in () if training is None else training.layer_terms:
+            if max(other for _, other in term.pairs) >= there_are:
+                mistake = f"{student.parent} has {there_are} layers, counted from 0, and {student.name} learns from it"
+                raise FieldError(mistake, "students", index, "training", *field, "layers")
 
     def _more_than_its_parent(self, student: StudentSpec) -> tuple[str, str]:
         """The field in which a student asks for more than there is in its parent, and the mistake; or no mistake."""
@@ -303,7 +312,8 @@ class Recipe(Part):
                 mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
                 raise FieldError(mistake, "students", index, "weigh_by_agreement")
             for field, term in () if student.training is None else student.training.terms:
-                if term.embedding_loss is not None and self.teacher.answers.rationale_path is not None:
+                has_reasons = self.teacher.answers.rationale_path is not None
+                if term.embedding_loss is not None and term.layers is None and has_reasons:
                     continue  # the base has a state of each
                 if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
                     raise FieldError(
@@ -474,6 +484,14 @@ class Recipe(Part):
         for parent in self.chain_of(student):
             layers = tuple(parent.layers[index] for index in layers)
         return layers
+
+    def with_layers_named(self, student: StudentSpec) -> StudentSpec:
+        """A student with the numbers of the layers that its own learn, where the recipe says that it is as they are
+        cut."""
+        if student.training is None or not student.copies:
+            return student
+        cut = student.layers if student.learns_from == "parent" else self.layers_of(student)
+        return student.model_copy(update={"training": student.training.with_layers_named(cut)})
 
     def shape_of(self, student: StudentSpec) -> tuple[tuple[int, ...], int | None, int | None]:
         """What two students have in common that are as large and as quick as each other: the teacher's layers that

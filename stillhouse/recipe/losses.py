@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from stillhouse.base import Record
 
+AS_CUT = "as_cut"
 LossName = Literal["kl", "standardised_kl", "dkd", "logit_mse", "answers", "labels"]
 EmbeddingLossName = Literal["mse", "cosine", "distances", "angles"]
 
@@ -58,6 +59,13 @@ class LossTerm(Record):
     embedding_loss: EmbeddingLossName | None = Field(
         None, description="Or how pooled hidden states are compared, see training.embedding_loss."
     )
+    layers: Literal["as_cut"] | tuple[Annotated[int, Field(ge=0)] | None, ...] | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
+        description="Of embedding_loss: which layer of the teacher, or of the parent that it learns from, each of its "
+        "own learns, in order and counted from 0; null of one that learns none; as_cut of each the one that it was cut "
+        "from. What is compared is the mean of the tokens' states after them; the pooled state at the end if left out.",
+    )
     weight: float = Field(1.0, ge=0, description="Of this beside 1 for training.loss.")
     first_weight: float | None = Field(
         None, ge=0, description="Weight at the first step, which then moves in a line; weight all the time if left out."
@@ -74,12 +82,23 @@ class LossTerm(Record):
         if self.first_weight is None and (self.weight == 0 or self.ramp_share != 1):
             raise ValueError("first_weight: must be given where weight is 0 or ramp_share is said")
         require_use(self.smoothing, self.non_target_weight, {self.loss})
+        if self.layers is not None and self.embedding_loss is None:
+            raise ValueError("layers: belongs to embedding_loss")
+        if self.layers is not None and self.layers != AS_CUT and not self.pairs:
+            raise ValueError("layers: at least one has to learn another")
         return self
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Each own layer that learns another, with that one; none where the pooled states are compared."""
+        assert self.layers != AS_CUT, "see TrainingConfig.with_layers_named"
+        return tuple((own, other) for own, other in enumerate(self.layers or ()) if isinstance(other, int))
 
     @property
     def name(self) -> str:
         """What it is called in a message."""
-        return self.loss or f"embedding_loss {self.embedding_loss}"
+        states = f"embedding_loss {self.embedding_loss}" + ("" if self.layers is None else " of layers")
+        return self.loss or states
 
     @property
     def needs(self) -> Gives:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from stillhouse.recipe.fields import FieldError, Name, Part, Precision
-from stillhouse.recipe.losses import SAME_WIDTH
+from stillhouse.recipe.losses import AS_CUT, SAME_WIDTH
 from stillhouse.recipe.training import TrainingConfig
 
 AS_IT_SHIPS: tuple[Precision, ...] = ("int8",)
@@ -83,17 +83,27 @@ class StudentSpec(Part):
     @model_validator(mode="after")
     def _without_a_layer_there_is_little_to_say(self) -> "StudentSpec":
         if self.layers:
+            self._require_one_for_each_layer()
             return self
         if self.feed_forward is not None or self.learns_from == "nothing":
             raise ValueError("layers: without one there is no feed_forward, and it has to learn from something")
         for field, term in () if self.training is None else self.training.terms:
-            if term.embedding_loss in SAME_WIDTH:
+            if term.embedding_loss in SAME_WIDTH or term.layers is not None:
                 raise FieldError(
                     "without a layer there is no state to match the teacher's with; distances and angles between "
                     "states can be compared",
                     *("training", *field),
                 )
         return self
+
+    def _require_one_for_each_layer(self) -> None:
+        for field, term in () if self.training is None else self.training.layer_terms:
+            if term.layers is not None and term.layers != AS_CUT and len(term.layers) != len(self.layers):
+                raise FieldError(
+                    f"one for each of the {len(self.layers)} layers of {self.name}, null of one that learns none, and "
+                    f"not {len(term.layers)}",
+                    *("training", *field, "layers"),
+                )
 
     @property
     def copies(self) -> bool:

@@ -198,6 +198,8 @@ class TeacherSpec(WeightsSpec):
     def _each_kind_has_its_own_fields(self) -> "TeacherSpec":
         if self.kind is TeacherKind.ENCODER and self.training is None:
             raise ValueError("training: must be given where kind is encoder")
+        for field, _ in () if self.training is None else self.training.layer_terms:
+            raise FieldError("a teacher learns from labels, and has no other's layers", "training", *field, "layers")
         foreign = [
             name
             for name, kinds in _FIELDS_OF_KINDS.items()

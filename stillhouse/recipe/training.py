@@ -4,10 +4,13 @@ Belongs here: the settings of the loop, each with its default.
 Does not: the loop (models/training.py), which losses there are and what they need (losses.py).
 """
 
+from collections.abc import Sequence
+
 from pydantic import Field, field_validator, model_validator
 
 from stillhouse.base import Record
 from stillhouse.recipe.losses import (
+    AS_CUT,
     NON_TARGET_WEIGHT,
     SAME_WIDTH,
     SMOOTHING,
@@ -95,8 +98,40 @@ class TrainingConfig(Record):
 
     @property
     def embedding_losses(self) -> frozenset[EmbeddingLossName]:
-        """In which ways pooled hidden states are compared, if any."""
+        """In which ways hidden states are compared, if any."""
         return frozenset(term.embedding_loss for _, term in self.terms if term.embedding_loss is not None)
+
+    @property
+    def pooled_losses(self) -> frozenset[EmbeddingLossName]:
+        """Of these, those of the pooled states at the end."""
+        pooled = (term.embedding_loss for _, term in self.terms if term.layers is None)
+        return frozenset(name for name in pooled if name is not None)
+
+    @property
+    def layer_terms(self) -> tuple[tuple[tuple[str | int, ...], LossTerm], ...]:
+        """The terms that compare states after layers, each with its field."""
+        return tuple((field, term) for field, term in self.terms if term.layers is not None)
+
+    @property
+    def own_layers(self) -> tuple[int, ...]:
+        """Its layers that learn another, each once."""
+        return tuple(sorted({own for _, term in self.layer_terms for own, _ in term.pairs}))
+
+    @property
+    def learned_layers(self) -> tuple[int, ...]:
+        """The layers that these learn, each once."""
+        return tuple(sorted({other for _, term in self.layer_terms for _, other in term.pairs}))
+
+    def with_layers_named(self, cut: Sequence[int]) -> "TrainingConfig":
+        """The same with numbers in the place of `as_cut`.
+
+        Args:
+            cut: which layer each of its own was cut from.
+        """
+        mixture = tuple(
+            term.model_copy(update={"layers": tuple(cut)}) if term.layers == AS_CUT else term for term in self.mixture
+        )
+        return self.model_copy(update={"mixture": mixture})
 
     @field_validator("loss", mode="before")
     @classmethod

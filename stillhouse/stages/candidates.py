@@ -14,10 +14,9 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.trained import training_facts
-from stillhouse.students.examples import examples_of, explained, taught_by, validation_rows
+from stillhouse.students.examples import examples_of, learned_from, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
-from stillhouse.teachers.columns import RATIONALE
 
 
 def plan(
@@ -33,7 +32,7 @@ def plan(
 
     Args:
         recipe: its name.
-        student: as the recipe has it.
+        student: as the recipe has it, with its layers named (`Recipe.with_layers_named`).
         teacher: which it is cut from, unless it has a parent.
         prompts: the prompt set of the base batch, whose validation rows are watched.
         transfer_set: what it learns from.
@@ -75,9 +74,9 @@ def plan(
         again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
         on = builds.device
         with builds.one_heavy_task():
-            learned = taught_by(larger, rows, on) if student.learns_from == "parent" else rows
-            if RATIONALE in rows.columns and student.learns_from == "teacher" and student.training.embedding_losses:
-                learned = explained(teacher.folder / MODEL, rows, on)
+            learned = learned_from(
+                student, rows, teacher.folder / MODEL, None if parent is None else parent.folder / MODEL, on
+            )
             examples = examples_of(student, learned, validation, taught.task)
             report = train(
                 start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again), device=on

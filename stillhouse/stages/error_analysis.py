@@ -32,7 +32,7 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import CandidateFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
-from stillhouse.students.examples import examples_of, taught_by, validation_rows
+from stillhouse.students.examples import examples_of, learned_from, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.answers import logits_of
@@ -88,7 +88,14 @@ def plan(
                 trained, shipped = made[candidate(student.name)], made[export(evaluation_of_it.name)]
                 parent = None if student.parent is None else made[candidate(student.parent)]
                 examined = Examination(
-                    student, teacher, parent, transfer_set, trained, shipped, answered, builds.device
+                    recipe.with_layers_named(student),
+                    teacher,
+                    parent,
+                    transfer_set,
+                    trained,
+                    shipped,
+                    answered,
+                    builds.device,
                 )
                 found.append(examined.analysis(evaluation_of_it))
         write_analyses(folder, found)
@@ -117,7 +124,7 @@ class Examination:
     """One student and what it is asked about; golden rows are not among it.
 
     Args:
-        student: as the recipe has it.
+        student: as the recipe has it, with its layers named.
         teacher: which it was cut from, unless it has a parent.
         parent: the student that it was cut from instead; None where that is the teacher.
         transfer_set: what it learned from.
@@ -190,8 +197,8 @@ class Examination:
     @cached_property
     def _taught(self) -> pl.DataFrame:
         """The same rows with the answers that it copied."""
-        from_parent = self.student.learns_from == "parent"
-        return taught_by(self._larger, self._rows, self.device) if from_parent else self._rows
+        parent = None if self.parent is None else self.parent.folder / MODEL
+        return learned_from(self.student, self._rows, self.teacher.folder / MODEL, parent, self.device)
 
     @cached_property
     def _task(self) -> Task:

@@ -283,10 +283,14 @@ def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
 
 
 def _share_of_who_answers(recipe: Recipe, student: StudentSpec, config: dict[str, Any]) -> float:
-    """Arithmetic of the parent that teaches a student, as a share of the teacher's, who is asked by then."""
+    """Arithmetic of whom a student has asked, as a share of the teacher's, who was asked for its answers by then.
+
+    That is a parent that teaches it, and for the states that its layers learn the parent or the teacher once more.
+    """
+    for_states = 0.0 if student.training is None or not student.training.layer_terms else 1.0
     if student.parent is None or student.learns_from != "parent":
-        return 0.0
-    return share_of(recipe.student(student.parent), config)
+        return for_states
+    return (1.0 + for_states) * share_of(recipe.student(student.parent), config)
 
 
 def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -> tuple[dict[str, Any], Rates]:

@@ -100,8 +100,10 @@ def test_a_recorded_step_knows_every_loss_and_weights_that_move(
     cuda: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = classifier("bert", tmp_path)
-    states, said = TorchClassifier(model).embeddings_and_logits(TEXTS)
-    taught = replace(EXAMPLES, teacher_logits=said * 20, teacher_embeddings=states[::-1].copy())
+    answers = TorchClassifier(model).answer(TEXTS, layers=(0, 1))
+    states, said = answers.embeddings, answers.logits
+    after = {number: each[::-1].copy() for number, each in answers.layers.items()}
+    taught = replace(EXAMPLES, teacher_logits=said * 20, teacher_embeddings=states[::-1].copy(), teacher_layers=after)
     how = HOW.model_copy(
         update={
             "dropout": 0.0, "loss": "dkd", "embedding_weight": 1.0, "embedding_loss": "angles",
@@ -109,6 +111,7 @@ def test_a_recorded_step_knows_every_loss_and_weights_that_move(
                 LossTerm(loss="kl", temperature=2.0, weight=0.0, first_weight=3.0), LossTerm(loss="standardised_kl"),
                 LossTerm(loss="logit_mse", weight=0.1), LossTerm(loss="answers"), LossTerm(loss="labels"),
                 LossTerm(embedding_loss="distances", weight=5.0, first_weight=0.0, ramp_share=0.5),
+                LossTerm(embedding_loss="mse", layers=(1, 0)),
             ),
         }
     )  # fmt: skip

@@ -270,6 +270,29 @@ def test_a_student_matches_the_state_of_why_its_teacher_answered_so(tmp_path: Pa
         assert near["why"] > near["plain"] + 0.1, near
 
 
+def test_layers_of_a_student_learn_the_layers_that_they_were_cut_from(tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        learning = {"epochs": 3, "learning_rate": 1e-3, "max_tokens": 32}
+        matching = {**learning, "mixture": [{"embedding_loss": "mse", "layers": "as_cut", "weight": 20}]}
+        students = [
+            {"name": name, "layers": [0, 1], "feed_forward": 64, "training": training}
+            for name, training in (("plain", learning), ("matched", matching))
+        ]
+        file = small_recipe(place.folder, students=students)
+        assert check(Recipes((file,), ())).all_is_well
+        stages = [CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL, TRANSFER_SET]
+        result = place.run(file, *stages, "candidates/plain", "candidates/matched")
+        assert result.success, (failures(result), verdicts(result))
+        texts = place.newest(TRANSFER_SET).frame("transfer_set")["text"].to_list()[:200]
+        taught = TorchClassifier(place.newest(TEACHER).folder / MODEL).answer(texts, layers=(0, 1)).layers
+        apart = {}
+        for name in ("plain", "matched"):
+            model = TorchClassifier(place.newest(f"candidates/{name}").folder / MODEL)
+            own = model.answer(texts, layers=(0, 1)).layers
+            apart[name] = [float(((own[layer] - taught[layer]) ** 2).mean()) for layer in (0, 1)]
+        assert all(near < 0.8 * far for near, far in zip(apart["matched"], apart["plain"], strict=True)), apart
+
+
 def unit(states: np.ndarray) -> np.ndarray:
     return states / np.linalg.norm(states, axis=1, keepdims=True)
 

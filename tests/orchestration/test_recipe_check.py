@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.recipe_check import check
 from stillhouse.home import Home
+from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
 from tests.command import stillhouse
 from tests.small import questions, small_recipe, small_teacher
@@ -94,6 +95,20 @@ def test_a_class_that_no_row_has_and_layers_that_the_teacher_lacks(tmp_path: Pat
     assert any("bar.metric_class: no labelled row is of class 'HUMAN'" in line for line in found)
     assert any(f"students.0.layers: {name} cannot have the layers [0, 7]" in line for line in found)
     assert len(found) == 2
+
+
+def test_layers_that_learn_what_the_teacher_lacks(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    first = file.recipe.students[0]
+    assert first.training is not None
+    terms = (LossTerm(embedding_loss="cosine", layers="as_cut"), LossTerm(embedding_loss="mse", layers=(7,)))
+    learner = first.model_copy(
+        update={"layers": (1,), "training": first.training.model_copy(update={"mixture": terms})}
+    )
+    changed = file.recipe.model_copy(update={"students": (learner, *file.recipe.students[1:])})
+    (line,) = mistakes(RecipeFile(file.name, file.path, changed))
+    assert f"students.0.training.mixture.1.layers: no layer of {first.name} can learn layer 7; expected numbers" in line
+    assert "from 0 to 1" in line
 
 
 def test_a_student_wider_than_its_teacher_and_texts_longer_than_it_reads(tmp_path: Path, home: Home) -> None:

@@ -69,6 +69,25 @@ def test_its_states_are_those_of_transformers_own_class(model_type: str, classif
         torch.testing.assert_close(ours(ids, torch.ones_like(ids))[1], expected, atol=1e-6, rtol=0)
 
 
+def test_the_states_after_a_layer_are_those_of_transformers_own_class(classifier: Path) -> None:
+    """And those of padding count in none of them."""
+    from transformers import AutoModel
+
+    theirs = AutoModel.from_pretrained(classifier.parent / "classifier published", attn_implementation="eager").eval()
+    ours, ids = network.load(classifier), torch.tensor([[5, 9, 7, 11, 6]])
+    padding = torch.full((1, 3), int(ours.config["pad_token_id"]))
+    longer, mask = torch.cat([ids, padding], 1), torch.tensor([[1] * 5 + [0] * 3])
+    with torch.no_grad():
+        said = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states
+        logits, pooled, after = ours.with_layers(ids, torch.ones_like(ids), (0, 1))
+        padded = ours.with_layers(longer, mask, (1,))[2]
+        plain = ours(ids, torch.ones_like(ids))
+    for number in (0, 1):
+        torch.testing.assert_close(after[number], said[number + 1].mean(1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(padded[1], after[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close((logits, pooled), plain, atol=0, rtol=0)
+
+
 def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(classifier: Path) -> None:
     model = TorchClassifier(classifier)
     alone = model.logits([QUESTIONS[0]])

@@ -1,6 +1,6 @@
 """Losses, held against the same arithmetic written a second time in numpy, row by row in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,12 +27,19 @@ def batch(seed: int, teacher_width: int = WIDTH) -> tuple[torch.Tensor, torch.Te
         torch.from_numpy(labels >= 0),
         torch.from_numpy(random.normal(0, 4, (N, CLASSES))),
         torch.from_numpy(random.normal(size=(N, teacher_width))),
+        teacher_layers=after(seed, (1, 4)),
     )
     return (
         torch.from_numpy(random.normal(0, 4, (N, CLASSES))),
         torch.from_numpy(random.normal(size=(N, WIDTH))),
         targets,
     )
+
+
+def after(seed: int, layers: Sequence[int] = (0, 2)) -> dict[int, torch.Tensor]:
+    """The states after some layers, of a student unless others are named."""
+    random = np.random.default_rng([seed, *layers])
+    return {number: torch.from_numpy(random.normal(size=(N, WIDTH))) for number in layers}
 
 
 def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
@@ -112,8 +119,21 @@ STATE_ORACLES: dict[str, Callable[[np.ndarray, np.ndarray], list[float]]] = {
 }
 
 
-def oracle(term: LossTerm, logits: np.ndarray, pooled: np.ndarray, targets: TargetTensors) -> np.ndarray:
+def oracle(
+    term: LossTerm,
+    logits: np.ndarray,
+    pooled: np.ndarray,
+    targets: TargetTensors,
+    layers: dict[int, torch.Tensor],
+) -> np.ndarray:
     """What each row costs by one term."""
+    if term.embedding_loss is not None and isinstance(term.layers, tuple):
+        pairs = [(own, other) for own, other in enumerate(term.layers) if other is not None]
+        costs = [
+            STATE_ORACLES[term.embedding_loss](layers[own].numpy(), targets.teacher_layers[other].numpy())
+            for own, other in pairs
+        ]
+        return np.array(costs).sum(0) / len(pairs)
     if term.embedding_loss is not None:
         assert targets.teacher_embeddings is not None
         return np.array(STATE_ORACLES[term.embedding_loss](pooled, targets.teacher_embeddings.numpy()))
@@ -130,6 +150,7 @@ def oracle(term: LossTerm, logits: np.ndarray, pooled: np.ndarray, targets: Targ
 TERMS = [
     *(LossTerm(loss=name) for name in (*LOSSES, "labels")),  # type: ignore[arg-type]
     *(LossTerm(embedding_loss=name) for name in EMBEDDING_LOSSES),
+    *(LossTerm(embedding_loss=name, layers=(4, None, 1)) for name in EMBEDDING_LOSSES),
 ]
 
 
@@ -145,15 +166,22 @@ def hot(term: LossTerm, temperature: float) -> LossTerm:
 def test_a_loss_costs_each_row_what_its_formula_says(term: LossTerm, seed: int, temperature: float) -> None:
     term = hot(term, temperature)
     logits, pooled, targets = batch(seed)
-    expected = oracle(term, logits.numpy(), pooled.numpy(), targets)
-    np.testing.assert_allclose(term_costs(term, logits, pooled, targets, TASK), expected, rtol=1e-8, atol=1e-10)
+    layers = after(seed)
+    expected = oracle(term, logits.numpy(), pooled.numpy(), targets, layers)
+    costs = term_costs(term, logits, pooled, targets, TASK, layers)
+    np.testing.assert_allclose(costs, expected, rtol=1e-8, atol=1e-10)
     # what training computes in: float32
     assert targets.teacher_logits is not None and targets.teacher_embeddings is not None
     low = TargetTensors(
-        targets.labels, targets.known, targets.teacher_logits.float(), targets.teacher_embeddings.float()
-    )
-    costs = term_costs(term, logits.float(), pooled.float(), low, TASK)
+        targets.labels, targets.known, targets.teacher_logits.float(), targets.teacher_embeddings.float(),
+        teacher_layers=in_float32(targets.teacher_layers),
+    )  # fmt: skip
+    costs = term_costs(term, logits.float(), pooled.float(), low, TASK, in_float32(layers))
     np.testing.assert_allclose(costs, expected, rtol=1e-4, atol=1e-4)
+
+
+def in_float32(states: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+    return {number: each.float() for number, each in states.items()}
 
 
 MIXTURES = st.lists(st.sampled_from(TERMS), max_size=3)
@@ -183,14 +211,15 @@ def weights_of(config: TrainingConfig) -> list[torch.Tensor]:
 def test_the_combined_loss_is_the_one_in_the_formulas(seed: int, how: dict) -> None:
     config = configured(how)
     logits, pooled, targets = batch(seed)
-    arrays = logits.numpy(), pooled.numpy(), targets
+    layers = after(seed)
+    arrays = logits.numpy(), pooled.numpy(), targets, layers
     share = config.label_weight * targets.known.numpy()
     labels = oracle(LossTerm(loss="labels"), *arrays)
     expected = (1 - share) * oracle(config.own_term, *arrays) + share * labels
     expected += config.embedding_weight * oracle(LossTerm(embedding_loss=config.embedding_loss), *arrays)
     for place, term in enumerate(config.mixture):
         expected += (0.5 + place) * oracle(term, *arrays)
-    cost = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config))
+    cost = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config), layers=layers)
     assert cost.item() == pytest.approx(expected.sum(), rel=1e-8)
 
 
@@ -205,13 +234,16 @@ def test_an_example_counts_for_its_row_weight(seed: int, how: dict) -> None:
     def cost(row_weights: torch.Tensor) -> float:
         weighted = replace(targets, row_weights=row_weights)
         return combined_loss(
-            logits, pooled, weighted.of(slice(None)), task=TASK, config=config, weights=weights_of(config)
-        ).item()
+            logits, pooled, weighted.of(slice(None)), task=TASK, config=config, weights=weights_of(config),
+            layers=after(seed),
+        ).item()  # fmt: skip
 
     alone = [cost(row) for row in torch.eye(N, dtype=torch.float64)]
     row_weights = torch.from_numpy(np.random.default_rng(seed).uniform(0, 2, N))
     assert cost(row_weights) == pytest.approx(float(row_weights @ torch.tensor(alone, dtype=torch.float64)), rel=1e-9)
-    unweighted = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config))
+    unweighted = combined_loss(
+        logits, pooled, targets, task=TASK, config=config, weights=weights_of(config), layers=after(seed)
+    )
     assert cost(torch.ones(N, dtype=torch.float64)) == pytest.approx(unweighted.item(), rel=1e-12)
 
 
@@ -224,9 +256,11 @@ def test_micro_batches_add_up_to_the_batch(seed: int, cut: int, how: dict) -> No
     logits, pooled, targets = batch(seed)
 
     def part(rows: slice) -> torch.Tensor:
+        layers = {number: states[rows] for number, states in after(seed).items()}
         return combined_loss(
-            logits[rows], pooled[rows], targets.of(rows), task=TASK, config=config, weights=weights_of(config)
-        )
+            logits[rows], pooled[rows], targets.of(rows), task=TASK, config=config, weights=weights_of(config),
+            layers=layers,
+        )  # fmt: skip
 
     whole, parts = part(slice(None)), part(slice(0, cut)) + part(slice(cut, None))
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
@@ -269,7 +303,8 @@ def test_equal_states_give_finite_gradients(name: str, rows: int) -> None:
 def test_a_student_that_answers_as_its_teacher_costs_nothing(term: LossTerm) -> None:
     _, _, targets = batch(0)
     assert targets.teacher_logits is not None and targets.teacher_embeddings is not None
-    costs = term_costs(hot(term, 3.0), targets.teacher_logits, targets.teacher_embeddings, targets, TASK)
+    layers = {0: targets.teacher_layers[4], 2: targets.teacher_layers[1]}
+    costs = term_costs(hot(term, 3.0), targets.teacher_logits, targets.teacher_embeddings, targets, TASK, layers)
     holds = term.loss != "labels" and (term.loss is None or LOSSES[term.loss].zero_at_teacher)
     assert (costs.abs().max() < 1e-12) == holds
     assert holds == (term.loss not in ("labels", "answers"))

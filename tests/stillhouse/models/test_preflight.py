@@ -1,6 +1,6 @@
 """What is tried before a training: each property is broken once, and ends it in one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stillhouse.errors import StillhouseError
-from stillhouse.models.network import MeanPooledClassifier
+from stillhouse.models.losses import EMBEDDING_LOSSES, EmbeddingLoss
+from stillhouse.models.network import MeanPooledClassifier, TextClassifier
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, train
 from stillhouse.recipe.losses import LossTerm
@@ -25,6 +26,7 @@ MIXED = TrainingConfig(
         LossTerm(loss="standardised_kl"), LossTerm(loss="logit_mse"), LossTerm(loss="answers"),
         LossTerm(loss="labels", weight=0.1), LossTerm(embedding_loss="mse"), LossTerm(embedding_loss="cosine"),
         LossTerm(embedding_loss="distances", weight=2.0, first_weight=0.0, ramp_share=0.5),
+        LossTerm(embedding_loss="mse", layers=(1, None, 0)), LossTerm(embedding_loss="angles", layers=(None, 2, 2)),
     ),
 )  # fmt: skip
 
@@ -33,9 +35,11 @@ MIXED = TrainingConfig(
 def examples(classifier: Path, questions: tuple[list[str], list[int]]) -> TrainingExamples:
     texts, labels = questions
     task = SingleLabel(tuple(LABELS))
-    pooled, logits = TorchClassifier(classifier).embeddings_and_logits(texts)
+    answers = TorchClassifier(classifier).answer(texts, layers=(0, 1, 2))
+    pooled, logits = answers.embeddings, answers.logits
     said = logits * 30 + np.random.default_rng(0).normal(0, 2, logits.shape).astype(np.float32)
-    return TrainingExamples(texts, np.array(labels), task, said, pooled[::-1].copy())
+    after = {number: states[::-1].copy() for number, states in answers.layers.items()}
+    return TrainingExamples(texts, np.array(labels), task, said, pooled[::-1].copy(), teacher_layers=after)
 
 
 @pytest.mark.long
@@ -135,6 +139,48 @@ def test_an_encoder_that_looks_at_its_neighbours_is_found(
     monkeypatch.setattr(MeanPooledClassifier, "forward", normalised)
     with pytest.raises(StillhouseError, match=r"pooled states of the same texts in two batches are .* apart"):
         train(classifier, tmp_path / "out", examples, TrainingConfig(epochs=1))
+
+
+@pytest.mark.long
+def test_a_student_that_is_its_teacher_costs_nothing_layer_by_layer(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    said = TorchClassifier(classifier).answer(examples.texts, layers=(0, 1, 2))
+    same = replace(examples, teacher_logits=said.logits, teacher_layers=said.layers)
+    terms = tuple(LossTerm(embedding_loss=name, layers=(0, 1, 2)) for name in EMBEDDING_LOSSES)
+    how = TrainingConfig(epochs=1, learning_rate=1e-12, mixture=terms)
+    assert train(classifier, tmp_path / "out", same, how).epochs[0].train_loss < 1e-6
+    turned = replace(same, teacher_layers={number: said.layers[(number + 1) % 3] for number in range(3)})
+    assert train(classifier, tmp_path / "out", turned, how).epochs[0].train_loss > 0.01
+
+
+@pytest.mark.parametrize("how", ["with more padding", "in two batches"])
+def test_a_layer_that_looks_at_padding_or_neighbours_is_found(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    with_layers = TextClassifier.with_layers
+
+    def looking(
+        self: TextClassifier, ids: torch.Tensor, mask: torch.Tensor, layers: Iterable[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
+        logits, pooled, after = with_layers(self, ids, mask, layers)
+        seen = mask.shape[1] if how == "with more padding" else mask.shape[0]
+        return logits, pooled, {number: states + seen for number, states in after.items()}
+
+    monkeypatch.setattr(TextClassifier, "with_layers", looking)
+    matching = TrainingConfig(epochs=1, mixture=(LossTerm(embedding_loss="mse", layers=(1, None, 0)),))
+    with pytest.raises(StillhouseError, match=rf"states after layer 0 of the same texts {how} are .* apart"):
+        train(classifier, tmp_path / "out", examples, matching)
+
+
+def test_a_comparison_of_layers_that_is_no_distance_is_found(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = EmbeddingLoss(lambda student, teacher: (student - 2 * teacher).square().mean(-1))
+    monkeypatch.setitem(EMBEDDING_LOSSES, "mse", wrong)
+    matching = TrainingConfig(epochs=1, mixture=(LossTerm(embedding_loss="mse", layers=(1, None, 0)),))
+    with pytest.raises(StillhouseError, match="embedding_loss mse of layers of the teacher's own answers is"):
+        train(classifier, tmp_path / "out", examples, matching)
 
 
 @pytest.mark.long

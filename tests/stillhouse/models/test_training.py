@@ -259,6 +259,57 @@ def test_relations_between_states_are_learned_from_a_teacher_of_another_width(
 
 
 @pytest.mark.long
+def test_layers_of_a_student_come_near_to_those_that_they_learn(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    from stillhouse.students.pruning import drop_layers
+
+    said = TorchClassifier(classifier).answer(examples.texts, layers=(1, 2))
+    drop_layers(classifier, [0, 2], tmp_path / "cut")
+    taught = replace(examples, teacher_logits=said.logits, teacher_layers=said.layers)
+    how = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, threads=1)
+    term = LossTerm(embedding_loss="mse", weight=20.0, layers=(1, 2))
+    apart = {}
+    for name, mixture in (("alone", ()), ("matched", (term,)), ("again", (term,))):
+        train(tmp_path / "cut", tmp_path / name, taught, how.model_copy(update={"mixture": mixture}))
+        own = TorchClassifier(tmp_path / name).answer(examples.texts, layers=(0, 1)).layers
+        apart[name] = [float(((own[layer] - said.layers[layer + 1]) ** 2).mean()) for layer in (0, 1)]
+    assert all(near < 0.7 * far for near, far in zip(apart["matched"], apart["alone"], strict=True)), apart
+    assert fingerprint_of(tmp_path / "matched") == fingerprint_of(tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("layers", "states", "says"),
+    [
+        ((None, 1), {}, "no states after layer 1 of the teacher for 48 texts"),
+        ((None, 1), {1: (47, 32)}, "47 rows of states after layer 1 of the teacher for 48 texts"),
+        ((None, 1), {1: (48, 16)}, r"states after the teacher's layers of shape \(16,\); expected the student's width"),
+        ((None, None, None, 1), {1: (48, 32)}, "a layer 3 that learns another; expected one of 3 layers"),
+    ],
+)
+def test_layers_that_have_nothing_to_learn_are_refused_before_any_compute(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path,
+    layers: tuple[int | None, ...], states: dict[int, tuple[int, int]], says: str,
+) -> None:  # fmt: skip
+    after = {number: np.zeros(shape, np.float32) for number, shape in states.items()}
+    broken = replace(taught(examples, classifier), teacher_layers=after)
+    with pytest.raises(StillhouseError, match=says):
+        how = TrainingConfig(epochs=1, mixture=(LossTerm(embedding_loss="mse", layers=layers),))
+        train(classifier, tmp_path / "out", broken, how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_of_other_states_is_another_run(classifier: Path, examples: TrainingExamples) -> None:
+    how = TrainingConfig(epochs=1, mixture=(LossTerm(embedding_loss="mse", layers=(1,)),))
+    some, others = (replace(examples, teacher_layers={1: np.full((48, 32), n, np.float32)}) for n in (0, 1))
+    assert _run_digest(classifier, some, how, CPU) != _run_digest(classifier, others, how, CPU)
+
+
+def test_a_term_without_layers_is_written_as_before_there_were_any() -> None:
+    assert "layers" not in LossTerm(embedding_loss="mse").model_dump(mode="json"), "else another digest"
+
+
+@pytest.mark.long
 def test_the_weight_of_a_term_moves_in_a_line_and_a_resumed_training_goes_on_in_it(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -336,6 +387,14 @@ def test_the_trained_folder_truncates_where_training_did(
         ({"mixture": [{"loss": "dkd", "smoothing": 0.2}]}, "smoothing: belongs to loss answers"),
         ({"mixture": [{"weight": 1.0}]}, "loss, embedding_loss: one of them must be given"),
         ({"mixture": [{"loss": "kl", "embedding_loss": "mse"}]}, "one of them must be given, and not both"),
+        ({"mixture": [{"loss": "kl", "layers": "as_cut"}]}, "layers: belongs to embedding_loss"),
+        ({"mixture": [{"embedding_loss": "mse", "layers": [None, None]}]}, "layers: at least one has to learn another"),
+        ({"mixture": [{"embedding_loss": "mse", "layers": []}]}, "layers: at least one has to learn another"),
+        ({"mixture": [{"embedding_loss": "mse", "layers": [-1]}]}, "greater than or equal to 0"),
+        (
+            {"batch_size": 2, "mixture": [{"embedding_loss": "angles", "layers": [0]}]},
+            "batch_size: at least 3 where distances or angles",
+        ),
         ({"mixture": [{"loss": "kl", "weight": 0}]}, "first_weight: must be given where weight is 0"),
         ({"mixture": [{"loss": "kl", "ramp_share": 0.5}]}, "first_weight: must be given where"),
         ({"batch_size": 2, "embedding_weight": 1, "embedding_loss": "angles"}, "batch_size: at least 3"),

@@ -301,6 +301,21 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
         ),
         (
             "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [], training: {mixture: [{embedding_loss: angles, layers: [1]}], epochs: 6,",
+            "students.0.training.mixture.0: without a layer there is no state to match",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [0, 1], training: {mixture: [{embedding_loss: mse, layers: [1]}], epochs: 6,",
+            "students.0.training.mixture.0.layers: one for each of the 2 layers of .*, and not 1",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [0, 1], training: {mixture: [{embedding_loss: mse, layers: as_it_is}], epochs: 6,",
+            "students.0.training.mixture.0.layers",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
             "layers: [0], learns_from: labels, training: {epochs: 6,",
             "students.0.training.loss: must be labels where learns_from is labels, and not logit_mse",
         ),
@@ -321,6 +336,7 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         read_recipe(edited(tmp_path, old, new))
 
 
+AS_CUT = {"embedding_loss": "mse", "layers": "as_cut"}
 COPY = {"name": "a", "layers": [0], "training": {"loss": "kl"}}
 CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
 """A cheaper model that might be asked instead of a teacher."""
@@ -547,6 +563,17 @@ def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, s
         (
             {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "embedding_weight": 1.0}}]},
             "students.0.training.embedding_weight: embedding_loss mse needs a teacher that gives logits and hidden",
+        ),
+        (
+            {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "mixture": [AS_CUT]}}]},
+            "students.0.training.mixture.0: embedding_loss mse of layers needs a teacher that gives logits and hidden",
+        ),
+        (
+            {
+                "teacher": {**ELSEWHERE, "answers": {"rationale": "why"}},
+                "students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "mixture": [AS_CUT]}}],
+            },
+            "students.0.training.mixture.0: embedding_loss mse of layers needs a teacher that gives logits and hidden",
         ),
         (
             {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "mixture": [{"loss": "dkd"}]}}]},
@@ -839,6 +866,12 @@ SMALL = {"name": "small", "parent": "middle", "layers": [0, 3], "training": {}}
     [
         ([MIDDLE, SMALL], None),
         ([{**SMALL, "learns_from": "parent"}, MIDDLE], None),
+        ([MIDDLE, {**SMALL, "learns_from": "parent", "training": {"mixture": [{**AS_CUT, "layers": [3, 0]}]}}], None),
+        (
+            [MIDDLE, {**SMALL, "learns_from": "parent", "training": {"mixture": [{**AS_CUT, "layers": [3, 4]}]}}],
+            "students.1.training.mixture.0.layers: middle has 4 layers, counted from 0, and small learns from it",
+        ),
+        ([MIDDLE, {**SMALL, "training": {"mixture": [{**AS_CUT, "layers": [3, 4]}]}}], None),
         ([MIDDLE, {**SMALL, "parent": "midle"}], "students.1.parent: there is no student midle, only middle, small"),
         ([{**MIDDLE, "parent": "middle"}], "students.0.parent: it would be cut from itself: middle, middle"),
         (
@@ -885,6 +918,31 @@ def test_a_chain_of_students_begins_at_the_teacher(
     stages = stage_names(recipe)
     assert stages.index("candidates/middle") < stages.index("candidates/small")
     assert "parent" not in recipe.student("middle").model_dump(), "else another digest"
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_teacher_has_no_layers_to_learn(tmp_path: Path) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["teacher"]["training"] = {"loss": "kl", "mixture": [AS_CUT]}
+    with pytest.raises(
+        StillhouseError, match=r"defs.yaml:\d+: teacher.training.mixture.0.layers: a teacher learns from"
+    ):
+        read_recipe(written(tmp_path, document))
+
+
+@pytest.mark.parametrize(("learns_from", "named"), [("teacher", (0, 5)), ("parent", (0, 3))])
+def test_layers_learn_those_that_they_were_cut_from_where_nothing_else_is_said(
+    tmp_path: Path, learns_from: str, named: tuple[int, ...]
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    small = {**SMALL, "learns_from": learns_from, "training": {"mixture": [AS_CUT, {"loss": "kl"}]}}
+    document["attributes"]["students"] = [MIDDLE, small]
+    recipe = read_recipe(written(tmp_path, document)).recipe
+    training = recipe.with_layers_named(recipe.student("small")).training
+    assert training is not None and [term.layers for term in training.mixture] == [named, None]
+    assert (training.own_layers, training.learned_layers) == ((0, 1), named)
+    middle = recipe.student("middle")
+    assert recipe.with_layers_named(middle) == middle and recipe.student("small").training.layer_terms
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 

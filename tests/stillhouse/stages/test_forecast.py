@@ -138,6 +138,21 @@ def test_a_student_that_learns_from_its_parent_waits_for_the_parents_answers(tmp
     assert more == pytest.approx(COUNTS.train * RATES.answering * 3 / 4)
 
 
+@pytest.mark.parametrize(("learns_from", "of_the_teacher"), [("teacher", 1), ("parent", 3 / 4)])
+def test_the_states_that_layers_learn_are_asked_once_more(
+    tmp_path: Path, learns_from: str, of_the_teacher: float
+) -> None:
+    middle = student(name="middle", layers=[0, 1, 2], feed_forward=None)
+    small = {**student(layers=[0, 1], feed_forward=None, parent="middle"), "learns_from": learns_from}
+    states = {"mixture": [{"embedding_loss": "mse", "layers": "as_cut"}]}
+    asked = [recipe(tmp_path, middle, each) for each in (small, {**small, "training": {**small["training"], **states}})]
+    without, with_states = (
+        {stage.stage: stage.seconds for stage in reckoned(each, CONFIG, COUNTS, RATES).stages} for each in asked
+    )
+    more = with_states["candidates/one"] - without["candidates/one"]
+    assert more == pytest.approx(COUNTS.train * RATES.answering * of_the_teacher)
+
+
 def test_what_servers_may_cost_is_counted_in_bytes_before_any_is_asked(tmp_path: Path) -> None:
     """A prompt of b bytes around a text of 4: b + 4 + 10 tokens at 1 USD a million read, and 8 at 2 USD written."""
     (tmp_path / "prompt.md").write_text("{text}")
