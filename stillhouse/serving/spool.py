@@ -60,6 +60,7 @@ from stillhouse.serving.spool_database import (
     end_life,
     erase,
     insertion,
+    is_closed,
     last_number,
     make_tables,
     names_of,
@@ -419,26 +420,17 @@ class TrafficLog:
 
     def _tally(self, row: sqlite3.Row, *, is_open: bool) -> Tally:
         received, dropped = self._counts.of(row["day"]) if is_open else (0, 0)
-        received, dropped = received + row["received"], dropped + row["dropped"]
-        stored = row["stored"] + row["stored_now"]
-        waiting = received - dropped - stored - row["lost"] - row["thinned"]
-        day = _day_name(row["day"])
-        has_ended = self._clock() >= end_of(day) + _SETTLED_AFTER_SECONDS
-        return Tally(
-            replica=self.replica,
-            day=day,
-            received=received,
-            stored=stored,
-            dropped=dropped,
-            lost=row["lost"],
-            thinned=row["thinned"],
-            kept_share=row["kept_share"],
-            waiting=waiting,
-            requests=row["requests"],
-            feedback=row["feedback"],
-            texts=row["texts"],
-            uncounted=bool(row["uncounted"]),
-            final=not is_open or (has_ended and waiting == 0),
+        tally = _tally_of_ended(row, self.replica)
+        received, dropped = received + tally.received, dropped + tally.dropped
+        waiting = received - dropped - tally.stored - tally.lost - tally.thinned
+        has_ended = self._clock() >= end_of(tally.day) + _SETTLED_AFTER_SECONDS
+        return tally.model_copy(
+            update={
+                "received": received,
+                "dropped": dropped,
+                "waiting": waiting,
+                "final": not is_open or (has_ended and waiting == 0),
+            }
         )
 
     def _outgoing_only(self, database: sqlite3.Connection) -> None:
@@ -453,6 +445,27 @@ class TrafficLog:
         if what not in self._problems:
             LOG.error("traffic log of %s: %s (%s)", self._store.recipe, what, type(error).__name__)
         self._problems[what] = type(error).__name__
+
+
+def _tally_of_ended(row: sqlite3.Row, replica: str) -> Tally:
+    """What the books of a process that has ended say of a day."""
+    stored = row["stored"] + row["stored_now"]
+    return Tally(
+        replica=replica,
+        day=_day_name(row["day"]),
+        received=row["received"],
+        stored=stored,
+        dropped=row["dropped"],
+        lost=row["lost"],
+        thinned=row["thinned"],
+        kept_share=row["kept_share"],
+        waiting=row["received"] - row["dropped"] - stored - row["lost"] - row["thinned"],
+        requests=row["requests"],
+        feedback=row["feedback"],
+        texts=row["texts"],
+        uncounted=bool(row["uncounted"]),
+        final=True,
+    )
 
 
 def _is_news(tally: Tally, published: str | None) -> bool:
@@ -543,14 +556,33 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
 
 
 def forward_left(home: Home, file: RecipeFile) -> list[str]:
-    """Count, seal and move what ended processes of this machine have left, and give the names of their replicas."""
+    """Count, seal and move what ended processes of this machine have left, and give the names of their replicas.
+
+    Spools stay, since a replica of the same name counts on from them, and this is done with each report: one of which
+    nothing is left is only looked into.
+    """
     found = []
-    for folder in sorted(_spools(home, file).glob("*/spool.db")):
-        replica = folder.parent.name
+    for path in sorted(_spools(home, file).glob("*/spool.db")):
+        replica = path.parent.name
+        if nothing_is_left(path, replica):
+            continue
         with suppress(LogInUseError):  # a process that works forwards its own
             log_of(home, file, replica).close()
             found.append(replica)
     return found
+
+
+def nothing_is_left(path: Path, replica: str) -> bool:
+    """Whether a process has closed its spool, and all that was in it is on the store, with what was counted."""
+    with opened(path) as database:
+        if not is_closed(database):
+            return False
+        database.row_factory = sqlite3.Row
+        for row in database.execute("SELECT * FROM days"):
+            tally = _tally_of_ended(row, replica)
+            if tally.unsealed or row["published"] != tally.model_dump_json():
+                return False
+    return True
 
 
 def _spools(home: Home, file: RecipeFile) -> Path:

@@ -135,6 +135,14 @@ def end_life(database: sqlite3.Connection, counts: Counts) -> None:
     database.execute("UPDATE life SET open = 0")
 
 
+def is_closed(database: sqlite3.Connection) -> bool:
+    """Whether a process of this version has ended its life in this spool by itself, and no file waits to be moved."""
+    if not {*_ADDED_TO_DAYS} <= {row[1] for row in database.execute("PRAGMA table_info(days)")}:
+        return False
+    lives = database.execute("SELECT open FROM life").fetchall()
+    return lives == [(0,)] and database.execute("SELECT count(*) FROM outgoing").fetchone() == (0,)
+
+
 def _close_days(database: sqlite3.Connection) -> None:
     database.execute(
         "UPDATE days SET received = received + received_now, dropped = dropped + dropped_now, "

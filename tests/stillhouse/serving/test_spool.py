@@ -16,14 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import StillhouseError
-from stillhouse.live.segments import FILE_KINDS, FileKind, TrafficStore
+from stillhouse.home import Home
+from stillhouse.live.segments import FILE_KINDS, FileKind, Tally, TrafficStore
 from stillhouse.live.thinning import LEAST, Room, is_kept, least_share
 from stillhouse.live.traffic import arithmetic
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import Feedback
-from stillhouse.serving.spool import MOVING, LogInUseError, SpoolLimits, TrafficLog
+from stillhouse.serving.spool import (
+    MOVING,
+    LogInUseError,
+    SpoolLimits,
+    TrafficLog,
+    forward_left,
+    log_of,
+    nothing_is_left,
+)
 from stillhouse.serving.spool_database import insertion, opened, thin
 from stillhouse.stages.traffic import plan
+from tests.small import small_recipe
 from tests.stillhouse.serving.killed import DAY, QUICK, served
 
 PERSONAL = ["jane.doe@example.org", "+49 30 901820", "4111 1111 1111 1111", "DE89370400440532013000"]
@@ -263,6 +273,72 @@ def test_rows_that_went_with_the_machine_are_said_to_be_in_no_count(tmp_path: Pa
     store = TrafficStore(str(tmp_path / "store"), "small")
     tallies = [tally for day in store.days() for tally in store.tallies(day)]
     assert [tally.uncounted for tally in tallies].count(True) == (1 if stored else 0)
+
+
+class SaysNothing(TrafficStore):
+    """A store that takes files and is away when counts are published."""
+
+    def publish(self, tally: Tally) -> None:
+        raise ConnectionError("away")
+
+
+def test_of_a_spool_that_was_closed_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "spool" / "spool.db"
+    for _ in range(2):
+        log = log_in(tmp_path)
+        log.put(served("a"))
+        assert not nothing_is_left(path, "r1")
+        log.close()
+        assert nothing_is_left(path, "r1")
+
+
+def test_counts_that_could_not_be_published_are_left(tmp_path: Path) -> None:
+    path, away = tmp_path / "spool" / "spool.db", SaysNothing(str(tmp_path / "store"), "small")
+    for _ in range(2):  # the second time the day has a tally on the store, of a process before
+        log = log_in(tmp_path, away)
+        log.put(served("a"))
+        log.close()
+        assert not nothing_is_left(path, "r1")
+        log_in(tmp_path).close()
+        assert nothing_is_left(path, "r1")
+    check_arithmetic(TrafficStore(str(tmp_path / "store"), "small"), 2)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "UPDATE life SET open = 1",
+        "DELETE FROM life",
+        "INSERT INTO outgoing VALUES ('a', 1, 'texts')",
+        "UPDATE days SET stored = stored + 1",
+        "UPDATE days SET uncounted = 1",
+        "ALTER TABLE days DROP COLUMN thinned",
+    ],
+)
+def test_whatever_a_spool_has_or_does_not_say_is_left(tmp_path: Path, left: str) -> None:
+    log = log_in(tmp_path)
+    log.put(served("a"))
+    log.close()
+    with sqlite3.connect(tmp_path / "spool" / "spool.db") as spool:
+        spool.execute(left)
+    assert not nothing_is_left(tmp_path / "spool" / "spool.db", "r1")
+
+
+def test_what_is_left_of_ended_processes_is_forwarded_once(home: Home, tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=100, traffic={"days": 90})
+    closed, works, killed = (log_of(home, file, name) for name in ("closed", "works", "killed"))
+    for log in (closed, works, killed):
+        log.put(served(log.replica))
+        log.close()
+    works = log_of(home, file, "works")
+    spools = home.serving / "traffic" / file.name
+    with sqlite3.connect(spools / "killed" / "spool.db") as spool:
+        spool.execute("UPDATE life SET open = 1")
+    before = {path: path.read_bytes() for path in (spools / "closed").rglob("*") if path.is_file()}
+    assert forward_left(home, file) == ["killed"]
+    assert forward_left(home, file) == []
+    assert {path: path.read_bytes() for path in (spools / "closed").rglob("*") if path.is_file()} == before
+    works.close()
 
 
 def test_what_is_due_each_day_is_done_at_the_start_and_on_the_next_day(tmp_path: Path) -> None:
