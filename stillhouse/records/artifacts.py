@@ -17,6 +17,7 @@ an artifact without a manifest does not exist. Either way a kill at any moment l
 """
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -295,7 +296,7 @@ class ArtifactStore:
                 "the manifest is missing", where=str(path), expected="a manifest", do=_REMAKE
             ) from error
         try:
-            manifest = Manifest.model_validate_json(content)
+            manifest, found = _manifest_in(content)
         except ValidationError as error:
             raise StillhouseError(
                 "the manifest is cut or not one of ours",
@@ -303,7 +304,7 @@ class ArtifactStore:
                 expected=f"a record with digest {identity[:12]}",
                 do=_REMAKE,
             ) from error
-        if manifest.identity != identity:
+        if found != identity:
             raise StillhouseError(
                 "the manifest was edited", where=str(path), expected=f"a record with digest {identity[:12]}", do=_REMAKE
             )
@@ -382,6 +383,13 @@ class ArtifactStore:
 def build_key(stage: str, code_version: str, **parts: object) -> str:
     """Digest everything a build depends on: the stage, the version of its code, its configuration and its inputs."""
     return digest_of({"stage": stage, "code_version": code_version, **parts})
+
+
+@functools.lru_cache(maxsize=256)
+def _manifest_in(content: bytes) -> tuple[Manifest, str]:
+    """The record that these bytes are, and its identity; each look at a recipe reads those of all its assets again."""
+    manifest = Manifest.model_validate_json(content)
+    return manifest, manifest.identity
 
 
 def _build_entry(content: bytes) -> tuple[str, str] | None:

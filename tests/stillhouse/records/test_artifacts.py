@@ -271,6 +271,7 @@ def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
     digest = published(store, a="1")
     identity = store.write_manifest(manifest_of(digest))
     path = tmp_path / "store" / digest / "manifests" / f"{identity}.json"
+    assert store.read_manifest(digest, identity).run_id == "run"
     path.write_text(path.read_text().replace('"run"', '"another"'))
     with pytest.raises(StillhouseError, match="manifest was edited"):
         store.read_manifest(digest, identity)
