@@ -4,8 +4,10 @@ Belongs here: filling the card's template, and what it tells of a recipe and a r
 Does not: what else is in a bundle (bundle.py) or in a folder that is handed over (standalone.py).
 """
 
+import functools
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +15,9 @@ from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, percent
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 CARD = "README.md"
 
@@ -117,12 +122,7 @@ def model_card(
         exported_from: digest of the release, for the folder that runs without Stillhouse; None for the bundle itself,
             whose digest covers the card.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters |= {"percent": percent, "share": _share, "cell": _cell}
-    template = files("stillhouse.release").joinpath("model_card.md.j2").read_text("utf-8")
-    return environment.from_string(template).render(
+    return _template().render(
         record=record,
         release=exported_from,
         labels=labels,
@@ -131,6 +131,16 @@ def model_card(
         max_tokens=max_tokens,
         megabyte=MEGABYTE,
     )
+
+
+@functools.cache
+def _template() -> "Template":
+    """The card, compiled once in a process."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters |= {"percent": percent, "share": _share, "cell": _cell}
+    return environment.from_string(files("stillhouse.release").joinpath("model_card.md.j2").read_text("utf-8"))
 
 
 def _share(of_rows: float | None) -> str:

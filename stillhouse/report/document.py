@@ -5,8 +5,10 @@ Does not: measuring or deciding anything; the figures themselves (figures/), the
 """
 
 import base64
+import functools
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from stillhouse.economics import amount
 from stillhouse.error_analysis.rules import ErrorAnalysis
@@ -21,6 +23,9 @@ from stillhouse.report.options import KIND_NAMES, in_order_of_options, ruled_out
 from stillhouse.report.record import ReportedPrecision
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, number, percent, points
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HEADLINES = {
     Verdict.PASS: "clears the bar",
@@ -55,14 +60,9 @@ def report_html(
     Returns:
         HTML text, verdict first in words.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
-    template = files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = in_order_of_options([evaluation, *beside.others])
     about = Material(evaluation, candidates, curve, beside.analyses.get(evaluation.name), beside.teacher_is_sure)
-    return environment.from_string(template).render(
+    return _template().render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
         candidates=candidates,
@@ -93,6 +93,16 @@ def report_html(
             for section, figures in figures_of(about).items()
         },
     )
+
+
+@functools.cache
+def _template() -> "Template":
+    """The page, compiled once in a process: that takes longer than all of it that is filled in."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
+    return environment.from_string(files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
 
 
 def _usd_of_teacher(candidates: Sequence[Evaluation]) -> float | None:

@@ -45,6 +45,13 @@ def read(html: str) -> Page:
     return page
 
 
+def test_nothing_of_one_page_is_in_the_next(run) -> None:
+    one, other = run(wrong=[1, 2]), run(wrong=range(0, 1200, 3))
+    first, second = report_html(one, title="one"), report_html(other, title="other")
+    assert (report_html(one, title="one"), report_html(other, title="other")) == (first, second)
+    assert len(first) != len(second)
+
+
 @pytest.mark.parametrize(("at_most", "said"), [(0.1, True), (0.2, False)])
 def test_mistakes_of_the_teacher_are_said_from_the_recipes_limit_on(run, at_most: float, said: bool) -> None:
     wrong = range(0, 1200, 8)
