@@ -76,7 +76,9 @@ def note_labels(builds: BuildStore, file: RecipeFile, today: date) -> None:
         return
     store, known = TrafficStore(builds.home.artifacts, file.name), _of_kind(builds.ledger, file.name, EventKind.LABELS)
     noted = {event.key.partition(" ")[0] for event in known}
-    last = (today - timedelta(days=1 + spec.matures_after_days)).isoformat()
+    said_on = [day for day in store.days() if store.segments(day, "feedback")]
+    # Of an answer that came after the last feedback nobody has said anything, so that its day need not be read.
+    last = min((today - timedelta(days=1 + spec.matures_after_days)).isoformat(), max(said_on, default=""))
     for day in [day for day in store.days() if day <= last and day not in noted][-DAYS_LOOKED_AT:]:
         at = datetime.combine(today, datetime.min.time(), UTC).timestamp()
         found = answers(store, [day], at=at, matures_after_days=spec.matures_after_days).filter(pl.col("matured"))

@@ -351,6 +351,18 @@ def test_feedback_of_a_day_is_one_event_when_it_has_matured(tmp_path: Path, buil
     assert event.facts == {"day": "2026-03-01", "labels": 2, "answers": 3, "selection": "sample"} and event.times == 1
 
 
+def test_feedback_of_the_day_of_its_answer_is_an_event_though_nobody_says_anything_later(
+    tmp_path: Path, builds: BuildStore
+) -> None:
+    file, store = recipe(tmp_path, traffic={"matures_after_days": 7}), TrafficStore(builds.home.artifacts, "small")
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        answered(store, day, day)
+    said(store, "2026-03-02", "2026-03-02")
+    note_labels(builds, file, date(2026, 3, 20))
+    (event,) = of_kind(builds, EventKind.LABELS)
+    assert event.facts["day"] == "2026-03-02"
+
+
 PLAY = {
     "name": "drift", "on": ["webhook"], "owner": "team:a", "do": "label two hundred rows", "cadence": "weekly",
     "kill": "closed_rounds >= 2",
