@@ -52,18 +52,19 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def make_tables(database: sqlite3.Connection) -> None:
     """Make the tables that are not there yet, and the columns that an earlier version did not write."""
-    for statement in _SCHEMA:
-        database.execute(statement)
-    for kind, columns in ADDED.items():
-        known = {row[1] for row in database.execute(f"PRAGMA table_info({kind})")}
-        for name, value in columns.items():
+    with transaction(database):  # each by itself would wait for the disk
+        for statement in _SCHEMA:
+            database.execute(statement)
+        for kind, columns in ADDED.items():
+            known = {row[1] for row in database.execute(f"PRAGMA table_info({kind})")}
+            for name, value in columns.items():
+                if name not in known:
+                    default = "NULL" if value is None else repr(value)
+                    database.execute(f'ALTER TABLE {kind} ADD COLUMN "{name}" DEFAULT {default}')
+        known = {row[1] for row in database.execute("PRAGMA table_info(days)")}
+        for name, of in _ADDED_TO_DAYS.items():
             if name not in known:
-                default = "NULL" if value is None else repr(value)
-                database.execute(f'ALTER TABLE {kind} ADD COLUMN "{name}" DEFAULT {default}')
-    known = {row[1] for row in database.execute("PRAGMA table_info(days)")}
-    for name, of in _ADDED_TO_DAYS.items():
-        if name not in known:
-            database.execute(f"ALTER TABLE days ADD COLUMN {name} {of}")
+                database.execute(f"ALTER TABLE days ADD COLUMN {name} {of}")
 
 
 def settle(database: sqlite3.Connection, path: Path) -> bytes:
