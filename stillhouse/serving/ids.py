@@ -6,6 +6,7 @@ Does not: joining feedback to answers (the traffic log does), tokens (tokens.py)
 
 import hmac
 import os
+import secrets
 import tempfile
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -64,7 +65,7 @@ class RequestIds:
     def issue(self) -> str:
         """A new id."""
         moment = (time.time_ns() // 1_000_000).to_bytes(_TIME_BYTES, "big")
-        content = moment + os.urandom(_RANDOM_BYTES)
+        content = moment + secrets.token_bytes(_RANDOM_BYTES)
         return urlsafe_b64encode(content + self._tag(content)).decode()
 
     def is_ours(self, id: str) -> bool:
@@ -97,7 +98,7 @@ def _make_secret(path: Path) -> None:
     handle, written = tempfile.mkstemp(dir=path.parent)  # readable by its owner alone
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(_SECRET_BYTES))
+            file.write(secrets.token_bytes(_SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):  # another replica was faster; a link is made whole or not at all
