@@ -64,11 +64,6 @@ class Callers:
         texts = questions(10_000, skip=ROWS)
         self._texts = {name: texts.filter(texts["service"] == name)["question"].to_list() for name in MIX}
 
-    @property
-    def texts(self) -> list[str]:
-        """What people ask that is of the data."""
-        return [text for some in self._texts.values() for text in some]
-
     def on(self, day: int, changes: Mapping[str, float]) -> Iterator[Request]:
         """The questions of a day in the order in which they come.
 

@@ -27,8 +27,10 @@ from tests.month.world import FIRST_DAY, NAME, World, recipe
 
 REPORTS_AT = timedelta(hours=1, minutes=5)
 """After midnight, when nobody asks: the schedules of the day before are due."""
-LOOKS, MORE_LOOKS = (9.0, 23.9), (12.0, 16.0)
-"""Hours at which somebody looks, and where a release is on its way: what waits is state, so that none is missed."""
+LAST_LOOK, MORE_LOOKS = 23.9, (9.0, 12.0, 16.0)
+"""Hours of the looks: of one each day, and of more where somebody acts or a release is on its way.
+
+What waits is state, so that none is missed."""
 
 
 @contextmanager
@@ -43,7 +45,7 @@ def installation(folder: Path, a_day: int, *, seeded: Path | None = None) -> Ite
     with ExitStack() as until:
         patches = until.enter_context(pytest.MonkeyPatch.context())
         until.enter_context(_known_secrets(patches))
-        clock = until.enter_context(time_machine.travel(FIRST_DAY - timedelta(hours=14), tick=True))
+        clock = until.enter_context(time_machine.travel(FIRST_DAY - timedelta(hours=14), tick=False))
         place = until.enter_context(a_place(folder, seeded=seeded, baselines=False))
         patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
         world = World(place, clock, recipe(folder, epochs=4), a_day)
@@ -71,7 +73,7 @@ def _play_day(world: World, number: int, day: Day) -> None:
     world.daemon.sensors("watch", "rollout", "rounds")
     waiting = list(world.callers.on(number, day.mix))
     is_busy = bool(day.acts) or world.now.challenger is not None
-    for hour in sorted({*LOOKS, *day.acts, *(MORE_LOOKS if is_busy else ())}):
+    for hour in sorted({LAST_LOOK, *day.acts, *(MORE_LOOKS if is_busy else ())}):
         world.serve(_until(hour, waiting), midnight)
         world.goes_on_at(midnight + timedelta(hours=hour))
         world.daemon.schedules()

@@ -98,7 +98,7 @@ MONTH: Mapping[int, Day] = {
             {10: _another(epochs=1, with_teacher=False)}),
     20: Day("the teacher is behind it again; that release fails on long questions", {},
             {10: _another(epochs=2, crashes=True)}),
-    22: Day("a good candidate", {}, {10: _another(epochs=8)}),
+    22: Day("a good candidate", {}, {10: _another(epochs=3)}),
     26: Day("the teacher is away for six hours", {}, {10: _teacher_away(away=True), 16: _teacher_away(away=False)}),
     28: Day("a person goes back", {}, {12: _rolled_back}),
     29: Day("the clock of the recipe starts a round"),

@@ -5,7 +5,6 @@ Belongs here: what is as it is on every day. Does not: the days (story.py).
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ from tests.small import small_recipe
 
 FIRST_DAY = datetime(2027, 3, 1, tzinfo=UTC)
 """A Monday, on which the refresh is due: so are days 8, 15, 22 and 29."""
-NAME = "small"
+NAME, REPLICA = "small", "here-8080"
 LONG = 60
 """Characters of a text on which a broken release fails."""
 
@@ -113,7 +112,6 @@ class AskedOnce:
         self._task, self._temperature = artifact.facts(TeacherFacts).task, on_call.temperature
         self._teacher = teacher_of(artifact, world.file.recipe.teacher, builds)
         self._known: dict[str, TeacherSaid] = {}
-        self.hears(world.callers.texts)
 
     def hears(self, texts: Collection[str]) -> None:
         """Answer texts at once, which costs a fifth of answering them one by one."""
@@ -138,7 +136,7 @@ class World:
     """All that is there while the month goes on.
 
     Args:
-        clock: by which this process lives.
+        clock: by which this process lives; it stands still while something is done.
         file: the recipe to begin with.
         a_day: how many questions are asked.
     """
@@ -161,8 +159,8 @@ class World:
         return serving_now(self.place.builds.ledger, NAME)
 
     def goes_on_at(self, moment: datetime) -> None:
-        """Let it be a later moment; what has taken longer than the story allows is not undone."""
-        self._clock.move_to(max(moment, datetime.now(UTC)))
+        """Let it be a later moment."""
+        self._clock.move_to(moment)
 
     def change(self, file: RecipeFile) -> None:
         """Have the code location load another recipe."""
@@ -178,9 +176,7 @@ class World:
     def serve(self, requests: Iterable[Request], day: datetime) -> None:
         """Answer some requests, each at its moment, by a server that has started before the first one."""
         some = [*requests]
-        for teacher in self._teachers.values():
-            teacher.hears([redact_text(request.text) for request in some])
-        with self._a_server() as app:
+        with self._a_server([redact_text(request.text) for request in some]) as app:
             asyncio.run(self._answer(app, some, day))
 
     async def _answer(self, app: ASGIApp, requests: Iterable[Request], day: datetime) -> None:
@@ -192,12 +188,11 @@ class World:
                 self.degraded[day_of(datetime.now(UTC))] += 1
 
     @contextmanager
-    def _a_server(self) -> Iterator[ASGIApp]:
-        """The app as `stillhouse serve` has it; its rows are sealed when it ends."""
-        home, slot, tokens = self.place.home, self._slot(), Tokens(self.place.home.serving)
-        replica = f"r{time.time_ns()}"
-        Follower(self.place.builds, {NAME: slot}, tokens, replica).look()
-        log = log_of(home, self.file, replica)
+    def _a_server(self, texts: Collection[str]) -> Iterator[ASGIApp]:
+        """The app as `stillhouse serve` has it, for some texts; its rows are sealed when it ends."""
+        home, slot, tokens = self.place.home, self._slot(texts), Tokens(self.place.home.serving)
+        Follower(self.place.builds, {NAME: slot}, tokens, REPLICA).look()
+        log = log_of(home, self.file, REPLICA)
         self._break_what_crashes(slot)
         server = Server({NAME: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {NAME: log})
         try:
@@ -207,8 +202,9 @@ class World:
             for teacher in slot.teachers.values():
                 teacher.close()
 
-    def _slot(self) -> Slot:
+    def _slot(self, texts: Collection[str]) -> Slot:
         def opened(on_call: TeacherOnCall) -> ServingTeacher:
+            self.teachers(on_call).hears(texts)
             return ServingTeacher(TeacherHere(self, on_call), TeacherCallsSpec(deadline_ms=20_000))
 
         return Slot(NAME, self.file.recipe.serving, open_teacher=opened)
