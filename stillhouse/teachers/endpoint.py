@@ -24,7 +24,7 @@ from stillhouse.packages import how_to_install
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
-from stillhouse.teachers.calls import CallLog, Reply
+from stillhouse.teachers.calls import CallLog, CapReachedError, Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, TOOK, columns_of_calls, further_columns
 from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
@@ -188,6 +188,7 @@ class EndpointTeacher:
     pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
     _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
+    _open_calls: "_OpenCalls" = field(default_factory=lambda: _OpenCalls(), compare=False, repr=False)
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -319,19 +320,9 @@ class EndpointTeacher:
             self._pace.wait(self.limits.requests_per_minute, self.sleep or over.wait)
             if over.is_set():
                 break
-            call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
-            answer = self.endpoint.attempt(body)
+            answer = self._attempt(digest, body, most, over)
             if isinstance(answer, Reply):
-                if self.asking.codes and answer.alternatives is None and answer.failure in (None, Failure.CUT_OFF):
-                    self.calls.settle(call, usd=self.endpoint.cost(answer, most), reply=None)
-                    raise self._tells_no_probabilities()
-                cost = self.endpoint.cost(answer, most)
-                self.calls.settle(call, usd=cost, reply=answer)  # more than was reserved, too: it has been billed
-                if cost > most:
-                    raise self._counts_more(answer)
                 return answer
-            if answer.is_free:
-                self.calls.settle(call, usd=0.0, reply=None)
             if answer.is_of_this_text:
                 # Not kept as a reply: a server that is put right may answer it.
                 return Reply(answer.what, Failure.REFUSED, None, 0, 0, 0.0)
@@ -347,6 +338,42 @@ class EndpointTeacher:
             do="Look at the server, and at what the recipe says of its address, model and key, and run again: what was "
             "answered is kept and is not asked again.",
         )
+
+    def _attempt(self, digest: str, body: dict[str, Any], most: float, over: threading.Event) -> "Reply | Refusal":
+        """Make one call, with its cost in the log before and after."""
+        call = self._reserve(digest, most, over)
+        try:
+            answer = self.endpoint.attempt(body)
+            if isinstance(answer, Refusal):
+                if answer.is_free:
+                    self.calls.settle(call, usd=0.0, reply=None)
+                return answer
+            cost = self.endpoint.cost(answer, most)
+            tells_too_little = (
+                self.asking.codes and answer.alternatives is None and answer.failure in (None, Failure.CUT_OFF)
+            )
+            # Beyond what was reserved, too: it has been billed.
+            self.calls.settle(call, usd=cost, reply=None if tells_too_little else answer)
+        finally:
+            self._open_calls.ended()
+        if tells_too_little:
+            raise self._tells_no_probabilities()
+        if cost > most:
+            raise self._counts_more(answer)
+        return answer
+
+    def _reserve(self, digest: str, most: float, over: threading.Event) -> int:
+        """Reserve a call; near the cap once the calls that are open have ended, as most cost less than they can."""
+        while True:
+            ended = self._open_calls.begun()
+            try:
+                return self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
+            except CapReachedError:
+                if not self._open_calls.another_has_ended(since=ended) or over.is_set():
+                    raise
+            except BaseException:
+                self._open_calls.ended()
+                raise
 
     def _tells_no_probabilities(self) -> StillhouseError:
         return StillhouseError(
@@ -384,6 +411,34 @@ class Refusal:
     is_final: bool = False
     is_of_this_text: bool = False
     is_free: bool = False
+
+
+class _OpenCalls:
+    """The calls whose cost is not known yet, whichever thread makes them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open = self._ended = 0
+
+    def begun(self) -> int:
+        """Count one more, and say how many have ended."""
+        with self._changed:
+            self._open += 1
+            return self._ended
+
+    def ended(self) -> None:
+        """Count one less."""
+        with self._changed:
+            self._open, self._ended = self._open - 1, self._ended + 1
+            self._changed.notify_all()
+
+    def another_has_ended(self, *, since: int) -> bool:
+        """Take one back that was not made, and wait for one that is; False where there is none to wait for."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._ended > since or not self._open)
+            return self._ended > since
 
 
 class _Pace:

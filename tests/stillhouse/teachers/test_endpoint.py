@@ -133,6 +133,25 @@ def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_cap_that_the_real_cost_fits_into_ends_no_run_while_calls_are_open(tmp_path: Path) -> None:
+    """Regression: eight calls at a time were reserved at their most, and a run ended though each cost a tenth of it."""
+    rows = texts(40)
+    with serving(Server(answer, takes=0.02)) as server:
+        rich = teacher(server, tmp_path / "rich")
+        rich.ask(rows)
+        most = max(rich.endpoint.most(body) for body in rich.requests(rows).values())
+        enough, server.usd = server.usd + most, 0.0
+        assert enough < 8 * most, "less than what is reserved for all calls at a time"
+        asked = teacher(server, tmp_path / "poor", usd_at_most=enough, concurrency=8)
+        assert asked.ask(rows)["failure"].null_count() == 40
+        assert server.usd == pytest.approx(asked.calls.spent("tickets")) and server.usd <= enough
+        assert server.at_once > 1
+        nothing = teacher(server, tmp_path / "none", usd_at_most=most / 2, concurrency=8)
+        with pytest.raises(CapReachedError):
+            nothing.ask(rows)
+
+
+@pytest.mark.long
 def test_another_revision_under_the_same_name_is_asked_again(tmp_path: Path) -> None:
     with serving(Server(answer)) as server:
         teacher(server, tmp_path).ask(texts(3))
