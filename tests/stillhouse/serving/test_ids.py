@@ -1,12 +1,14 @@
 """Ids of answers: any replica knows those of its installation, and nobody else makes one."""
 
+import hmac
+from base64 import urlsafe_b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.ids import RequestIds, issued_at
 
 
 def test_every_replica_knows_what_another_one_issued(tmp_path: Path) -> None:
@@ -14,6 +16,24 @@ def test_every_replica_knows_what_another_one_issued(tmp_path: Path) -> None:
     issued = {first.issue() for _ in range(1000)}
     assert len(issued) == 1000 and all(second.is_ours(id) for id in issued)
     assert {len(id) for id in issued} == {28}
+
+
+def test_an_id_is_signed_by_hmac_sha256_as_it_always_was() -> None:
+    """Feedback comes days after an answer, to a replica of a later version."""
+    ids, issued = RequestIds(b"s" * 32), "AaDEUGx7AAECAwQFBixLnE8lk32O"
+    assert ids.is_ours(issued) and ids.is_ours(ids.issue()) and ids.is_ours(issued)
+    content = urlsafe_b64decode(issued)
+    assert content[13:] == hmac.digest(b"s" * 32, b"id" + content[:13], "sha256")[:8]
+
+
+def test_an_id_says_when_it_was_issued_but_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it was made ahead, and where the clock of the machine was set back."""
+    ids, issued = RequestIds(b"s" * 32), []
+    for second in (100.0, 100.999, 101.0, 5000.0, 4999.0, 4999.5):
+        monkeypatch.setattr("stillhouse.serving.ids.time.time_ns", lambda now=second: int(now * 1e9))
+        issued.append(ids.issue())
+    assert [issued_at(id) for id in issued] == [100.0, 100.0, 101.0, 5000.0, 4999.0, 4999.0]
+    assert len({ids.issue() for _ in range(100)} | set(issued)) == 106
 
 
 def test_one_changed_character_makes_it_a_strangers(tmp_path: Path) -> None:
