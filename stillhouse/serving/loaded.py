@@ -29,6 +29,7 @@ from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
 from stillhouse.release.cascade import CASCADE, Cascade, HandedOn
 from stillhouse.release.probe import PROBE, Probe, probe_problems
+from stillhouse.serving.one_row import read_row
 from stillhouse.tasks import task_of
 
 if TYPE_CHECKING:
@@ -56,12 +57,18 @@ class Said:
 class _OneAtATime(OnnxClassifier):
     """The classifier without what several texts at once need."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        longest = self._tokenizer.truncation
+        assert longest is not None  # `load_tokenizer` sees to it
+        self._attended = np.ones((1, longest["max_length"]), np.int64)
+
     def say(self, text: str) -> tuple[Float32Array, int]:
         """Logits of shape (1, classes), the same as those of `logits`, and how many tokens were read."""
         # A batch of one would be handed to a pool of threads, which costs more than the reading.
         ids = self._tokenizer.encode(text[:MAX_CHARACTERS]).ids
-        row = np.array([ids], np.int64)
-        logits: Float32Array = self._session.run(["logits"], {"input_ids": row, "attention_mask": np.ones_like(row)})[0]
+        read = {"input_ids": np.array([ids], np.int64), "attention_mask": self._attended[:, : len(ids)]}
+        logits: Float32Array = self._session.run(["logits"], read)[0]
         return logits, len(ids)
 
 
@@ -163,9 +170,7 @@ class LoadedRelease:
     def say(self, clean: str) -> Said:
         """Ask about a text that has its one spelling."""
         logits, tokens = self._model.say(clean)
-        confidence = self.task.confidence(logits, self._temperature)
-        (label,) = self.task.written(self.task.answers(logits))
-        return Said(label, None if confidence is None else float(confidence[0]), tokens)
+        return Said(*read_row(self.task, logits, self._temperature), tokens)
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:
