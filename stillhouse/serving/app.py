@@ -1,7 +1,8 @@
 """The server: endpoints, limits, and the response where there is no answer.
 
-Belongs here: HTTP, from the first byte of a request to the last of its response.
-Does not: what is asked and answered (answer.py), who may ask (tokens.py), following the ledger (desired.py).
+Belongs here: which endpoint answers, in which order limits are asked, how each end of a request is counted and logged.
+Does not: reading a request and sending a response (http.py), what is asked and answered (answer.py), who may ask
+(tokens.py), following the ledger (desired.py).
 
 One process, one thread: the student holds the event loop for less than a thread pool would cost. A request that has
 been read waits one turn of the loop before it is worked on, so that all that came at the same moment are counted first.
@@ -19,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as ASGIScope
@@ -30,6 +30,7 @@ from stillhouse.data.one_text import spelled
 from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final, final_answer
+from stillhouse.serving.http import Request, Response, json_response, text_response
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
@@ -40,8 +41,6 @@ from stillhouse.serving.tokens import Access, Scope
 
 LOG = logging.getLogger("stillhouse.serving")
 
-BODY_SECONDS = 10
-"""In which a request's body has to arrive: who sends it more slowly holds a connection for nothing."""
 _COME_AGAIN_SECONDS = "1"
 _LATE_SECONDS = 10.0
 """After which a ledger that does not answer is spoken of; it is looked at every second."""
@@ -74,7 +73,7 @@ class WhoServes(Record):
 
 
 class Server:
-    """The endpoints of one process.
+    """The endpoints of one process, as an ASGI application.
 
     Args:
         slots: what is served, by recipe.
@@ -93,7 +92,7 @@ class Server:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
-        self.app: ASGIApp = Router(
+        self._router: ASGIApp = Router(
             [
                 self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
                 self._route("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
@@ -103,49 +102,59 @@ class Server:
                 self._route("GET", "/readyz", self._ready, None),
             ]
         )
+        self._asked = {f"/v1/{name}/predict": {"recipe": name} for name in slots}
+        self._answered = _Answered(self, self._predict, Scope.PREDICT, "predict")
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer a request; a question to a recipe that is served passes the router by, to the same endpoint."""
+        path_params = self._asked.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if path_params is None:
+            await self._router(scope, receive, send)
+        else:
+            scope["path_params"] = path_params
+            await self._answered(scope, receive, send)
 
     def _route(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> Route:
         return Route(path, _Answered(self, endpoint, scope, path.rpartition("/")[2].strip("{}")), methods=[method])
 
-    async def respond(self, request: Request, endpoint: Endpoint, scope: Scope | None, name: str) -> Response:
-        """Ask an endpoint. Each of its ends is a response, and an exception is logged without what it says."""
+    async def respond(self, request: Request, send: Send, endpoint: Endpoint, scope: Scope | None, name: str) -> None:
+        """Ask an endpoint, and send what it says; an exception is a response too, and logged without what it says."""
         id = self._ids.issue()
         try:
             if scope is not None:
                 self._access.require(request.headers, scope)
             response = await endpoint(request, id)
         except RefusedError as refused:
-            response = _json(
-                Refusal(error=refused.what, expected=refused.expected, id=id), refused.status, refused.headers
+            response = json_response(
+                Refusal(error=refused.what, expected=refused.expected, id=id), refused.status, *refused.headers
             )
         except ClientDisconnect:
-            response = Response(status_code=400)  # nobody reads it
+            response = Response(400)  # nobody reads it
         except Exception as error:
             LOG.error("request %s failed: %s", id, _known_by(error))
-            response = _json(
+            response = json_response(
                 Refusal(error="the server has failed", expected="an answer; its log has this id", id=id), 500
             )
-        response.headers["x-request-id"] = id
-        recipe = request.path_params.get("recipe", NOT_SERVED)
-        self._metrics.ended(recipe if recipe in self._slots else NOT_SERVED, name, response.status_code)
-        return response
+        self._metrics.ended(request.recipe if request.recipe in self._slots else NOT_SERVED, name, response.status)
+        await response.send(send, id)
 
     async def _predict(self, request: Request, id: str) -> Response:
         arrived, at = time.perf_counter(), time.time()
         slot = self._slot(request)
         _require_room(slot)
-        question = read_question(await _body(request, slot.limits.body_bytes), texts_at_most=slot.limits.texts)
+        question = read_question(await request.body(slot.limits.body_bytes), texts_at_most=slot.limits.texts)
         serving = slot.serving
         if serving is None:
             raise _come_again("nothing is served yet")
         key = None if question.key is None else self._ids.keyed(question.key)
         clean = [_usable(text, serving.champion) for text in question.asked]
         by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
-        asked = _Asked(slot, serving, serving.arm(key or id), key, question.columns, by, arrived, at)
+        log = self._logs.get(slot.name)
+        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.columns, by, arrived, at)
         _require_room(slot)  # once more: others came while the body was read
         slot.waiting += 1
         try:
-            answers, rows = list[Answer](), list[ServedRequest]()
+            answers, rows = list[Answer](), list[ServedRequest | None]()
             for index, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
                 await asyncio.sleep(0)
                 if by is not None and time.perf_counter() > by:
@@ -156,16 +165,12 @@ class Server:
         finally:
             slot.waiting -= 1
         for row in rows:  # now that nothing can fail: of a request that fails nobody has received the answers before
-            self._keep(slot, row)
+            asked.keep(row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
-        return _json(said, 200, {"x-stillhouse-release": answers[0].release})
+        return json_response(said, 200, (b"x-stillhouse-release", answers[0].release.encode()))
 
-    def _keep(self, slot: Slot, row: ServedRequest) -> None:
-        if (log := self._logs.get(slot.name)) is not None:
-            log.put(row)
-
-    async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> tuple[Answer, ServedRequest]:
+    async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> tuple[Answer, ServedRequest | None]:
         """Answer one text, and say what is to be kept of it; where it fails that is kept at once."""
 
         def failed(error: Exception) -> None:
@@ -183,7 +188,7 @@ class Server:
                 status = 503
                 raise _come_again("the teacher is to answer this, and cannot be asked")
         except BaseException:
-            self._keep(asked.slot, asked.row(id, sent, clean, given, final, status))
+            asked.keep(asked.row(id, sent, clean, given, final, status))
             raise
         answer = Answer(
             id=id,
@@ -201,13 +206,13 @@ class Server:
         log = self._logs.get(slot.name)
         if log is None:
             raise RefusedError(501, "no traffic of it is kept", "a recipe with `traffic:`")
-        truth = read_truth(await _body(request, slot.limits.body_bytes))
+        truth = read_truth(await request.body(slot.limits.body_bytes))
         if not self._ids.is_ours(truth.id):
             raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
         if slot.serving is not None and truth.truth not in slot.serving.champion.labels:
             raise RefusedError(422, "truth: it is none of the labels", "a label, as GET of this recipe lists them")
         log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
-        return Response(status_code=202)
+        return Response(202)
 
     async def _who_serves(self, request: Request, id: str) -> Response:
         slot = self._slot(request)
@@ -228,13 +233,13 @@ class Server:
             share=0.0 if serving.challenger is None else serving.challenger.share,
             quarantine=tuple(each.quarantine.slice for each in serving.taken),
         )
-        return _json(shown, 200)
+        return json_response(shown, 200)
 
     async def _show_metrics(self, request: Request, id: str) -> Response:
-        return Response(self._metrics.shown(), media_type=CONTENT_TYPE)
+        return Response(200, self._metrics.shown(), ((b"content-type", CONTENT_TYPE),))
 
     async def _healthy(self, request: Request, id: str) -> Response:
-        return Response("ok\n", media_type="text/plain")
+        return text_response("ok\n")
 
     async def _ready(self, request: Request, id: str) -> Response:
         missing = sorted(name for name, slot in self._slots.items() if slot.serving is None)
@@ -243,7 +248,7 @@ class Server:
         full = sorted(name for name, log in self._logs.items() if not log.is_writable)
         if full:
             raise _come_again(f"the traffic log cannot be written for {', '.join(full)}")
-        return Response("\n".join(["ready", *self._in_the_way()]) + "\n", media_type="text/plain")
+        return text_response("\n".join(["ready", *self._in_the_way()]) + "\n")
 
     def _in_the_way(self) -> Iterable[str]:
         """What a server that answers has to say all the same, one line each."""
@@ -258,7 +263,7 @@ class Server:
                 yield f"{name}: {log.problem}; its rows of traffic wait on this disk"
 
     def _slot(self, request: Request) -> Slot:
-        slot = self._slots.get(request.path_params["recipe"])
+        slot = self._slots.get(request.recipe)
         if slot is None:
             raise RefusedError(404, "no such recipe is served here", f"one of: {', '.join(self._slots)}")
         return slot
@@ -275,8 +280,7 @@ class _Answered:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        response = await self.server.respond(Request(scope, receive), self.endpoint, self.scope, self.name)
-        await response(scope, receive, send)
+        await self.server.respond(Request(scope, receive), send, self.endpoint, self.scope, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,7 @@ class _Asked:
 
     slot: Slot
     serving: Serving
+    log: Log | None
     arm: Arm
     key: str | None
     columns: Mapping[str, str]
@@ -297,10 +302,17 @@ class _Asked:
         """Until the caller's deadline; None where there is none."""
         return None if self.by is None else max(self.by - time.perf_counter(), 0.001)
 
+    def keep(self, row: ServedRequest | None) -> None:
+        """Hand a row to the log."""
+        if row is not None and self.log is not None:
+            self.log.put(row)
+
     def row(
         self, id: str, sent: str, clean: str, given: Given | None, final: Final | None, status: int
-    ) -> ServedRequest:
-        """What is kept of one text; without what was said the champion has failed."""
+    ) -> ServedRequest | None:
+        """What is kept of one text, if anything is; without what was said the champion has failed."""
+        if self.log is None:
+            return None
         said = None if given is None else given.said
         to_teacher = None if final is None or final.why is None else said
         answer = None if status == 503 else final
@@ -341,40 +353,8 @@ def _usable(text: str, release: LoadedRelease) -> str:
     return clean
 
 
-async def _body(request: Request, at_most: int) -> bytes:
-    """The whole body, or no more of it than is taken."""
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        # A page of another site can send anything else from a browser without asking first.
-        raise RefusedError(415, "the content type is another", "content-type: application/json")
-    announced = request.headers.get("content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > at_most:
-        raise _too_large(at_most)
-    body, more = b"", True
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body += message.get("body", b"")
-                if len(body) > at_most:
-                    raise _too_large(at_most)
-                more = message.get("more_body", False)
-    except TimeoutError:
-        raise RefusedError(408, "the body did not arrive", f"all of it within {BODY_SECONDS} seconds") from None
-    return body
-
-
-def _too_large(at_most: int) -> RefusedError:
-    return RefusedError(413, "the body is too large", f"at most {at_most} bytes")
-
-
 def _come_again(what: str) -> RefusedError:
     return RefusedError(503, what, "another moment", retry_after=_COME_AGAIN_SECONDS)
-
-
-def _json(content: Record, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(content.model_dump_json(), status, headers, media_type="application/json")
 
 
 def _known_by(error: Exception) -> str:

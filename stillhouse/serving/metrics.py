@@ -17,7 +17,7 @@ from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final
 from stillhouse.serving.requests import Log
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0)
 """Seconds: a student takes one to four milliseconds, and what is slower has waited."""
 NOT_SERVED = "none"

@@ -84,7 +84,7 @@ def run(
         follower = Follower(builds, slots, tokens, own)
         server = Server(slots, RequestIds.of(home.serving), access, logs)
         config = uvicorn.Config(
-            server.app,
+            server,
             http="httptools",
             loop="uvloop",
             lifespan="off",

@@ -17,5 +17,5 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, what: str, expected: str, **headers: str) -> None:
         self.status, self.what, self.expected = status, what, expected
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers = tuple((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items())
         super().__init__(what)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pydantic import RootModel, ValidationError
 
@@ -23,9 +23,6 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.hosts import is_loopback
 from stillhouse.serving.refused import RefusedError
-
-if TYPE_CHECKING:
-    from starlette.datastructures import Headers
 
 _PREFIX = "stillhouse_"
 """So that whoever finds one in a log, or a scanner of secrets, knows what it is."""
@@ -130,6 +127,14 @@ class Tokens:
     def _write(self, *tokens: Token) -> None:
         write_atomically(self._path, _Kept(tokens).model_dump_json(indent=1).encode())
         self.refresh()
+
+
+class Headers(Protocol):
+    """What a request says of itself, by names in small letters."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """The value of a name, or what stands for none."""
+        ...
 
 
 class Access:

@@ -196,7 +196,7 @@ class World:
         self._break_what_crashes(slot)
         server = Server({NAME: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {NAME: log})
         try:
-            yield server.app
+            yield server
         finally:
             log.close()
             for teacher in slot.teachers.values():

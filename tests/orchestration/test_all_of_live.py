@@ -178,7 +178,7 @@ def a_server(place: Place, epochs: int, *, away: bool = False) -> Iterator[Runni
     follower.look()
     server = Server({"small": slot}, RequestIds.of(place.home.serving), Access(tokens, "127.0.0.1"), {"small": log})
     try:
-        with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
+        with TestClient(server, base_url="http://127.0.0.1:8080") as client:
             yield Running(slot, client, asked)
     finally:
         log.close()

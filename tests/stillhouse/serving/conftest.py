@@ -165,5 +165,5 @@ def served(installation: Installation, home: Home) -> Iterator[Served]:
     follower.look()
     kept = KeptRows()
     server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: kept})
-    with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
+    with TestClient(server, base_url="http://127.0.0.1:8080") as client:
         yield Served(installation, slot, follower, tokens, client, kept)

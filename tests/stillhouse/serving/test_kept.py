@@ -39,7 +39,7 @@ def keeping(installation: Installation, home: Home, tmp_path: Path) -> Iterator[
     store = TrafficStore(str(tmp_path / "store"), RECIPE)
     log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=SpoolLimits(write_seconds=0.01))
     server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: log})
-    with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
+    with TestClient(server, base_url="http://127.0.0.1:8080") as client:
         yield Keeping(client, log, store, tmp_path)
 
 
