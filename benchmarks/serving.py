@@ -1,7 +1,8 @@
 """`make bench-serving`: what a request costs a core beside bare ONNX Runtime, uvicorn, FastAPI, LitServe and BentoML.
 
 A student of the demo's shape (five layers of its encoder, int8, a head that was not trained, which costs the same) is
-served by `stillhouse serve` and by the others, each in an environment of its own, one worker and one thread each. All
+served by `stillhouse serve` and by the others, each in an environment of its own, one worker and one thread each;
+uvicorn alone and FastAPI have the settings of uvicorn that ours has (httptools, uvloop, no `server` header). All
 are up at once and asked in turns, some hundred requests a turn on one connection, so that whatever else the machine
 does meets all alike. What counts is the CPU time of a server's processes during its turn, not how long it took.
 

@@ -32,4 +32,6 @@ async def predict(question: Question) -> Answer:
 
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
-    uvicorn.run(app, port=port, http="httptools", loop="uvloop", log_level="warning", access_log=False)
+    uvicorn.run(
+        app, port=port, http="httptools", loop="uvloop", log_level="warning", access_log=False, server_header=False
+    )

@@ -29,4 +29,13 @@ async def app(
 
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
-    uvicorn.run(app, port=port, http="httptools", loop="uvloop", log_level="warning", access_log=False, lifespan="off")
+    uvicorn.run(
+        app,
+        port=port,
+        http="httptools",
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+    )
