@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact_if_any
+from assets.requested_rows import requested_of_traffic
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import table
 from stillhouse.errors import StillhouseError
@@ -42,11 +43,17 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         facts = artifact.facts(LiveFacts)
         return StageOutput(
             artifact,
-            {**summary.numbers(facts), "watched": table(summary.watched(facts))},
+            {**summary.numbers(facts), **_wanted(builds, file), "watched": table(summary.watched(facts))},
             headline=summary.headline(facts),
         )
 
     return live_report_of_a_day
+
+
+def _wanted(builds: BuildStore, file: RecipeFile) -> dict[str, str]:
+    """Which rows are asked for, where any are."""
+    asked = requested_of_traffic(builds, file)
+    return {"rows_wanted": "; ".join(each.sentence for each in asked)} if asked else {}
 
 
 def what_to_report(

@@ -2,24 +2,21 @@
 
 Belongs here: the events as people and scripts are shown them, and noting one by name and reason.
 Does not: keeping them (stillhouse/records/events.py), printing (tables.py), finding out that something has happened
-(happenings.py).
+(happenings.py), rows that are asked for (assets/requested_rows.py).
 """
 
 from collections.abc import Mapping
 
 from pydantic import Field
 
-from assets.keys import key_of
-from assets.materializations import newest_materialization
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.names import clean_reason
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.events import Event, EventKind, Fact, Noted, history, note
+from stillhouse.records.events import EventKind, Fact, Noted, history, note
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.rounds import starts_a_round
-from stillhouse.stages.names import EVALUATION
 
 
 class EventShown(Record):
@@ -43,15 +40,6 @@ class Events(Record):
     events: tuple[EventShown, ...]
 
 
-class RequestedRows(Record):
-    """More rows of a slice that a model needs."""
-
-    slice: str
-    critical: bool = Field(description="Whether owners are sent it: another slice is reported only.")
-    rows_needed: int | None = Field(description="How many more; null where whoever asks cannot say.")
-    sentence: str
-
-
 def events_of(ledger: Ledger, file: RecipeFile) -> Events:
     """List the events of a recipe."""
     shown = tuple(_shown(file, noted) for noted in history(ledger, file.name))
@@ -61,14 +49,6 @@ def events_of(ledger: Ledger, file: RecipeFile) -> Events:
 def waiting_events(ledger: Ledger, file: RecipeFile) -> tuple[EventShown, ...]:
     """Those that no round has answered."""
     return tuple(event for event in events_of(ledger, file).events if event.answered_by is None)
-
-
-def requested_rows(ledger: Ledger, file: RecipeFile) -> tuple[RequestedRows, ...]:
-    """The requests for rows that count: of the newest evaluation, and of live traffic while no round has answered."""
-    newest = newest_materialization(ledger, key_of(file.name, EVALUATION))
-    current = None if newest is None else newest.digest
-    counting = [noted.event for noted in history(ledger, file.name) if _counts(noted, current)]
-    return tuple(_request(event) for event in counting)
 
 
 def note_by_person(ledger: Ledger, recipe: str, happened: str, *, by: str, reason: str) -> bool:
@@ -104,21 +84,4 @@ def _shown(file: RecipeFile, noted: Noted) -> EventShown:
         facts=event.facts,
         starts_a_round=noted.answered_by is None and starts_a_round(file.recipe.refresh, event),
         answered_by=noted.answered_by,
-    )
-
-
-def _counts(noted: Noted, evaluation: str | None) -> bool:
-    if noted.event.kind is not EventKind.WEAK_SLICE:
-        return False
-    of = noted.event.facts.get("evaluation")
-    return noted.answered_by is None if of is None else of == evaluation
-
-
-def _request(event: Event) -> RequestedRows:
-    needed = event.facts.get("rows_needed")
-    return RequestedRows(
-        slice=str(event.facts.get("name", event.key)),
-        critical=event.facts.get("critical") is not False,
-        rows_needed=needed if isinstance(needed, int) else None,
-        sentence=event.sentence,
     )

@@ -9,7 +9,7 @@ from orchestration.watch import book_of
 from stillhouse.live.findings import Action, FoundKind, LiveFinding
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.events import EventKind, note
+from stillhouse.records.events import EventKind, Fact, note
 from stillhouse.records.outbox import Notice, Tone
 
 EVENT_OF = {
@@ -20,6 +20,7 @@ EVENT_OF = {
     FoundKind.LATENCY: EventKind.SERVICE,
     FoundKind.FALLBACK: EventKind.FALLBACK,
     FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
+    FoundKind.WEAK_SLICE: EventKind.WEAK_SLICE,
 }
 """What a finding is among the events of a recipe, by which rounds begin."""
 
@@ -32,8 +33,8 @@ def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
     book, lines = book_of(builds, file), list[str]()
     for finding in book.findings(waiting=True):
         note(
-            builds.ledger, file.name, EVENT_OF[finding.kind], finding.key, finding.sentence,
-            {"release": finding.release, "watch": finding.watch, "action": finding.action.value},
+            builds.ledger, file.name, EVENT_OF[finding.kind], _key(finding), _sentence(finding),
+            {"release": finding.release, "watch": finding.watch, "action": finding.action.value, **_rows(finding)},
         )  # fmt: skip
         if finding.is_for_people:
             lines += notify_owners(
@@ -41,6 +42,25 @@ def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
             )
         book.handed_on(finding)
     return lines
+
+
+def _key(finding: LiveFinding) -> str:
+    """By slice and release where rows are asked for: a watch that begins again asks for the same."""
+    return finding.key if finding.asks is None else f"{finding.asks.slice} {finding.release[:32]}"
+
+
+def _sentence(finding: LiveFinding) -> str:
+    if finding.asks is None:
+        return finding.sentence
+    return f"{finding.sentence}: {finding.asks.rows_needed:,} more rows of it with labels are needed"
+
+
+def _rows(finding: LiveFinding) -> dict[str, Fact]:
+    """What is asked for, as the request is read back (assets/requested_rows.py)."""
+    asked = finding.asks
+    return {} if asked is None else {
+        "name": asked.slice, "critical": asked.critical, "rows_needed": asked.rows_needed,
+    }  # fmt: skip
 
 
 def notice_of(recipe: str, finding: LiveFinding) -> Notice:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from assets.requested_rows import requested_rows
 from orchestration.dispatcher import Ask, next_step
-from orchestration.event_list import requested_rows, waiting_events
+from orchestration.event_list import waiting_events
 from orchestration.freshness import overdue_after
 from orchestration.status import (
     ChampionStatus,
@@ -96,7 +97,7 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
             for entry in promotions
         ),
         events=len(waiting_events(ledger, file)),
-        requested_rows=len(requested_rows(ledger, file)),
+        requested_rows=len(requested_rows(builds, file)),
         closed=closed is not None,
         risks=len(risks_to_review(ledger, file)),
         prune=tuple(str(each) for each in undecided(file.recipe.terms)),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 from assets.live_report import what_to_report
+from assets.requested_rows import RequestedRows, requested_of_traffic
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import LiveFinding
@@ -34,6 +35,7 @@ class LiveScreen(Record):
     looked_at: str = Field(description="When the watch looked last, ISO 8601, UTC.")
     asked_about: float = Field(description="Share of answers that the teacher is asked about now.")
     drifting: tuple[str, ...] = Field(description="What of the inputs differs from the reference.")
+    requested_rows: tuple[RequestedRows, ...] = Field(description="Rows of weak slices that are asked for.")
     findings: tuple[LiveFinding, ...] = Field(description="Of the last 30 days, the newest first.")
 
 
@@ -66,6 +68,7 @@ def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) ->
         looked_at=datetime.fromtimestamp(state.newest, UTC).isoformat(timespec="seconds"),
         asked_about=state.share_asked,
         drifting=tuple(sorted(state.drifting)),
+        requested_rows=requested_of_traffic(builds, file),
         findings=tuple(reversed(found)),
     )
 
@@ -77,7 +80,7 @@ def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) 
         StillhouseError: if the recipe has no watch or no champion, or its teacher cannot be asked.
     """
     require_a_watch(file)
-    terms, reference = terms_of(file), reference_of(builds, serving_now(builds.ledger, file.name).champion)
+    terms, reference = terms_of(file), reference_of(builds, file, serving_now(builds.ledger, file.name).champion)
     watches = terms.watches(reference)
     watch = next((each for each in watches if each.kind is WatchKind.AGREEMENT), None)
     if watch is None or reference.agreement is None:

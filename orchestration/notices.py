@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from orchestration.event_list import requested_rows
+from assets.requested_rows import requested_rows
 from orchestration.freshness import overdue_after
 from orchestration.status import closed_by_a_play, risk_in_words
 from stillhouse.errors import StillhouseError
@@ -21,6 +21,7 @@ from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.plays import PERIODS, PlaySpec
 from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import desired
 from stillhouse.records.events import history
 from stillhouse.records.governance import WaiverRules, valid_waivers
@@ -63,15 +64,16 @@ def notify_owners(ledger: Ledger, recipe: str, subject: str, key: str, notice: N
     return list(_send(ledger, recipe, terms, now))
 
 
-def look_and_send(ledger: Ledger, file: RecipeFile) -> list[str]:
+def look_and_send(builds: BuildStore, file: RecipeFile) -> list[str]:
     """Put what stands out of a recipe among its notices, and send what is due; one line for what was not taken.
 
     What failed to be sent is tried again, what still asks for a person is sent again after `remind_days`.
     """
     if not file.recipe.notify:
         return []
+    ledger = builds.ledger
     now, outbox = datetime.now(UTC), Outbox(ledger.url)
-    standing = dict(_standing(ledger, file, now))
+    standing = dict(_standing(builds, file, now))
     for subject, (key, notice) in standing.items():
         outbox.put(file.name, subject, key, notice, to=file.recipe.notify, at=now)
     outbox.settle(file.name, STANDING, list(standing))
@@ -89,16 +91,16 @@ def look_and_send(ledger: Ledger, file: RecipeFile) -> list[str]:
 )
 def notices_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look at every recipe."""
-    ledger = Ledger(Home.from_environment().ledger_url)
+    builds = BuildStore(Home.from_environment())
     lines = [
-        f"{file.name}: {line}" for file in recipes_in(recipes_folder()).files for line in look_and_send(ledger, file)
+        f"{file.name}: {line}" for file in recipes_in(recipes_folder()).files for line in look_and_send(builds, file)
     ]
     return dg.SkipReason("\n".join(lines) or "everything that was due was sent")
 
 
-def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple[str, tuple[str, Notice]]]:
+def _standing(builds: BuildStore, file: RecipeFile, now: datetime) -> Iterator[tuple[str, tuple[str, Notice]]]:
     """By subject, what stands out though no round has just ended: a key for it, and what is said."""
-    name = file.name
+    name, ledger = file.name, builds.ledger
     waivers = valid_waivers(ledger, name, WaiverRules.of(file.recipe, unwaivable=()))
     for waiver in waivers.by_gate_and_content.values():
         made = ledger.newest(name, "materialization", subject=waiver.gate.partition(":")[0])
@@ -119,7 +121,7 @@ def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple
         if risk.review <= now.date():
             notice = Notice(f"{name}: a risk is to be looked at", risk_in_words(risk), Tone.LOOK)
             yield f"{STANDING}risk:{risk.name}", (str(risk.review), notice)
-    for asked in (each for each in requested_rows(ledger, file) if each.critical):
+    for asked in (each for each in requested_rows(builds, file) if each.critical):
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
         yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")

@@ -26,6 +26,7 @@ from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
+from stillhouse.live.slices import slices_of
 from stillhouse.models.fitting import unfit
 from stillhouse.models.weights import (
     config_on_the_hub,
@@ -86,7 +87,7 @@ def _advice(file: RecipeFile) -> Iterator[str]:
         return
     terms, finds = terms_of(file), list[Startable]()
     if terms.asks or terms.truth_binds:
-        finds.append("agreement")
+        finds += ["agreement", "weak_slice"] if slices_of(recipe) else ["agreement"]
     if recipe.cascade is not None or recipe.watch.fallback_share is not None:
         finds.append("fallback")
     if finds and not {*finds} & {*recipe.refresh.start}:

@@ -13,11 +13,12 @@ from pydantic import Field
 
 from assets.keys import batches_name, key_of
 from assets.materializations import Materialization, other_event_in_dagster
+from assets.requested_rows import RequestedRows, requested_rows
 from checks.gatekeeper import AssetState, GateState, asset_state
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
-from orchestration.event_list import EventShown, RequestedRows, requested_rows, waiting_events
+from orchestration.event_list import EventShown, waiting_events
 from stillhouse.base import Record
 from stillhouse.recipe.plays import RiskSpec
 from stillhouse.recipe.reading import RecipeFile
@@ -249,7 +250,7 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         nobody_looks=None if champion is None else _nobody_looks(builds, file),
         last_round=last_round(builds.ledger, file.name),
         events=waiting_events(builds.ledger, file),
-        requested_rows=requested_rows(builds.ledger, file),
+        requested_rows=requested_rows(builds, file),
     )
 
 

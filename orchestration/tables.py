@@ -121,6 +121,8 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
             f"{each.rows:,}",
         )
     yield shares
+    for asked in shown.requested_rows:
+        yield Text(f"rows wanted: {asked.sentence}", "yellow")
     for finding in shown.findings:
         moment = datetime.fromtimestamp(finding.at, UTC)
         yield Text(f"{moment:%Y-%m-%d %H:%M} UTC  {finding.sentence}: {finding.action}, {finding.because}")

@@ -27,6 +27,7 @@ from stillhouse.live.estimate import PURPOSE, heard_of
 from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
 from stillhouse.live.reader import new_rows, with_texts
 from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
+from stillhouse.live.slices import RowsAsked, rows_asked
 from stillhouse.live.state import WatchBook
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import (
@@ -156,12 +157,23 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
             return state, findings  # and after an alarm for the next day, on which bets are placed again
         teacher = teacher_behind(builds, seen.champion)
         rows = ready.rows.filter(pl.col("release") == state.release)
-        parts = heard_of(
-            rows, texts, state.reference.agreement, state.budgets, key,
-            lambda some: ask_live(builds, file, teacher, some, at=at),
-        )  # fmt: skip
+        said: list[pl.DataFrame] = []
+
+        def asked(some: Sequence[str]) -> pl.DataFrame:
+            said.append(ask_live(builds, file, teacher, some, at=at))
+            return said[-1]
+
+        scale = state.reference.agreement
+        parts = heard_of(rows, texts, scale, state.budgets, key, asked)
+        # Who is drawn of a slice is drawn of the whole, so that nobody is asked again.
+        of_slices = {
+            each.slice.name: heard_of(
+                each.slice.rows_of(rows), texts, scale, state.budgets, key, lambda _: pl.concat(said)
+            )
+            for each in state.reference.slices
+        }
         before = state
-        state, alarms = with_agreement(state, terms, parts)
+        state, alarms = with_agreement(state, terms, parts, of_slices=of_slices)
         if alarms:
             # By this moment and not by the day: a server is not asked a second time what it was asked this morning.
             now = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -258,10 +270,15 @@ def _with_matured(
             & pl.col("truth").is_not_null()
             & pl.col("label").is_not_null()
         )
-        wrong = known.filter(pl.col("truth") != pl.col("label")).height
-        state, found = with_truth(state.model_copy(update={"matured": day}), terms, wrong, known.height)
+        of_slices = {each.slice.name: _wrong_of(each.slice.rows_of(known)) for each in state.reference.slices}
+        state = state.model_copy(update={"matured": day})
+        state, found = with_truth(state, terms, *_wrong_of(known), of_slices=of_slices)
         alarms += found
     return state, alarms
+
+
+def _wrong_of(known: pl.DataFrame) -> tuple[int, int]:
+    return known.filter(pl.col("truth") != pl.col("label")).height, known.height
 
 
 def _with_live_reference(builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState) -> WatchState:
@@ -288,7 +305,7 @@ def _begun(
     promotion = builds.ledger.newest(file.name, "promotion")
     assert promotion is not None, "what serves was promoted"
     since = datetime.fromisoformat(promotion.at).timestamp()
-    return begin(terms, reference_of(builds, seen.champion), since=since, at=at, before=before)
+    return begin(terms, reference_of(builds, file, seen.champion), since=since, at=at, before=before)
 
 
 def _with_canary(
@@ -330,7 +347,7 @@ def _acted(
 ) -> list[LiveFinding]:
     """Carry out what each alarm asks for, the serious first, and put it into words."""
     findings = []
-    for alarm in sorted(alarms, key=lambda each: each.watch.kind.is_of_inputs):
+    for alarm in sorted(alarms, key=lambda each: (each.watch.kind.is_of_inputs, each.watch.kind.is_of_a_slice)):
         kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
         seen = desired(builds.ledger, file.name)
         assert seen is not None, "what is watched was promoted"
@@ -339,6 +356,7 @@ def _acted(
         )
         if action is Action.ROLL_BACK and seen.champion.release == state.release:
             action, because = _taken_back(builds, file, state, seen, sentence)
+        asks = _rows_asked(file, state, alarm) if action is Action.ASK_FOR_ROWS else None
         findings.append(
             LiveFinding(
                 key=_key(alarm, state, at),
@@ -350,10 +368,17 @@ def _acted(
                 sentence=sentence,
                 evidence=alarm.evidence,
                 action=action,
-                because=because,
+                because=because if asks is None else f"{asks.rows_needed:,} more with labels; {because}",
+                asks=asks,
             )
         )
     return findings
+
+
+def _rows_asked(file: RecipeFile, state: WatchState, alarm: Alarm) -> RowsAsked:
+    of = next(each for each in state.reference.slices if each.slice.name == alarm.watch.of)
+    differ = alarm.share if alarm.watch.kind is WatchKind.SLICE_AGREEMENT else of.disagreed / max(of.heard, 1)
+    return rows_asked(of.slice, differ, alpha=file.recipe.bar.alpha)
 
 
 def _key(alarm: Alarm, state: WatchState, at: float) -> str:

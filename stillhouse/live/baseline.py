@@ -15,6 +15,7 @@ from pydantic import Field
 
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
+from stillhouse.live.slices import LiveSlice, SliceReference, slice_references
 
 _LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
 _UNSURE = 0.1
@@ -69,6 +70,11 @@ class Reference(Record):
     handed_on: tuple[int, int] | None = Field(
         None, description="Golden rows that the teacher behind it answers, and all of them; null without a cascade."
     )
+    slices: tuple[SliceReference, ...] = Field(
+        (),
+        exclude_if=lambda named: not named,  # so that a reference without any is what it was
+        description="Those that are known when a request comes.",
+    )
 
 
 def golden_reference(
@@ -81,6 +87,7 @@ def golden_reference(
     teacher: Sequence[str | None],
     truth: Sequence[str | None],
     handed_on: Sequence[bool] | None = None,
+    slices: Sequence[LiveSlice] = (),
 ) -> Reference:
     """Count what a release says to its golden rows.
 
@@ -96,6 +103,7 @@ def golden_reference(
         teacher: what the teacher says to each; None where it says nothing.
         truth: the label of each; None where it has none.
         handed_on: whether the teacher behind it answers each; None where there is no cascade.
+        slices: that are watched by themselves.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
     taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
@@ -119,6 +127,7 @@ def golden_reference(
         labelled=sum(each is not None for each in known_truth),
         wrong=sum(each is not None and each != answer for each, answer in zip(known_truth, answers, strict=True)),
         handed_on=None if handed_on is None else (sum(handed_on), len(texts)),
+        slices=slice_references(slices, texts, answers, teacher=taught, truth=known_truth),
     )
 
 

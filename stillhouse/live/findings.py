@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.slices import RowsAsked
 from stillhouse.live.watches import Watch, WatchKind
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.watch import WatchSpec
@@ -23,6 +24,7 @@ class Action(StrEnum):
     ROLL_BACK = "the release was taken back"
     ROUND = "a round is due"
     ROUND_BY_HAND = "a round is due, and none starts by itself"
+    ASK_FOR_ROWS = "rows of the slice are asked for"
     PERSON = "a person has to look"
 
 
@@ -36,10 +38,13 @@ class FoundKind(StrEnum):
     LATENCY = "latency"
     FALLBACK = "fallback"
     TEACHER = "teacher"
+    WEAK_SLICE = "weak_slice"
 
     @classmethod
     def of(cls, kind: WatchKind) -> "FoundKind":
         """What an alarm of a kind of watch is about."""
+        if kind.is_of_a_slice:
+            return cls.WEAK_SLICE
         return cls.INPUTS if kind.is_of_inputs else cls(kind.value)
 
 
@@ -47,6 +52,7 @@ STARTED_BY: dict[FoundKind, Startable] = {
     FoundKind.AGREEMENT: "agreement",
     FoundKind.TRUTH: "agreement",
     FoundKind.FALLBACK: "fallback",
+    FoundKind.WEAK_SLICE: "weak_slice",
 }
 """By what of `refresh.start` a finding that a round has to answer starts one."""
 
@@ -77,11 +83,19 @@ class LiveFinding(Record):
     evidence: Evidence | None = Field(description="Null where no bets were placed, as of a teacher that has changed.")
     action: Action
     because: str = Field(description="Why this is done about it, or what was done.")
+    asks: RowsAsked | None = Field(
+        None,
+        exclude_if=lambda asked: asked is None,  # so that what asks for nothing is written as it was
+        description="Rows that are asked for.",
+    )
 
     @property
     def is_for_people(self) -> bool:
-        """Whether anybody is sent it: drift of inputs buys answers of the teacher, and disturbs nobody."""
-        return self.action is not Action.ASK_MORE
+        """Whether anybody is sent it: drift of inputs buys answers of the teacher, and disturbs nobody.
+
+        For rows owners are asked, and reminded, as long as these are wanted, and not for the finding.
+        """
+        return self.action not in (Action.ASK_MORE, Action.ASK_FOR_ROWS)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,8 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
         return Action.PERSON, "a teacher that has changed measures nothing; agreement is not counted meanwhile"
     if kind is FoundKind.FALLBACK:
         return _round(kind, now, "what the student is unsure of is what it has to learn")
+    if kind is FoundKind.WEAK_SLICE:
+        return Action.ASK_FOR_ROWS, _round(kind, now, "rows with labels show whether it holds the bar")[1]
     is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY)
     if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
         return _round(kind, now, "whether the teacher is what it was could not be asked, so the release is not blamed")

@@ -7,6 +7,8 @@ Does not: reading rows (reader.py), keeping the state (state.py), what an alarm 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,10 +19,13 @@ from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import AgreementPlan, AskedFrom, Heard, plan_of
 from stillhouse.live.findings import Evidence
 from stillhouse.live.segments import SECONDS_A_DAY
-from stillhouse.live.watches import COUNTED, Watch, WatchKind, counted, detectors_of, watch_name, watches_of
+from stillhouse.live.watches import COUNTED, DEBIASED, Watch, WatchKind, counted, detectors_of, watch_name, watches_of
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import Detector
 
+Parts = Sequence[tuple[AgreementPlan, Heard]]
+"""Answers that the teacher could be asked about, by the budget that was in force."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 DAYS_KEPT = 40
 """Days of counts: the longest baseline is chosen from them."""
 
@@ -60,6 +65,9 @@ class WatchState(Record):
     standing: dict[str, int] = Field(
         default={},
         description="Of watches that rows speak of: the day of the alarm, until a whole day is within the limit.",
+    )
+    weak: dict[str, int] = Field(
+        default={}, description="Slices that were found weak under this release, and on which day: each once."
     )
     quiet_since: int = Field(description="Day from which on there was no finding about inputs.")
     days: tuple[WatchedDay, ...] = ()
@@ -189,19 +197,60 @@ def with_rows(state: WatchState, terms: WatchTerms, rows: pl.DataFrame, *, at: f
     return _with_share(state, _share_wanted(state, terms)), alarms
 
 
-def with_truth(state: WatchState, terms: WatchTerms, wrong: int, rows: int) -> tuple[WatchState, list[Alarm]]:
-    """Count answers of the watched release of which it has turned out whether they were right."""
+def with_truth(
+    state: WatchState,
+    terms: WatchTerms,
+    wrong: int,
+    rows: int,
+    *,
+    of_slices: Mapping[str, tuple[int, int]] = NOTHING,
+) -> tuple[WatchState, list[Alarm]]:
+    """Count answers of the watched release of which it has turned out whether they were right.
+
+    Args:
+        state: before.
+        terms: see `WatchTerms`.
+        wrong: of the answers.
+        rows: answers.
+        of_slices: both, by slice.
+    """
     watches = {each.name: each for each in terms.watches(state.reference) if each.kind is WatchKind.TRUTH}
-    return _with_counts(state, watches, {name: (wrong, rows) for name in watches})
+    found = {name: (wrong, rows) for name in watches}
+    for each in terms.watches(state.reference):
+        if each.kind is WatchKind.SLICE_TRUTH and (counts := of_slices.get(_open(state, each))):
+            watches[each.name], found[each.name] = each, counts
+    state, alarms = _with_counts(state, watches, found)
+    return _with_weak(state, alarms), alarms
 
 
 def with_agreement(
-    state: WatchState, terms: WatchTerms, parts: Sequence[tuple[AgreementPlan, Heard]]
+    state: WatchState,
+    terms: WatchTerms,
+    parts: Parts,
+    *,
+    of_slices: Mapping[str, Parts] = NOTHING,
 ) -> tuple[WatchState, list[Alarm]]:
-    """Count answers of the watched release that the teacher was asked about, as each budget had it."""
-    watch = next((each for each in terms.watches(state.reference) if each.kind is WatchKind.AGREEMENT), None)
-    if watch is None:
-        return state, []
+    """Count answers of the watched release that the teacher was asked about, as each budget had it.
+
+    Args:
+        state: before.
+        terms: see `WatchTerms`.
+        parts: of all answers.
+        of_slices: of those of each slice.
+    """
+    alarms = []
+    for watch in terms.watches(state.reference):
+        if watch.kind is WatchKind.AGREEMENT:
+            state, alarm = _with_heard(state, watch, parts)
+        elif watch.kind is WatchKind.SLICE_AGREEMENT:
+            state, alarm = _with_heard(state, watch, of_slices.get(_open(state, watch), ()))
+        else:
+            continue
+        alarms += [alarm] if alarm else []
+    return _with_weak(state, alarms), alarms
+
+
+def _with_heard(state: WatchState, watch: Watch, parts: Parts) -> tuple[WatchState, Alarm | None]:
     bets = state.bets[watch.name]
     for plan, heard in parts:
         values = heard.disagreement
@@ -211,14 +260,26 @@ def with_agreement(
         total = bets.events + float(values.sum())
         bets = bets.model_copy(update={"detector": detector, "events": total, "rows": bets.rows + len(values)})
     bets, alarm = _looked(watch, bets)
-    return _copy(state, bets={**state.bets, watch.name: bets}), [alarm] if alarm else []
+    return _copy(state, bets={**state.bets, watch.name: bets}), alarm
+
+
+def _open(state: WatchState, watch: Watch) -> str:
+    """The slice of a watch; empty where it is known to be weak."""
+    return "" if watch.of is None or watch.of in state.weak else watch.of
+
+
+def _with_weak(state: WatchState, alarms: Sequence[Alarm]) -> WatchState:
+    """Know which slices are weak: no bets are placed on them any more, so that rows are asked for once."""
+    weak = {each.watch.of: state.day for each in alarms if each.watch.kind.is_of_a_slice and each.watch.of is not None}
+    return _copy(state, weak={**state.weak, **weak}) if weak else state
 
 
 def with_teacher(state: WatchState, health: TeacherHealth) -> WatchState:
     """Know what the canary said. Where the teacher has changed, what was staked on agreement is void."""
     bets = state.bets
-    if health.as_recorded is False and (agreement := bets.get(WatchKind.AGREEMENT)) is not None:
-        bets = {**bets, WatchKind.AGREEMENT.value: _restarted(agreement)}
+    if health.as_recorded is False:
+        debiased = tuple(each.value for each in DEBIASED)
+        bets = {name: _restarted(each) if name.partition(" ")[0] in debiased else each for name, each in bets.items()}
     return _copy(state, teacher=health, bets=bets)
 
 

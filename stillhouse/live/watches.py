@@ -32,15 +32,24 @@ class WatchKind(StrEnum):
     LATENCY = "latency"
     AGREEMENT = "agreement"
     TRUTH = "truth"
+    SLICE_AGREEMENT = "slice_agreement"
+    SLICE_TRUTH = "slice_truth"
 
     @property
     def is_of_inputs(self) -> bool:
         """Whether it says what is asked, and not how good the answers are."""
         return self in (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE)
 
+    @property
+    def is_of_a_slice(self) -> bool:
+        """Whether it says how good the answers to a part of the requests are."""
+        return self in (WatchKind.SLICE_AGREEMENT, WatchKind.SLICE_TRUTH)
+
 
 COUNTED = (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS, WatchKind.LATENCY)
 """What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
+DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT)
+"""What the teacher says of the answers that were drawn."""
 
 
 class Watch(Record):
@@ -48,7 +57,7 @@ class Watch(Record):
 
     name: str = Field(description="Once in a recipe, and the same for as long as there is such a watch.")
     kind: WatchKind
-    of: str | None = Field(None, description="The label, or the place of the bin of lengths.")
+    of: str | None = Field(None, description="The label, the place of the bin of lengths, or the slice.")
     falls: bool = Field(False, description="Whether it is the complement that is counted: the share may not fall.")
     reference: float | None = Field(description="The share on reference rows; null where the recipe names the limit.")
     limit: float
@@ -77,6 +86,8 @@ class Watch(Record):
             WatchKind.LATENCY: f"{shown:.1%} of answers take too long",
             WatchKind.AGREEMENT: f"student and teacher disagree on {shown:.1%}",
             WatchKind.TRUTH: f"{shown:.1%} of matured answers are wrong",
+            WatchKind.SLICE_AGREEMENT: f"in the slice '{of}' student and teacher disagree on {shown:.1%}",
+            WatchKind.SLICE_TRUTH: f"in the slice '{of}' {shown:.1%} of matured answers are wrong",
         }[self.kind]
         edge = "at least" if self.falls else "at most"
         return f"{subject}; {edge} {limit:.1%}" + ("" if normal is None else f", {normal:.1%} on the reference")
@@ -103,7 +114,8 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     scale = reference.agreement
     has_fallback = spec.fallback_share is not None or reference.handed_on is not None
     beside = [asks and scale is not None, truth_binds and reference.labelled > 0, has_fallback]
-    many = len(wanted) + sum(beside) + 2
+    of_slices = list(_of_slices(reference, asks=asks, truth_binds=truth_binds))
+    many = len(wanted) + sum(beside) + 2 + len(of_slices)
     found = [
         Watch(
             name=watch_name(kind, of, falls=falls), kind=kind, of=of, falls=falls, reference=events / rows,
@@ -115,6 +127,7 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
         found.append(_held_to(WatchKind.AGREEMENT, scale.disagreed, sum(scale.rows), many, spec))
     if beside[1]:
         found.append(_held_to(WatchKind.TRUTH, reference.wrong, reference.labelled, many, spec))
+    found += [_held_to(kind, events, rows, many, spec, of=of) for kind, of, events, rows in of_slices]
     if spec.fallback_share is None and reference.handed_on is not None:
         events, rows = reference.handed_on
         limit = reference_limit(events, rows, watches=many, tolerance=TOLERANCE)
@@ -141,17 +154,29 @@ def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None,
         yield WatchKind.UNSURE, None, False, reference.unsure, rows
 
 
-def _held_to(kind: WatchKind, events: int, rows: int, many: int, spec: WatchSpec) -> Watch:
+def _of_slices(reference: Reference, *, asks: bool, truth_binds: bool) -> Iterator[tuple[WatchKind, str, int, int]]:
+    """Slices in which there are golden rows to set a limit by."""
+    for each in reference.slices:
+        if asks and each.heard:
+            yield WatchKind.SLICE_AGREEMENT, each.slice.name, each.disagreed, each.heard
+        if truth_binds and each.labelled:
+            yield WatchKind.SLICE_TRUTH, each.slice.name, each.wrong, each.labelled
+
+
+def _held_to(kind: WatchKind, events: int, rows: int, many: int, spec: WatchSpec, of: str | None = None) -> Watch:
     limit = reference_limit(events, rows, watches=many, tolerance=spec.agreement_tolerance)
-    return Watch(name=kind.value, kind=kind, reference=events / rows, limit=limit)
+    name = kind.value if of is None else f"{kind.value} {of}"
+    return Watch(name=name, kind=kind, of=of, reference=events / rows, limit=limit)
 
 
 def detectors_of(watches: Sequence[Watch], spec: WatchSpec, plan: AgreementPlan | None) -> dict[str, Detector]:
     """A detector for each watch, at its beginning."""
     found = {each.name: each.detector(len(watches), spec) for each in watches}
-    if plan is not None and (agreement := found.get(WatchKind.AGREEMENT)) is not None:
-        found[WatchKind.AGREEMENT] = agreement.model_copy(update={"lowest": plan.lowest})
-    return found
+    debiased = {each.name for each in watches if each.kind in DEBIASED}
+    if plan is None:
+        return found
+    lowest = {"lowest": plan.lowest}
+    return {name: each.model_copy(update=lowest) if name in debiased else each for name, each in found.items()}
 
 
 def counted(

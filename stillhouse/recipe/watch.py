@@ -4,9 +4,13 @@ Belongs here: what is watched for, from which numbers on it is a finding, and ho
 Does not: the watching (stillhouse/live/), the test behind an alarm (stillhouse/statistics/detector.py).
 """
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part
+
+Length = Annotated[str, Field(pattern=r"^length=\d{1,7}-(\d{1,7})?$")]
 
 
 class WatchSpec(Part):
@@ -40,6 +44,13 @@ class WatchSpec(Part):
     )
     baseline_days: int = Field(
         28, ge=7, description="days without a finding about inputs after which they become the reference"
+    )
+
+    lengths: tuple[Length, ...] = Field(
+        (),
+        exclude_if=lambda named: not named,  # so that a recipe without the field keeps its digest
+        description="texts of so many characters that are watched by themselves, as the slices by `label` are: "
+        "length=FEWEST-MOST, of which MOST may be left out",
     )
 
     @model_validator(mode="after")

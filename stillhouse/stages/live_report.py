@@ -20,6 +20,7 @@ from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
+from stillhouse.live.slices import slices_of
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
@@ -183,8 +184,13 @@ def terms_of(file: RecipeFile) -> WatchTerms:
     return WatchTerms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
 
 
-def reference_of(builds: BuildStore, release: DeployedRelease) -> Reference:
+def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> Reference:
     """Ask a release its golden rows, one at a time as a server does, and count.
+
+    Args:
+        builds: with the release and what it was made from.
+        file: the recipe, which says what slices there are.
+        release: which.
 
     Raises:
         StillhouseError: if it, or what it was made from, is gone or was altered, or it has no golden rows.
@@ -219,6 +225,7 @@ def reference_of(builds: BuildStore, release: DeployedRelease) -> Reference:
         teacher=golden.join(said, on="prompt_id", how="left", maintain_order="left")["answer"].to_list(),
         truth=labels,
         handed_on=_handed_on(bundle, golden, answers, sure),
+        slices=slices_of(file.recipe),
     )
 
 
@@ -275,7 +282,7 @@ def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState | None, d
         )  # fmt: skip
     champion = DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
     is_watched = champion.release == state.release
-    reference = state.reference if is_watched else reference_of(builds, champion)
+    reference = state.reference if is_watched else reference_of(builds, file, champion)
     return Watched(champion, served.since, terms_of(file), reference, state.budgets, state.teacher, state.asked)
 
 

@@ -176,7 +176,7 @@ def test_what_stands_out_between_rounds_is_sent_once(
     }.items():
         sent.clear()
         with in_the_future(monkeypatch, timedelta(days=days)):
-            assert look_and_send(ledger, file) == []
+            assert look_and_send(builds, file) == []
         assert [each["title"][: len(title)] for each, title in zip(sent, titles, strict=True)] == titles
 
 
@@ -193,7 +193,7 @@ def test_the_owner_of_a_play_hears_once_a_week_and_of_a_risk_from_its_day_on(
     def said(days: float) -> list[str]:
         sent.clear()
         with in_the_future(monkeypatch, monday - datetime.now(UTC) + timedelta(days=days)):
-            assert look_and_send(ledger, file) == []
+            assert look_and_send(builds, file) == []
         return [each["title"] for each in sent]
 
     assert said(0.1) == []

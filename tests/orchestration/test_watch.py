@@ -73,7 +73,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
         return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
 
     monkeypatch.setattr(orchestration.watch, "take_back", take_back)
-    monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, release: reference(release.release))
+    monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, file, release: reference(release.release))
     return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
 
 
@@ -182,7 +182,7 @@ def test_drift_asks_the_teacher_more_and_disturbs_nobody(builds: BuildStore, fil
     answered(builds, 400, at=now, shares=(0.1, 0.1, 0.8))
     findings = look(builds, file, at=now + 60).findings
     assert {finding.action for finding in findings} == {Action.ASK_MORE}
-    assert hand_on(builds, file) == [] and look_and_send(builds.ledger, file) == []
+    assert hand_on(builds, file) == [] and look_and_send(builds, file) == []
     assert WatchBook(builds.ledger.url, "r").findings(waiting=True) == []
     assert serving(builds) == "b"
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from stillhouse.live.baseline import AgreementScale, Reference
 from stillhouse.live.segments import COLUMNS, SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.live.slices import LiveSlice, SliceReference
 from stillhouse.live.watch import WatchTerms
 from stillhouse.recipe.watch import WatchSpec
 
@@ -16,14 +17,24 @@ NOON = 20_000.5 * SECONDS_A_DAY
 LABELS = ("number", "person", "place")
 
 
-def reference(release: str = RELEASE) -> Reference:
+def reference(release: str = RELEASE, slices: Sequence[SliceReference] = ()) -> Reference:
     """1,000 golden rows: 60, 30 and 10 % by label, five lengths alike, 90 % agreement that goes with confidence."""
     return Reference(
         release=release, origin="golden", rows=1000, labels={"number": 600, "person": 300, "place": 100},
         edges=(20, 40, 60, 80), lengths=(200, 200, 200, 200, 200), unsure_below=0.6, unsure=100,
         agreement=AgreementScale(edges=(0.7, 0.9), rows=(200, 300, 500), agreed=(140, 270, 490)),
-        labelled=1000, wrong=120,
+        labelled=1000, wrong=120, slices=tuple(slices),
     )  # fmt: skip
+
+
+def by_label(label: str, rows: int, *, critical: bool = True) -> SliceReference:
+    """Golden rows of the slice of one label, of which the student is as good as of the others."""
+    of = LiveSlice(name=f"of_{label}", labels=(label,), critical=critical, margin=0.1)
+    return SliceReference(slice=of, heard=rows, disagreed=rows // 10, labelled=rows, wrong=rows * 12 // 100)
+
+
+SLICES = (by_label("number", 600), by_label("person", 300), by_label("place", 100))
+"""A slice for each label."""
 
 
 def terms(*, truth_binds: bool = False, asks: bool = True, **spec: float) -> WatchTerms:

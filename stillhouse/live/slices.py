@@ -1,0 +1,135 @@
+"""Parts of the traffic that are known when a request comes, each watched by itself.
+
+Belongs here: which slices of a recipe those are, whether a row is in one, what golden rows say of one, and how many
+rows are asked for where one is weak.
+Does not: their limits (watches.py), counting live rows (watch.py), whether rows were delivered
+(assets/requested_rows.py).
+
+A slice is known by what the student answers, or by the length of the text. The traffic log keeps none of the columns
+that callers send, so a slice by such a column is not among them.
+"""
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.recipe.contract import Recipe
+from stillhouse.release.cascade import LABEL
+from stillhouse.statistics.accuracy_test import rows_needed_for
+
+_LENGTH = re.compile(r"length=(\d{1,7})-(\d{1,7})?")
+
+
+class LiveSlice(Record):
+    """A part of the traffic."""
+
+    name: str
+    labels: tuple[str, ...] = Field((), description="What the student answers; empty where lengths decide.")
+    characters: tuple[int, int | None] | None = Field(None, description="Fewest and most; null where labels decide.")
+    critical: bool = Field(description="Whether owners are sent what is asked for; another slice is reported only.")
+    margin: float = Field(description="That the bar allows on it.")
+
+    def rows_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of some rows that are in it.
+
+        Args:
+            rows: with `label` and `characters`.
+        """
+        if self.characters is None:
+            return rows.filter(pl.col("label").is_in(self.labels))
+        fewest, most = self.characters
+        found = rows.filter(pl.col("characters") >= fewest)
+        return found if most is None else found.filter(pl.col("characters") <= most)
+
+
+class SliceReference(Record):
+    """What golden rows say of a slice, over those that the student answers by itself."""
+
+    slice: LiveSlice
+    heard: int = Field(description="Golden rows to which the teacher gave an answer.")
+    disagreed: int = Field(description="Of them, answered otherwise by the student.")
+    labelled: int = Field(description="Golden rows with a label.")
+    wrong: int = Field(description="Of them, answered wrong.")
+
+
+class RowsAsked(Record):
+    """Rows with labels that a slice is in want of."""
+
+    slice: str
+    critical: bool
+    rows_needed: int
+
+
+def slices_of(recipe: Recipe) -> tuple[LiveSlice, ...]:
+    """The slices of a recipe that are watched: those by the label, and the lengths that its watch names."""
+    margin = recipe.bar.margin
+    by_label = [
+        LiveSlice(name=each.name, labels=each.values, critical=each.critical, margin=each.margin or margin)
+        for each in recipe.slices
+        if each.column == LABEL
+    ]
+    lengths = () if recipe.watch is None else recipe.watch.lengths
+    return (*by_label, *(_by_length(each, margin) for each in lengths))
+
+
+def slice_references(
+    slices: Sequence[LiveSlice],
+    texts: Sequence[str],
+    answers: Sequence[str],
+    *,
+    teacher: Sequence[str | None],
+    truth: Sequence[str | None],
+) -> tuple[SliceReference, ...]:
+    """Count golden rows by slice.
+
+    Args:
+        slices: see `slices_of`.
+        texts: golden texts.
+        answers: the student's answer to each.
+        teacher: what the teacher says to each; None where it says nothing, or answers it itself.
+        truth: the label of each; None where it has none, or the teacher answers it.
+    """
+    rows = pl.DataFrame(
+        {"label": answers, "characters": [len(each) for each in texts], "teacher": teacher, "truth": truth},
+        schema={"label": pl.String, "characters": pl.Int64, "teacher": pl.String, "truth": pl.String},
+    )
+    found = []
+    for each in slices:
+        heard, labelled = (each.rows_of(rows).drop_nulls(name) for name in ("teacher", "truth"))
+        found.append(
+            SliceReference(
+                slice=each,
+                heard=heard.height,
+                disagreed=heard.filter(pl.col("teacher") != pl.col("label")).height,
+                labelled=labelled.height,
+                wrong=labelled.filter(pl.col("truth") != pl.col("label")).height,
+            )
+        )
+    return tuple(found)
+
+
+def rows_asked(slice: LiveSlice, disagree: float, *, alpha: float) -> RowsAsked:
+    """How many rows with labels would let the bar decide about a slice as it is asked now.
+
+    The golden rows that there are say that it holds, and the traffic says that it does not: so as many are asked for as
+    the bar's test needs, and none of those that there are is counted.
+
+    Args:
+        slice: which is weak.
+        disagree: share of its rows on which student and teacher differ, at least as large as that which one alone has
+            right.
+        alpha: of the bar, and the share that is taken where they hardly differ.
+    """
+    discordance = min(max(disagree, slice.margin, alpha), 1.0)
+    needed = rows_needed_for(slice.margin, discordance, alpha)
+    return RowsAsked(slice=slice.name, critical=slice.critical, rows_needed=needed)
+
+
+def _by_length(name: str, margin: float) -> LiveSlice:
+    found = _LENGTH.fullmatch(name)
+    assert found is not None, "the recipe allows no other"
+    most = None if found[2] is None else int(found[2])
+    return LiveSlice(name=name, characters=(int(found[1]), most), critical=True, margin=margin)

@@ -1,0 +1,271 @@
+"""A slice that is weak on live answers asks its owners for rows: once, until they have come.
+
+The releases are names in a ledger, and rows are made by hand; how a slice is found weak is in
+tests/stillhouse/live/test_slices.py.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import orchestration.watch
+from assets.keys import key_of
+from assets.requested_rows import requested_rows
+from orchestration.build import definitions
+from orchestration.findings import hand_on
+from orchestration.fleet import fleet
+from orchestration.live import live_screen, of_those_that_answered
+from orchestration.notices import look_and_send
+from orchestration.tables import live_table
+from orchestration.watch import ask, look
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.home import Home
+from stillhouse.live.findings import Action, FoundKind, LiveFinding
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.live.slices import slices_of
+from stillhouse.live.watch import TeacherHealth
+from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.records.batches import Batch, BatchFile, record
+from stillhouse.records.builds import BuildRequest, BuildStore
+from stillhouse.records.events import EventKind, history, pending
+from stillhouse.records.outbox import Outbox
+from stillhouse.records.rounds import starts_a_round
+from stillhouse.stages.names import BASE, LIVE_REPORT, PROMPTS
+from stillhouse.statistics.accuracy_test import rows_needed_for
+from tests.promotions import serve
+from tests.small import Measured, small_recipe
+from tests.stillhouse.live.made import LABELS, by_label, put, reference, rows
+
+ROWS = {"number": 600, "person": 300, "place": 100}
+
+
+def recipe(folder: Path, *, critical: bool = True, **changes: object) -> RecipeFile:
+    """A slice for each label; feedback for every answer."""
+    slices = [{"name": f"of_{each}", "column": "label", "values": [each], "critical": critical} for each in LABELS]
+    small_recipe(
+        folder, rows=100, name="r", slices=slices, bar={"margin": 0.1}, notify=["${NOBODY_HAS_SET_THIS}"],
+        **{"traffic": {"feedback": "complete"}, "watch": {"ask_teacher": 0.0},
+           "refresh": {"cron": "0 3 * * 1", "start": ["weak_slice"]}, **changes},
+    )  # fmt: skip
+    return read_recipe(folder / "recipes" / "r" / "defs.yaml")
+
+
+@pytest.fixture
+def builds(home: Home, monkeypatch: pytest.MonkeyPatch) -> BuildStore:
+    def reference_of(builds: object, file: RecipeFile, release: object) -> object:
+        found = [by_label(each.labels[0], ROWS[each.labels[0]]) for each in slices_of(file.recipe)]
+        counted = [
+            of.model_copy(update={"slice": each}) for of, each in zip(found, slices_of(file.recipe), strict=True)
+        ]
+        return reference(release.release, counted)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(orchestration.watch, "reference_of", reference_of)
+    return BuildStore(home)
+
+
+@pytest.fixture
+def now(builds: BuildStore) -> float:
+    serve(builds.ledger, "a")
+    serve(builds.ledger, "b")
+    return builds.ledger.now().timestamp()
+
+
+def days_of(
+    builds: BuildStore, file: RecipeFile, at: float, wrong: dict[str, float], *, days: int = 1, release: str = "b"
+) -> list[LiveFinding]:
+    """Days of answers of which it turned out how many were wrong by label, and a look at them once all have matured."""
+    look(builds, file, at=at)
+    store = TrafficStore(builds.home.artifacts, "r")
+    for day in range(days):
+        moment = at + day * SECONDS_A_DAY
+        frame = rows(1000, at=moment, seed=day, first=2000 * day + 1, release=release)
+        put(store, frame)
+        is_wrong = pl.Series(
+            [number % 100 < 100 * wrong[label] for number, label in zip(frame["number"], frame["label"], strict=True)]
+        )
+        truth = pl.when(is_wrong).then(pl.lit("another")).otherwise("label").alias("truth")
+        said = frame.select("replica", pl.col("number") + 1000, "id", "at", truth, pl.lit(None, pl.String).alias("by"))
+        store.put(day_at(moment), "feedback", sealed(said))
+    return [*look(builds, file, at=at + (days + 8) * SECONDS_A_DAY).findings]
+
+
+WELL = dict.fromkeys(LABELS, 0.12)
+FELL = {**WELL, "place": 0.5}
+
+
+def test_a_stable_month_asks_for_nothing(builds: BuildStore, tmp_path: Path, now: float) -> None:
+    file = recipe(tmp_path)
+    assert days_of(builds, file, now, WELL, days=28) == []
+    assert history(builds.ledger, "r") == [] and requested_rows(builds, file) == ()
+
+
+def test_a_fall_in_one_slice_asks_for_rows_of_it_once_and_starts_one_round_at_most(
+    builds: BuildStore, tmp_path: Path, now: float, instance: dg.DagsterInstance
+) -> None:
+    file = recipe(tmp_path)
+    (finding,) = days_of(builds, file, now, FELL, days=14)
+    needed = rows_needed_for(0.1, 0.1, file.recipe.bar.alpha)
+    assert (finding.kind, finding.action) == (FoundKind.WEAK_SLICE, Action.ASK_FOR_ROWS)
+    assert finding.because == (
+        f"{needed:,} more with labels; rows with labels show whether it holds the bar; it starts when the limits of "
+        "`refresh` allow"
+    )
+    assert hand_on(builds, file) == [], "owners are asked for rows, and not sent the finding beside it"
+    (event,) = pending(builds.ledger, "r")
+    assert (event.kind, event.facts["name"], event.times) == (EventKind.WEAK_SLICE, "of_place", 1)
+    assert starts_a_round(file.recipe.refresh, event)
+    (asked,) = requested_rows(builds, file)
+    assert (asked.slice, asked.rows_needed, asked.critical) == ("of_place", needed, True)
+    assert asked.sentence == f"{finding.sentence}: {needed:,} more rows of it with labels are needed"
+    assert fleet(instance, builds, [file]).recipes["r"].requested_rows == 1
+    shown = live_screen(builds, file, day_at(now), at=now + 30 * SECONDS_A_DAY)
+    assert shown.requested_rows == (asked,)
+    assert f"rows wanted: {asked.sentence}" in [str(each) for each in live_table(shown)]
+    assert any(finding.sentence in line for line in of_those_that_answered(builds, file))
+
+    builds.ledger.append("round", "r", {"run_id": "x", "events": [event.name]})
+    assert pending(builds.ledger, "r") == [], "a round has answered it"
+    assert requested_rows(builds, file) == (asked,), "and its rows have not come"
+    later = now + 40 * SECONDS_A_DAY
+    store = TrafficStore(builds.home.artifacts, "r")
+    put(store, rows(400, at=later, seed=99, first=90_001, release="b"))
+    assert not look(builds, file, at=later + 60).findings and hand_on(builds, file) == []
+    assert pending(builds.ledger, "r") == []
+
+
+def test_the_owner_is_asked_once_and_reminded_until_the_rows_have_come(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    file = recipe(tmp_path)
+    days_of(builds, file, now, FELL, days=14)
+    hand_on(builds, file)
+    outbox, moment = Outbox(builds.ledger.url), builds.ledger.now()
+
+    def due(hours: float) -> list[str]:
+        look_and_send(builds, file)
+        at = moment + timedelta(hours=hours)
+        found = outbox.take_due("r", file.recipe.notify, remind=timedelta(days=3), at=at)
+        for each in found:
+            outbox.sent(each, file.recipe.notify[each.address], at)
+        return [each.notice.title for each in found]
+
+    assert due(1) == ["r: rows of 'of_place' are needed"]
+    assert due(2) == []
+    assert due(74) == ["r: rows of 'of_place' are needed"]
+    delivered(builds, BASE, 1000)
+    assert due(200) == []
+
+
+def test_of_a_slice_that_is_not_critical_rows_are_asked_for_in_reports_alone(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    file = recipe(tmp_path, critical=False)
+    days_of(builds, file, now, FELL, days=14)
+    assert hand_on(builds, file) == [] and look_and_send(builds, file) == []
+    (asked,) = requested_rows(builds, file)
+    assert not asked.critical
+
+
+def delivered(builds: BuildStore, batch: str, places: int, others: int = 0, unlabelled: int = 0) -> None:
+    """The prompts of a batch, made from rows of the slice and others."""
+    labels = ["place"] * places + ["person"] * others + [None] * unlabelled
+    frame = pl.DataFrame({"text": [f"{batch} {each}" for each in range(len(labels))], "label": labels})
+
+    def build(folder: Path) -> Measured:
+        frame.write_parquet(folder / "prompts.parquet")
+        return Measured({})
+
+    depends_on = {"places": places, "others": others, "unlabelled": unlabelled}
+    builds.make(BuildRequest("r", PROMPTS, "run", "1", depends_on, batch=batch), build)
+
+
+def test_a_request_ends_when_as_many_rows_of_the_slice_have_come(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    file = recipe(tmp_path)
+    delivered(builds, BASE, 500)
+    days_of(builds, file, now, FELL, days=14)
+    hand_on(builds, file)
+    (asked,) = requested_rows(builds, file)
+    needed = asked.rows_needed
+    assert needed is not None
+    delivered(builds, BASE, 500)
+    assert requested_rows(builds, file) == (asked,), "the same rows again"
+    delivered(builds, BASE, 510, others=1000, unlabelled=1000)
+    assert requested_rows(builds, file) == (asked,), "rows of others, and rows without a label, are not of it"
+    record(
+        builds.ledger, "r", Batch(batch="more", files=(BatchFile(name="x", digest="x", size=1),), because="new file")
+    )
+    delivered(builds, "more", needed - 11)
+    assert requested_rows(builds, file) == (asked,)
+    delivered(builds, "more", needed - 10)
+    assert requested_rows(builds, file) == ()
+
+
+def test_a_request_ends_with_its_release(builds: BuildStore, tmp_path: Path, now: float) -> None:
+    file = recipe(tmp_path)
+    days_of(builds, file, now, FELL, days=14)
+    hand_on(builds, file)
+    assert len(requested_rows(builds, file)) == 1
+    serve(builds.ledger, "c")
+    assert requested_rows(builds, file) == ()
+
+
+def test_the_teacher_finds_a_slice_weak_and_is_asked_about_each_text_once(
+    builds: BuildStore, tmp_path: Path, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(tmp_path, traffic={}, watch={"ask_teacher": 1.0, "ask_when_drifting": 1.0})
+    label, asked = dict[str, str](), list[str]()
+
+    def answers(_: object, __: object, ___: object, texts: Sequence[str], *, at: float) -> pl.DataFrame:
+        asked.extend(texts)
+        ids = prompt_ids(pl.Series(texts, dtype=pl.String)).to_list()
+        said = [
+            label[text] if number % 10 and (label[text] != "place" or number % 2) else "another"
+            for number, text in enumerate(texts)
+        ]
+        return pl.DataFrame({"prompt_id": ids, "answer": said}, schema={"prompt_id": pl.String, "answer": pl.String})
+
+    well = TeacherHealth(at=now, day=0, as_recorded=True, sentence="as before")
+    monkeypatch.setattr(orchestration.watch, "teacher_behind", lambda *_: None)
+    monkeypatch.setattr(orchestration.watch, "ask_live", answers)
+    monkeypatch.setattr(orchestration.watch, "canary", lambda *_, day, **__: well.model_copy(update={"day": day}))
+    look(builds, file, at=now)
+    found: list[LiveFinding] = []
+    for day in range(4):
+        at = now + day * SECONDS_A_DAY
+        frame = rows(600, at=at + 1, seed=day, first=1000 * day + 1, release="b")
+        texts = [f"text {id}" for id in frame["id"]]
+        label |= dict(zip(texts, frame["label"], strict=True))
+        put(TrafficStore(builds.home.artifacts, "r"), frame, texts=texts)
+        found += ask(builds, file, at=at + 60).findings
+    assert len(asked) == len(set(asked)) == len(label), "each once, whatever it is in"
+    (finding,) = found
+    assert (finding.kind, finding.watch) == (FoundKind.WEAK_SLICE, "slice_agreement of_place")
+    assert finding.asks is not None and finding.evidence is not None
+    share = finding.evidence.events / finding.evidence.rows
+    assert finding.asks.rows_needed == rows_needed_for(0.1, share, file.recipe.bar.alpha)
+
+
+def test_the_report_of_a_day_says_which_rows_are_wanted(
+    builds: BuildStore, tmp_path: Path, now: float, instance: dg.DagsterInstance
+) -> None:
+    file = recipe(tmp_path)
+    look(builds, file, at=now)
+    job = dg.define_asset_job("some", dg.AssetSelection.assets(key_of("r", LIVE_REPORT)).without_checks())
+    some = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[job])).resolve_job_def("some")
+
+    def metadata() -> dict[str, object]:
+        result = some.execute_in_process(instance=instance, partition_key=day_at(now))
+        (event,) = result.asset_materializations_for_node(result.get_asset_materialization_events()[0].node_name)
+        return {name: value.value for name, value in event.metadata.items()}
+
+    assert "rows_wanted" not in metadata()
+    days_of(builds, file, now, FELL, days=14)
+    hand_on(builds, file)
+    (asked,) = requested_rows(builds, file)
+    assert metadata()["rows_wanted"] == asked.sentence
