@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 import orchestration.watch
 from assets.keys import key_of
@@ -47,19 +48,21 @@ def recipe(folder: Path, *, critical: bool = True, **changes: object) -> RecipeF
     """A slice for each label; feedback for every answer."""
     slices = [{"name": f"of_{each}", "column": "label", "values": [each], "critical": critical} for each in LABELS]
     small_recipe(
-        folder, rows=100, name="r", slices=slices, bar={"margin": 0.1}, notify=["${NOBODY_HAS_SET_THIS}"],
-        **{"traffic": {"feedback": "complete"}, "watch": {"ask_teacher": 0.0},
+        folder, rows=100, name="r", bar={"margin": 0.1}, notify=["${NOBODY_HAS_SET_THIS}"],
+        **{"slices": slices, "traffic": {"feedback": "complete"}, "watch": {"ask_teacher": 0.0},
            "refresh": {"cron": "0 3 * * 1", "start": ["weak_slice"]}, **changes},
     )  # fmt: skip
     return read_recipe(folder / "recipes" / "r" / "defs.yaml")
 
 
 @pytest.fixture
-def builds(home: Home, monkeypatch: pytest.MonkeyPatch) -> BuildStore:
+def builds(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildStore:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+
     def reference_of(builds: object, file: RecipeFile, release: object) -> object:
-        found = [by_label(each.labels[0], ROWS[each.labels[0]]) for each in slices_of(file.recipe)]
         counted = [
-            of.model_copy(update={"slice": each}) for of, each in zip(found, slices_of(file.recipe), strict=True)
+            by_label("any", ROWS[each.labels[0]] if each.labels else 200).model_copy(update={"slice": each})
+            for each in slices_of(file.recipe)
         ]
         return reference(release.release, counted)  # type: ignore[attr-defined]
 
@@ -75,17 +78,29 @@ def now(builds: BuildStore) -> float:
 
 
 def days_of(
-    builds: BuildStore, file: RecipeFile, at: float, wrong: dict[str, float], *, days: int = 1, release: str = "b"
+    builds: BuildStore, file: RecipeFile, at: float, wrong: dict[str, float], *, days: int, short: float = 0.0
 ) -> list[LiveFinding]:
-    """Days of answers of which it turned out how many were wrong by label, and a look at them once all have matured."""
+    """Days of answers of which it turned out how many were wrong, and a look at them once all have matured.
+
+    Args:
+        builds: with ledger and traffic.
+        file: the recipe.
+        at: the first day.
+        wrong: share by label.
+        days: how many.
+        short: share of short texts, if that is more.
+    """
     look(builds, file, at=at)
     store = TrafficStore(builds.home.artifacts, "r")
     for day in range(days):
         moment = at + day * SECONDS_A_DAY
-        frame = rows(1000, at=moment, seed=day, first=2000 * day + 1, release=release)
+        frame = rows(1000, at=moment, seed=day, first=2000 * day + 1, release="b")
         put(store, frame)
         is_wrong = pl.Series(
-            [number % 100 < 100 * wrong[label] for number, label in zip(frame["number"], frame["label"], strict=True)]
+            [
+                number % 100 < 100 * max(wrong[label], short if characters <= 20 else 0.0)
+                for number, label, characters in frame.select("number", "label", "characters").iter_rows()
+            ]
         )
         truth = pl.when(is_wrong).then(pl.lit("another")).otherwise("label").alias("truth")
         said = frame.select("replica", pl.col("number") + 1000, "id", "at", truth, pl.lit(None, pl.String).alias("by"))
@@ -204,6 +219,40 @@ def test_a_request_ends_when_as_many_rows_of_the_slice_have_come(
     assert requested_rows(builds, file) == (asked,)
     delivered(builds, "more", needed - 10)
     assert requested_rows(builds, file) == ()
+
+
+def test_of_a_length_any_row_with_a_label_is_delivered_whose_text_is_so_long(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    watch = {"ask_teacher": 0.0, "lengths": ["length=0-20"]}
+    file = recipe(tmp_path, watch=watch, slices=[])
+    days_of(builds, file, now, dict.fromkeys(LABELS, 0.12), days=14, short=0.5)
+    hand_on(builds, file)
+    (asked,) = requested_rows(builds, file)
+    assert (asked.slice, asked.critical) == ("length=0-20", True)
+    needed = asked.rows_needed
+    assert needed is not None
+    delivered(builds, BASE, 1, others=needed - 2, unlabelled=1000)
+    assert requested_rows(builds, file) == (asked,)
+    delivered(builds, BASE, 1, others=needed - 1)
+    assert requested_rows(builds, file) == ()
+
+
+def test_a_watch_that_begins_again_finds_the_same_and_asks_for_nothing_more(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    file = recipe(tmp_path)
+    days_of(builds, file, now, FELL, days=14)
+    hand_on(builds, file)
+    (event,) = pending(builds.ledger, "r")
+    with sa.create_engine(builds.ledger.url).begin() as connection:  # as advised where another version wrote the state
+        connection.execute(sa.text("DELETE FROM watch_states"))
+    (finding,) = look(builds, file, at=now + 23 * SECONDS_A_DAY).findings
+    assert finding.kind is FoundKind.WEAK_SLICE
+    hand_on(builds, file)
+    (again,) = pending(builds.ledger, "r")
+    assert (again.key, again.times) == (event.key, 2)
+    assert len(requested_rows(builds, file)) == 1
 
 
 def test_a_request_ends_with_its_release(builds: BuildStore, tmp_path: Path, now: float) -> None:

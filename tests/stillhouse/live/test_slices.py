@@ -16,6 +16,7 @@ from stillhouse.live.watch import Alarm, TeacherHealth, WatchState, begin, with_
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
+from stillhouse.statistics.detector import reference_limit
 from tests.small import small_recipe
 from tests.stillhouse.live.made import LABELS, NOON, SLICES, by_label, reference, rows, terms
 
@@ -84,6 +85,10 @@ def test_all_watches_together_keep_the_budget_and_a_slice_without_golden_rows_is
     how = terms(truth_binds=True)
     without, with_slices = how.watches(reference()), how.watches(reference(slices=[*SLICES, none]))
     assert len(with_slices) == len(without) + 2 * len(SLICES)
+    limits = {each.name: each.limit for each in with_slices}
+    many = len(without) + 2 * len(SLICES)  # none of them is left out for a limit of 1
+    assert limits["slice_truth of_place"] == reference_limit(12, 100, watches=many, tolerance=0.02)
+    assert limits["truth"] == reference_limit(120, 1000, watches=many, tolerance=0.02)
     assert {each.of for each in with_slices if each.kind.is_of_a_slice} == {"of_number", "of_person", "of_place"}
     assert {each.kind.is_of_a_slice for each in terms(asks=False).watches(reference(slices=SLICES))} == {False}
     state = begin(how, reference(slices=SLICES), since=NOON, at=NOON, before=None)
