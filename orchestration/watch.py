@@ -351,9 +351,10 @@ def _acted(
         kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
         seen = desired(builds.ledger, file.name)
         assert seen is not None, "what is watched was promoted"
-        action, because = _already_gone(builds, file, state, seen) or action_on(
-            kind, watch_of(file), _circumstances(builds, file, state, seen, at)
-        )
+        gone = _already_gone(builds, file, state, seen)
+        if gone and kind is FoundKind.WEAK_SLICE:
+            continue  # of a release that does not serve any more nobody needs rows
+        action, because = gone or action_on(kind, watch_of(file), _circumstances(builds, file, state, seen, at))
         if action is Action.ROLL_BACK and seen.champion.release == state.release:
             action, because = _taken_back(builds, file, state, seen, sentence)
         asks = _rows_asked(file, state, alarm) if action is Action.ASK_FOR_ROWS else None

@@ -32,12 +32,15 @@ from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import BuildRequest, BuildStore
+from stillhouse.records.deployments import Deployment
 from stillhouse.records.events import EventKind, history, pending
+from stillhouse.records.ledger import Entry
 from stillhouse.records.outbox import Outbox
+from stillhouse.records.promotion import go_back
 from stillhouse.records.rounds import starts_a_round
 from stillhouse.stages.names import BASE, LIVE_REPORT, PROMPTS
 from stillhouse.statistics.accuracy_test import rows_needed_for
-from tests.promotions import serve
+from tests.promotions import named, serve
 from tests.small import Measured, small_recipe
 from tests.stillhouse.live.made import LABELS, by_label, put, reference, rows
 
@@ -150,6 +153,21 @@ def test_a_fall_in_one_slice_asks_for_rows_of_it_once_and_starts_one_round_at_mo
     put(store, rows(400, at=later, seed=99, first=90_001, release="b"))
     assert not look(builds, file, at=later + 60).findings and hand_on(builds, file) == []
     assert pending(builds.ledger, "r") == []
+
+
+def test_where_the_whole_fell_and_the_release_is_taken_back_no_slice_asks_for_rows(
+    builds: BuildStore, tmp_path: Path, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
+        return go_back(builds.ledger, file.name, seen, named("a"), exports=("b", "a"), by=by, reason=reason)
+
+    monkeypatch.setattr(orchestration.watch, "take_back", take_back)
+    file = recipe(tmp_path)
+    (finding,) = days_of(builds, file, now, dict.fromkeys(LABELS, 0.6), days=1)
+    assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
+    hand_on(builds, file)
+    assert [each.kind for each in pending(builds.ledger, "r")] == [EventKind.AGREEMENT]
+    assert requested_rows(builds, file) == ()
 
 
 def test_the_owner_is_asked_once_and_reminded_until_the_rows_have_come(
