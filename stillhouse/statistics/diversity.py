@@ -4,7 +4,6 @@ Belongs here: counts in, numbers out. Does not: what is counted in a text (still
 """
 
 import numpy as np
-from scipy.special import gammaln
 
 from stillhouse.arrays import IntArray
 
@@ -22,6 +21,8 @@ def expected_distinct(counts: IntArray, draws: int) -> float:
     Raises:
         ValueError: if a count is below 1, or more is to be drawn than there is.
     """
+    from scipy.special import gammaln
+
     occurs = np.asarray(counts, dtype=np.int64)
     total = int(occurs.sum())
     if (occurs < 1).any() or not 0 <= draws <= total:
