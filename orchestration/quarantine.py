@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.watch import LENGTH
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import answers_of, line_of_champions, promoted, rival_of
 from stillhouse.records.deployments import DeployedRelease, Quarantine, serving_now
@@ -18,7 +19,6 @@ from stillhouse.records.rollouts import quarantine
 from stillhouse.release.bundle import MODEL, bundle_problems
 from stillhouse.release.cascade import CASCADE, LABEL
 
-_LENGTH = re.compile(r"length=(\d{1,7})-(\d{1,7})?")
 _BY_LABEL = "label="
 
 
@@ -69,7 +69,7 @@ def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedR
     from stillhouse.models.predictor import OnnxClassifier
 
     how = "a slice of classes or of a column that callers send, `label=CLASS`, or `length=FEWEST-MOST` in characters"
-    if length := _LENGTH.fullmatch(slice):
+    if length := re.fullmatch(LENGTH, slice):
         return {"characters": (int(length[1]), None if length[2] is None else int(length[2]))}
     named = next((each for each in file.recipe.slices if each.name == slice), None)
     if named is not None and named.column == LABEL:

@@ -17,10 +17,9 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.watch import LENGTH
 from stillhouse.release.cascade import LABEL
 from stillhouse.statistics.accuracy_test import rows_needed_for
-
-_LENGTH = re.compile(r"length=(\d{1,7})-(\d{1,7})?")
 
 
 class LiveSlice(Record):
@@ -129,7 +128,7 @@ def rows_asked(slice: LiveSlice, disagree: float, *, alpha: float) -> RowsAsked:
 
 
 def _by_length(name: str, margin: float) -> LiveSlice:
-    found = _LENGTH.fullmatch(name)
+    found = re.fullmatch(LENGTH, name)
     assert found is not None, "the recipe allows no other"
     most = None if found[2] is None else int(found[2])
     return LiveSlice(name=name, characters=(int(found[1]), most), critical=True, margin=margin)

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part
 
-Length = Annotated[str, Field(pattern=r"^length=\d{1,7}-(\d{1,7})?$")]
+LENGTH = r"^length=(\d{1,7})-(\d{1,7})?$"
+"""How texts of some lengths are named: fewest characters and most, of which the second may be left out."""
+Length = Annotated[str, Field(pattern=LENGTH)]
 
 
 class WatchSpec(Part):
