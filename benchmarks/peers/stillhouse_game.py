@@ -24,7 +24,9 @@ from stillhouse.teachers.classifier import build_classifier
 STEPS = 100
 """Of the teacher, at least: of few labels it needs many epochs."""
 BATCH = 32
-TEACHER = TrainingConfig(epochs=3, learning_rate=2e-4, batch_size=BATCH, loss="labels", dropout=0.1, max_tokens=64)
+TEACHER = TrainingConfig(
+    epochs=3, learning_rate=2e-4, batch_size=BATCH, loss="labels", contrast_weight=1.0, dropout=0.1, max_tokens=64
+)
 LAYERS = StudentSpec(
     name="five_layers", layers=(0, 1, 3, 4, 5), feed_forward=256,
     training=TrainingConfig(epochs=6, learning_rate=2e-4, max_tokens=64),

@@ -86,6 +86,7 @@ def _trial(
     how = {
         "epochs": steps, "batch_size": BATCH_ROWS, "learning_rate": BATCH_RATE, "loss": "logit_mse",
         "weight_decay": 0.0, "dropout": 0.0, "label_weight": 0.0, "embedding_weight": 0.0, "mixture": (),
+        "contrast_weight": 0.0,
     }  # fmt: skip
     unknown = task.targets(pl.Series([None] * batch.height, dtype=pl.String))
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,7 +6,7 @@ which loss a recipe wants (TrainingConfig), trying all of this before a training
 
 Every loss returns one number per example; `combined_loss` sums them and the caller divides by the number of examples,
 so that splitting a batch into micro-batches cannot change the gradient. That does not hold for relations between the
-states of a batch, which a smaller batch has fewer of.
+states of a batch, which a smaller batch has fewer of, and a contrast is one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,11 @@ from stillhouse.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+CONTRAST_TEMPERATURE = 0.1
+"""By which cosines are divided in a contrast: as Khosla et al. chose it."""
+_NOTHING = 1e-30
+"""In the place of a sum over no text, whose logarithm is read by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,29 @@ def state_cosine(student: "Tensor", teacher: "Tensor") -> "Tensor":
     from torch.nn import functional
 
     return 1.0 - functional.cosine_similarity(student, teacher, dim=-1)
+
+
+def contrast(states: "Tensor", labels: "Tensor", known: "Tensor") -> "Tensor":
+    """How much nearer each state is to those of other labels than to those of its own (the supervised contrastive loss;
+    Khosla et al., NeurIPS 2020, arXiv:2004.11362, the second form of equation 2).
+
+    Args:
+        states: shape (n, width); only their directions count.
+        labels: shape (n,), alike where two texts have the same one.
+        known: shape (n,), 0 where the label is unknown: it is compared with no other.
+
+    Returns:
+        Shape (n,): 0 of a text whose label is unknown or that no other one in the batch has.
+    """
+    import torch
+    from torch.nn import functional
+
+    direction = functional.normalize(states, dim=-1)
+    others = known.unsqueeze(0) * (1 - torch.eye(len(states), dtype=known.dtype, device=known.device))
+    alike = others * known.unsqueeze(1) * (labels.unsqueeze(0) == labels.unsqueeze(1))
+    near = direction @ direction.T / CONTRAST_TEMPERATURE
+    chance = near - (near.exp() * others).sum(-1, keepdim=True).clamp_min(_NOTHING).log()
+    return -(chance * alike).sum(-1) / alike.sum(-1).clamp_min(1)
 
 
 def relative_distances(student: "Tensor", teacher: "Tensor") -> "Tensor":
@@ -175,9 +203,9 @@ def combined_loss(
 ) -> "Tensor":
     """Sum over the batch of what each example costs.
 
-    An example costs `(1 - w) * loss + w * label loss + embedding_weight * embedding loss + the mixture`, where w is
-    `label_weight` if its label is known and 0 if not, so an unlabelled example leans on the teacher alone; all of it
-    times what the example counts.
+    An example costs `(1 - w) * loss + w * label loss + embedding_weight * embedding loss + contrast_weight * contrast +
+    the mixture`, where w is `label_weight` if its label is known and 0 if not, so an unlabelled example leans on the
+    teacher alone; all of it times what the example counts.
 
     Args:
         logits: shape (n, outputs), the student's.
@@ -199,6 +227,8 @@ def combined_loss(
     if config.embedding_weight > 0:
         states = LossTerm(embedding_loss=config.embedding_loss)
         cost = cost + config.embedding_weight * term_costs(states, logits, embeddings, targets, task)
+    if config.contrast_weight > 0:
+        cost = cost + config.contrast_weight * contrast(embeddings, targets.labels, targets.known.to(cost.dtype))
     for weight, term in zip(weights, config.mixture, strict=True):
         cost = cost + weight * term_costs(term, logits, embeddings, targets, task, layers)
     return cost.sum() if targets.row_weights is None else (targets.row_weights * cost).sum()

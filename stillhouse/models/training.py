@@ -240,15 +240,7 @@ def _own_stream(device: Device) -> Iterator[None]:
 def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamples:
     """Check the arrays against the texts, and drop the rows that the loss has nothing to say about."""
     task, targets = examples.task, np.asarray(examples.targets)
-    losses = [term.loss for _, term in config.terms if term.loss is not None]
-    foreign = [loss for loss in losses if loss not in ("labels", *task.teacher_losses)]
-    if foreign:
-        raise StillhouseError(
-            f"there is no loss {foreign[0]!r} for this kind of answer",
-            where="training",
-            expected=", ".join(["labels", *task.teacher_losses]),
-            do="Choose another loss in the recipe.",
-        )
+    _require_losses_of(task, config)
     known = task.known(targets)
     wanted: dict[str, npt.NDArray[Any] | None] = {"targets": np.where(known, targets, 0)}
     if config.loss != "labels":
@@ -293,6 +285,26 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
             number: np.asarray(states, np.float32)[keep] for number, states in examples.teacher_layers.items()
         },
     )
+
+
+def _require_losses_of(task: Task, config: TrainingConfig) -> None:
+    """Refuse what this kind of answer has no way to cost."""
+    losses = [term.loss for _, term in config.terms if term.loss is not None]
+    foreign = [loss for loss in losses if loss not in ("labels", *task.teacher_losses)]
+    if foreign:
+        raise StillhouseError(
+            f"there is no loss {foreign[0]!r} for this kind of answer",
+            where="training",
+            expected=", ".join(["labels", *task.teacher_losses]),
+            do="Choose another loss in the recipe.",
+        )
+    if config.contrast_weight > 0 and task.classes is None:
+        raise StillhouseError(
+            "these answers are no classes, so that no two texts have the same one",
+            where="training.contrast_weight",
+            expected="data.answer: single_label",
+            do="Leave contrast_weight out of the recipe.",
+        )
 
 
 def _prepare_epoch(network: "TextClassifier", *, head_alone: bool) -> None:

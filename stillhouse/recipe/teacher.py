@@ -200,6 +200,9 @@ class TeacherSpec(WeightsSpec):
             raise ValueError("training: must be given where kind is encoder")
         for field, _ in () if self.training is None else self.training.layer_terms:
             raise FieldError("a teacher learns from labels, and has no other's layers", "training", *field, "layers")
+        if not self.fine_tune and self.training is not None and self.training.contrast_weight > 0:
+            mistake = "must be left out where fine_tune is false: the states of the encoder stay as they are"
+            raise FieldError(mistake, "training", "contrast_weight")
         foreign = [
             name
             for name, kinds in _FIELDS_OF_KINDS.items()

@@ -52,6 +52,13 @@ class TrainingConfig(Record):
         "distances or angles between those of a batch, which may have another width and need batches of some size.",
     )
     mixture: tuple[LossTerm, ...] = Field((), description="What an example costs beside all this, with weights.")
+    contrast_weight: float = Field(
+        0.0,
+        ge=0,
+        exclude_if=lambda weight: weight == 0,  # so that a recipe without the field keeps its digest
+        description="Beside 1 for the labels, where loss is labels: weight of drawing the pooled hidden states of "
+        "texts with one label together, and those of others apart. For few labels.",
+    )
     freeze_embeddings: bool = Field(
         True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
     )
@@ -69,6 +76,8 @@ class TrainingConfig(Record):
             raise ValueError("label_weight mixes labels into a teacher's loss; with loss labels leave it at 0")
         if self.loss == "labels" and self.mixture:
             raise ValueError("mixture adds to a teacher's loss; with loss labels leave it out")
+        if self.loss != "labels" and self.contrast_weight > 0:
+            raise ValueError("contrast_weight: belongs to loss labels")
         twice = [term.name for term in self.mixture if term.loss == self.loss]
         if twice:
             raise ValueError(f"mixture: {twice[0]} is the loss already")

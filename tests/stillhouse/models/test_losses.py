@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp, softmax
 
-from stillhouse.models.losses import EMBEDDING_LOSSES, TargetTensors, combined_loss, state_cosine, state_mse, term_costs
+from stillhouse.models.losses import (
+    CONTRAST_TEMPERATURE,
+    EMBEDDING_LOSSES,
+    TargetTensors,
+    combined_loss,
+    contrast,
+    state_cosine,
+    state_mse,
+    term_costs,
+)
 from stillhouse.recipe.losses import SAME_WIDTH, LossTerm
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import LOSSES, SingleLabel, decoupled_kl, standardised_kl, temperature_kl
@@ -286,6 +295,58 @@ def test_relations_hold_between_other_widths_and_are_blind_to_where_size_and_tur
     moved = targets.teacher_embeddings @ torch.from_numpy(turn) * 3.0 + 5.0  # type: ignore[operator]
     assert cost(moved, targets.teacher_embeddings).abs().max() < 1e-12  # type: ignore[arg-type]
     assert cost(pooled, targets.teacher_embeddings).min() > 1e-3  # type: ignore[arg-type]
+
+
+def contrasted(states: np.ndarray, labels: Sequence[int]) -> list[float]:
+    """Khosla et al. 2020, equation 2, with the sum over texts of one label outside of the logarithm."""
+    direction = states / np.linalg.norm(states, axis=1, keepdims=True)
+    costs = []
+    for at, label in enumerate(labels):
+        others = [row for row, other in enumerate(labels) if row != at and other != -1]
+        near = {row: float(direction[at] @ direction[row]) / CONTRAST_TEMPERATURE for row in others}
+        alike = [] if label == -1 else [row for row in others if labels[row] == label]
+        costs.append(-np.mean([near[row] - logsumexp([*near.values()]) for row in alike]) if alike else 0.0)
+    return costs
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 999), weight=st.sampled_from([0.3, 2.0]))
+def test_a_contrast_is_the_one_in_the_formula(seed: int, weight: float) -> None:
+    logits, pooled, targets = batch(seed)
+    expected = contrasted(pooled.numpy(), targets.labels.tolist())
+    costs = contrast(pooled, targets.labels, targets.known.double())
+    np.testing.assert_allclose(costs, expected, rtol=1e-9, atol=1e-12)
+    low = contrast(pooled.float(), targets.labels, targets.known.float())
+    np.testing.assert_allclose(low, expected, rtol=1e-4, atol=1e-4)
+
+    def total(config: TrainingConfig) -> float:
+        return combined_loss(logits, pooled, targets, task=TASK, config=config).item()
+
+    alone, both = TrainingConfig(loss="labels"), TrainingConfig(loss="labels", contrast_weight=weight)
+    assert total(both) - total(alone) == pytest.approx(weight * sum(expected), rel=1e-8)
+
+
+def test_a_contrast_is_blind_to_turns_lengths_and_texts_without_a_label() -> None:
+    _, pooled, targets = batch(3)
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(WIDTH, WIDTH)))
+    lengths = torch.arange(1, N + 1).double().unsqueeze(1)
+    known = targets.known.double()
+    costs = contrast(pooled, targets.labels, known)
+    assert costs.max() > 1
+    torch.testing.assert_close(contrast(lengths * pooled @ torch.from_numpy(turn), targets.labels, known), costs)
+    labelled = targets.known.nonzero().squeeze(1)
+    assert 0 < len(labelled) < N, "or this shows nothing"
+    without = contrast(pooled[labelled], targets.labels[labelled], known[labelled])
+    torch.testing.assert_close(without, costs[labelled])
+
+
+@pytest.mark.parametrize("labels", [[1], [0, 1, 2, 3], [2, 2, 2, 2], [-1, -1, -1, 0]])
+def test_a_batch_that_has_nothing_to_contrast_gives_finite_gradients(labels: list[int]) -> None:
+    """All of other labels, all of one, or known of one text alone; and all states at one place."""
+    states, classes = torch.ones(len(labels), WIDTH, requires_grad=True), torch.tensor(labels)
+    costs = contrast(states, classes, (classes >= 0).float())
+    costs.sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(costs).all() and states.grad is not None and torch.isfinite(states.grad).all()
 
 
 @pytest.mark.parametrize("name", sorted(EMBEDDING_LOSSES))

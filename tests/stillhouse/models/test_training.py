@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from stillhouse import progress
 from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
-from stillhouse.models.losses import combined_loss
+from stillhouse.models.losses import combined_loss, contrast
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, _run_digest, train
 from stillhouse.models.weights import fingerprint_of
@@ -381,6 +382,7 @@ def test_the_trained_folder_truncates_where_training_did(
     [
         ({"loss": "labels", "label_weight": 0.5}, "label_weight mixes labels into a teacher's loss"),
         ({"loss": "labels", "mixture": [{"loss": "kl"}]}, "mixture adds to a teacher's loss"),
+        ({"loss": "kl", "contrast_weight": 1}, "contrast_weight: belongs to loss labels"),
         ({"loss": "kl", "mixture": [{"loss": "kl"}]}, "mixture: kl is the loss already"),
         ({"loss": "kl", "smoothing": 0.2}, "smoothing: belongs to loss answers"),
         ({"loss": "kl", "non_target_weight": 2}, "non_target_weight: belongs to loss dkd"),
@@ -416,6 +418,30 @@ def test_a_loss_that_the_task_does_not_have_is_refused_with_those_it_has(
     for how in (TrainingConfig(loss="dkd"), TrainingConfig(mixture=(LossTerm(loss="dkd"),))):
         with pytest.raises(StillhouseError, match=r"no loss 'dkd'.*expected labels, kl, standardised_kl, logit_mse"):
             train(classifier, tmp_path / "out", taught(examples, classifier), how)
+
+
+def test_a_contrast_brings_texts_of_one_label_nearer_than_labels_alone(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    def apart(weight: float) -> float:
+        """How far texts of one label are from each other, beside those of others."""
+        config = LABELS_ONLY.model_copy(update={"epochs": 4, "learning_rate": 1e-3, "contrast_weight": weight})
+        train(classifier, tmp_path / f"by {weight}", examples, config)
+        states = torch.from_numpy(TorchClassifier(tmp_path / f"by {weight}").answer(examples.texts).embeddings)
+        labels = torch.from_numpy(np.asarray(examples.targets))
+        return contrast(states, labels, torch.ones(len(labels))).mean().item()
+
+    without, by = apart(0.0), apart(1.0)
+    assert by < 0.95 * without
+
+
+def test_answers_that_are_no_classes_have_nothing_to_contrast(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    config = LABELS_ONLY.model_copy(update={"contrast_weight": 1.0})
+    amounts = SimpleNamespace(classes=None, teacher_losses={})
+    with pytest.raises(StillhouseError, match=r"training.contrast_weight: .*no two texts have the same one"):
+        train(classifier, tmp_path / "out", replace(examples, task=amounts), config)  # type: ignore[arg-type]
 
 
 def test_answers_of_another_task_than_the_networks_are_refused(

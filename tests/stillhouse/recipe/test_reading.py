@@ -352,6 +352,10 @@ CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
             "fine_tune: must be left out where kind is classifier",
         ),
         ({"training": None}, "training: must be given where kind is encoder"),
+        (
+            {"fine_tune": False, "training": {"loss": "labels", "contrast_weight": 1}},
+            "training.contrast_weight: must be left out where fine_tune is false",
+        ),
         ({"rename": {"LABEL_0": "HUM"}}, "rename: must be left out where kind is encoder"),
         ({"max_tokens": 64}, "max_tokens: must be left out where kind is encoder"),
         ({"answers": {"text": "prompt"}}, "answers: must be left out where kind is encoder"),
