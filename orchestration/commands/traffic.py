@@ -1,7 +1,8 @@
 """Commands about what servers keep of their answers.
 
-Belongs here: erasing.
-Does not: carrying it out (stillhouse/live/traffic.py), from an answer to its rows (answers.py, `audit --request`).
+Belongs here: erasing, harvesting.
+Does not: carrying it out (stillhouse/live/traffic.py, orchestration/harvest.py), from an answer to its rows
+(answers.py, `audit --request`).
 """
 
 import time
@@ -18,6 +19,10 @@ from stillhouse.home import Home
 commands = typer.Typer()
 
 
+def _waiting(_: str, holder: str) -> None:
+    out.print(Text(f"waiting for {holder}", "dim"), soft_wrap=True)
+
+
 @commands.command()
 def erase(
     name: Name,
@@ -29,6 +34,7 @@ def erase(
     from stillhouse.live.asking import LiveAnswers
     from stillhouse.live.segments import Erasure, TrafficStore
     from stillhouse.live.traffic import erase as erase_texts
+    from stillhouse.live.traffic import harvested
     from stillhouse.names import account
     from stillhouse.records.builds import BuildStore
     from stillhouse.records.locks import recipes_locked
@@ -47,11 +53,19 @@ def erase(
     answers = LiveAnswers.of(home)
 
     # Two that replace one file at a time would each leave what the other has taken out.
-    def waiting(_: str, holder: str) -> None:
-        out.print(Text(f"waiting for {holder}", "dim"), soft_wrap=True)
-
-    with recipes_locked(home, [lock_of_days(file.name)], by=f"erasing texts of {file.name}", waiting=waiting):
-        done = erase_texts(store, Erasure(id=id, key=stored, at=time.time()), answers.forget_texts)
+    with recipes_locked(home, [lock_of_days(file.name)], by=f"erasing texts of {file.name}", waiting=_waiting):
+        erasure = Erasure(id=id, key=stored, at=time.time())
+        # Said first: where this is killed half way, the key by which it is known may be gone.
+        for name_of_file, ids in harvested(store, erasure).items():
+            out.print(
+                Text(
+                    f"{len(ids):,} of the answers are rows of the harvested file {name_of_file}, which this command "
+                    f"cannot change: take out the rows with harvest_id {', '.join(ids)}, and keep its name",
+                    "yellow",
+                ),
+                soft_wrap=True,
+            )
+        done = erase_texts(store, erasure, answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
     BuildStore(home).ledger.append("erasure", file.name, body)
@@ -60,3 +74,30 @@ def erase(
         "erase before they do",
         soft_wrap=True,
     )
+
+
+@commands.command()
+def harvest(
+    name: Name,
+    rows: Annotated[int, typer.Option(min=1, help="How many texts; half at random, half of the least sure answers.")],
+    slice: Annotated[str | None, typer.Option(help="Only texts of one live slice, by its name.")] = None,
+) -> None:
+    """Write texts that the champion was asked into the drop folder, as rows to learn from; none of them ever judges."""
+    from orchestration.harvest import harvest as write_harvest
+    from orchestration.harvest import left_out_line
+    from stillhouse.records.builds import BuildStore
+
+    file, builds = find_recipe(name), BuildStore(Home.from_environment())
+    done = write_harvest(builds, file, rows, slice=slice, at=time.time(), waiting=_waiting)
+    lines = [
+        done.file + (" was there already" if done.was_there else ""),
+        f"{done.rows:,} of {done.of:,} texts, {done.labelled:,} with a label that people gave",
+    ]
+    if done.left_out:
+        lines.append(f"left out: {left_out_line(done.left_out)}")
+    label = file.recipe.data.label
+    if label is not None and done.labelled < done.rows:
+        lines.append(f"to label the others, fill in {label} and keep the name: it then takes the place of this edition")
+    lines.append("`stillhouse erase` names this file where it holds a row to be erased, and cannot change it")
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)

@@ -10,7 +10,8 @@ Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
     feedback/<digest>.parquet   what turned out to be true; the day is the one on which it was said
     tallies/<replica>.json      how many rows a replica has received, stored, dropped, lost and thinned on this day
 
-and beside the days `erased/<digest>.json`, what was asked to be erased.
+and beside the days `erased/<digest>.json`, what was asked to be erased, and `harvested/<digest>.json`, which answers
+stand in a file of rows that was made from them.
 
 A segment is named by the SHA-256 of its bytes and never changes, so that moving it here a second time changes nothing.
 One that takes the place of another names it in its metadata: between writing the one and removing the other, readers
@@ -38,7 +39,7 @@ from stillhouse.stores import place_at
 FileKind = Literal["requests", "texts", "feedback"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 TRAFFIC = "traffic"
-_TALLIES, _ERASED = "tallies", "erased"
+_TALLIES, _ERASED, _HARVESTED = "tallies", "erased", "harvested"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REPLACES = "replaces"
 
@@ -141,6 +142,14 @@ class Erasure(Record):
     id: str | None = Field(None, description="Of an answer.")
     key: str | None = Field(None, description="HMAC of the key of a caller.")
     at: float = Field(description="When it was asked for, in seconds since 1970.")
+
+
+class Harvest(Record):
+    """A file of rows that was made from answers, without their texts."""
+
+    file: str = Field(description="Its name in the drop folder.")
+    digest: str = Field(description="SHA-256 of its bytes.")
+    ids: tuple[str, ...] = Field(description="Of the answers.")
 
 
 @dataclass(frozen=True)
@@ -285,6 +294,15 @@ class TrafficStore:
             path = self._root / _ERASED / name
             if _record(Erasure, path).at < before:
                 path.unlink(missing_ok=True)
+
+    def note_harvest(self, harvest: Harvest) -> None:
+        """Write down which answers stand in a harvested file, so that an erasure can name it."""
+        self._write(self._root / _HARVESTED / f"{harvest.digest}.json", harvest.model_dump_json().encode())
+
+    def harvests(self) -> list[Harvest]:
+        """All files that were harvested."""
+        folder = self._root / _HARVESTED
+        return [_record(Harvest, folder / name) for name in self._names(folder)]
 
     def remove_day(self, day: str) -> None:
         """Remove all that is kept of a day."""

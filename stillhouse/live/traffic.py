@@ -183,7 +183,7 @@ def erase_again(store: TrafficStore, erasures: Sequence[Erasure], forget: Forget
             if left.height < frame.height:
                 store.replace(segment, left)
                 texts += frame.height - left.height
-        of_keys = pl.any_horizontal(pl.lit(False), *(_is_meant(each) for each in erasures if each.key is not None))
+        of_keys = pl.any_horizontal(pl.lit(False), *(is_meant(each) for each in erasures if each.key is not None))
         for segment, frame in store.whole(day, "requests"):
             left = frame.with_columns(key=pl.when(of_keys).then(None).otherwise("key"))
             if left["key"].null_count() > frame["key"].null_count():
@@ -192,9 +192,22 @@ def erase_again(store: TrafficStore, erasures: Sequence[Erasure], forget: Forget
     return Erased(texts, keys)
 
 
+def harvested(store: TrafficStore, erasure: Erasure) -> dict[str, tuple[str, ...]]:
+    """Which answers that an erasure is about stand in harvested files, by file; ask before their key is erased.
+
+    A file that was handed on is out of reach here, as other rows are that people dropped.
+    """
+    harvests = store.harvests()
+    days = store.days() if harvests and erasure.key is not None else []
+    meant = {id for day in days for id in store.frame(day, "requests").filter(is_meant(erasure))["id"]}
+    meant |= set() if erasure.id is None else {erasure.id}
+    found = {each.file: tuple(id for id in each.ids if id in meant) for each in harvests}
+    return {file: ids for file, ids in found.items() if ids}
+
+
 def _meant(store: TrafficStore, day: str, erasures: Sequence[Erasure]) -> pl.DataFrame:
     requests = store.frame(day, "requests")
-    return requests.filter(pl.any_horizontal(_is_meant(each) for each in erasures)).select("replica", "number")
+    return requests.filter(pl.any_horizontal(is_meant(each) for each in erasures)).select("replica", "number")
 
 
 def _asked_by_nobody_else(store: TrafficStore, days: Sequence[str], erasures: Sequence[Erasure]) -> list[str]:
@@ -210,7 +223,8 @@ def _asked_by_nobody_else(store: TrafficStore, days: Sequence[str], erasures: Se
     return sorted(erased - stay)
 
 
-def _is_meant(erasure: Erasure) -> pl.Expr:
+def is_meant(erasure: Erasure) -> pl.Expr:
+    """Which answers an erasure is about."""
     if erasure.id is not None:
         return pl.col("id") == erasure.id
     return (pl.col("key") == erasure.key).fill_null(False) & (pl.col("at") <= erasure.at)
