@@ -132,6 +132,15 @@ def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
                 do="Add `traffic: {}`, or leave `watch` out.",
             )
         )  # fmt: skip
+    if recipe.data.traffic_is_live and recipe.traffic is None:
+        found.append(
+            _line(
+                file, "data", "traffic",
+                what="there is no live traffic to hold rows against",
+                expected="`traffic:`, which has servers keep what they answer, or the file of a sample",
+                do="Add `traffic: {}`, or name a file.",
+            )
+        )  # fmt: skip
     found += [
         _line(
             file, "owners", place,

@@ -4,25 +4,35 @@ Belongs here: labels, slice columns and lengths held against traffic or the base
 Does not: classes that are new (labels.py), how far apart two mixes are (stillhouse/data/drift.py).
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
 import polars as pl
 
 from checks.gate import Finding, GateContext, gate, passed_if
 from checks.prompts.base_batch import base_of
+from stillhouse.data.cleaning import normalise
 from stillhouse.data.diversity import diversity
-from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
+from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift, lengths_shift
 from stillhouse.data.provenance import GENERATION, is_synthetic
 from stillhouse.data.quoting import quoted
+from stillhouse.live.mix import live_mix
+from stillhouse.live.segments import TrafficStore
+from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a student is as good as promised on what it was taught, and production asks something else")
 def the_mix_matches_recent_traffic(context: GateContext) -> Finding:
-    """Labels, slice columns and lengths of the base batch against the recipe's sample of traffic."""
+    """Labels, slice columns and lengths of the base batch against a sample of traffic, or against live traffic."""
     data = context.recipe.data
     if data.traffic is None or not context.is_base:
         return passed_if(
             True, "the recipe names no sample of traffic" if context.is_base else "asked of the base batch"
         )
     source = context.made_from("source")
+    if data.traffic_is_live:
+        return _like_live_traffic(context, source.frame("rows"))
     return _alike(context, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
 
 
@@ -83,13 +93,68 @@ def synthetic_rows_are_diverse_enough(context: GateContext) -> Finding:
 
 def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
     """Compare the mix of two sets of rows, column by column; columns that either does not fill are left out."""
-    limit = context.recipe.data.drift_limit
     shifts: dict[str, DistributionShift] = {}
     for column in dict.fromkeys(["label", *(item.column for item in context.recipe.slices)]):
         filled = [frame[column].drop_nulls() for frame in (reference, rows) if column in frame.columns]
         if len(filled) == 2 and all(len(values) for values in filled):
             shifts[column] = distribution_shift(filled[0], filled[1])
     shifts["length"] = length_shift(reference["text"].drop_nulls(), rows["text"].drop_nulls())
+    return _no_shift(context, shifts, one, other)
+
+
+def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
+    """Compare lengths, and labels as far as people gave them, with the last whole days that servers have kept.
+
+    What a student answers is no truth: its mistakes would be taken for a shift, or hide one. So labels are compared
+    only where feedback comes for all answers or for drawn ones. Servers keep no columns of callers.
+
+    The traffic is read when the gate is asked, and no input of an artifact: each day would make the rows stale, and a
+    round of its own. What was read is in the evidence.
+    """
+    name, traffic, now = context.file.name, context.recipe.traffic, datetime.now(UTC)
+    assert traffic is not None, "a recipe without it is refused when it is loaded"
+    promotions = context.builds.ledger.entries(name, "promotion")
+    if not promotions:
+        return passed_if(True, "nothing has served yet, so there is no traffic to hold the rows against")
+    days = context.recipe.limits.traffic_days
+    store = TrafficStore(context.builds.home.artifacts, name)
+    mix = live_mix(store, at=now.timestamp(), days=days, matures_after_days=traffic.matures_after_days)
+    read: dict[str, Any] = {
+        "days": len(mix.days),
+        "answers": len(mix.characters),
+        "truths": len(mix.truths),
+        "read": mix.read,
+    }
+    if mix.characters.is_empty():
+        if (now.date() - datetime.fromisoformat(promotions[0].at).date()).days <= 1:
+            return passed_if(True, "the first champion has served for no whole day yet", **read)
+        said = f"no answer of the last {days} whole days is kept; name a file in data.traffic if none is served here"
+        return Finding(Verdict.INCONCLUSIVE, said, read)
+    spelled = rows.select(normalise(pl.col("text")))["text"]
+    shifts = {"length": lengths_shift(mix.characters, spelled.str.len_chars())}
+    labels = rows["label"].drop_nulls()
+    if traffic.feedback == "unknown":
+        why = "labels are not compared, as nobody knows for which answers feedback comes (traffic.feedback)"
+    elif mix.truths.is_empty() or labels.is_empty():
+        why = "labels are not compared, as people have given none yet"
+    else:
+        shifts["label"] = distribution_shift(mix.truths, labels)
+        why = f"labels are those that people gave to {len(mix.truths):,}"
+    of = f"{len(mix.characters):,} answers of {len(mix.days)} whole days up to {mix.days[-1]}, {why}"
+    return _no_shift(context, shifts, "live traffic", "the source", of=of, **read)
+
+
+def _no_shift(
+    context: GateContext,
+    shifts: Mapping[str, DistributionShift],
+    one: str,
+    other: str,
+    *,
+    of: str | None = None,
+    **read: Any,
+) -> Finding:
+    """Whether no column has another mix on one side than on the other."""
+    limit = context.recipe.data.drift_limit
     table = [
         {"column": name, "divergence": shift.divergence, "by_chance": shift.chance, "moved_most": shift.worst}
         for name, shift in shifts.items()
@@ -102,4 +167,5 @@ def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, on
     ]
     largest = max(shift.divergence for shift in shifts.values())
     sentence = "; ".join(moved) or f"{len(shifts)} columns alike, at most {largest:.3f} bits apart, limit {limit:g}"
-    return passed_if(not moved, sentence, observed=largest, limit=limit, columns=table)
+    said = sentence if of is None else f"{sentence}; {of}"
+    return passed_if(not moved, said, observed=largest, limit=limit, columns=table, **read)

@@ -111,7 +111,22 @@ def length_shift(reference_texts: pl.Series, observed_texts: pl.Series) -> Distr
     Raises:
         ValueError: if a side has no rows, or no reference row has a text.
     """
-    before, after = reference_texts.str.len_chars(), observed_texts.str.len_chars()
+    return lengths_shift(reference_texts.str.len_chars(), observed_texts.str.len_chars())
+
+
+def lengths_shift(before: pl.Series, after: pl.Series) -> DistributionShift:
+    """Compare text lengths likewise, of texts that were counted and are not kept.
+
+    Args:
+        before: characters of each reference text, shape (n,); nulls are values of their own.
+        after: of each observed text, shape (m,).
+
+    Returns:
+        See `length_shift`.
+
+    Raises:
+        ValueError: likewise.
+    """
     known = before.drop_nulls().to_numpy()
     if not known.size:
         raise ValueError("there is no length to compare: no reference row has a text")

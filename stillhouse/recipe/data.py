@@ -19,6 +19,9 @@ DIVERGENCE_LIMIT = 0.02
 about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
 and below 770 of 50."""
 
+LIVE = "live"
+"""In the place of a file of traffic: what servers keep. A file of that name is `./live`."""
+
 GOLDEN_FILE = "golden"
 """What rows of a golden file have in the column `batch`, where those of the source have `base`."""
 
@@ -181,7 +184,9 @@ class DataSpec(Part):
         ProvenanceSpec(), description="where rows come from, and which of them the teacher may see"
     )
     traffic: str | None = Field(
-        None, description="a recent sample of what production asks, in the source's format: the rows must look like it"
+        None,
+        description="what production asks, which the rows must look like: the file of a recent sample, in the source's "
+        "format; or `live`, the last whole days that servers of this installation have kept (limits.traffic_days)",
     )
     drift_limit: float = Field(
         DIVERGENCE_LIMIT,
@@ -244,6 +249,16 @@ class DataSpec(Part):
         elif self.label is None and self.golden_label is None:
             raise FieldError("data.golden_label must name its column with the label where data.label is null", "golden")
         return self
+
+    @property
+    def traffic_is_live(self) -> bool:
+        """Whether rows are held against what servers keep, and not against a file."""
+        return self.traffic == LIVE
+
+    @property
+    def traffic_file(self) -> str | None:
+        """The file of a sample of traffic, if there is one."""
+        return None if self.traffic_is_live else self.traffic
 
     @property
     def label_column(self) -> str:

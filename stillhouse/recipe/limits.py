@@ -37,6 +37,13 @@ class GateLimits(Part):
         0.05,
         description="of all word pieces; a text of twenty then has one that says nothing, more is another language",
     )
+    traffic_days: int = Field(
+        28,
+        ge=1,
+        exclude_if=lambda days: days == 28,  # so that a recipe without the field keeps its digest
+        description="whole days of live traffic that the rows are held against where data.traffic is `live`; four "
+        "weeks have each day of the week as often, and feedback about most of them has come",
+    )
     thin_slice_rows: int = Field(
         30, ge=1, description="golden rows below which a slice is thin; 24 of 30 right is 63 to 90 %"
     )

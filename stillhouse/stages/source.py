@@ -54,7 +54,7 @@ def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
     from_outside = partial(read_outside, store=store, root=file.root, limits=data.limits)
     is_base = batch == BASE
     origin = from_outside(data.source) if is_base else taken_in(builds.ledger, file, batch)
-    traffic = from_outside(data.traffic) if data.traffic and is_base else None
+    traffic = from_outside(data.traffic_file) if data.traffic_file and is_base else None
     golden = from_outside(data.golden) if data.golden and is_base else None
     beside = {name: found for name, found in (("traffic", traffic), ("golden", golden)) if found is not None}
     read_from = [origin, *beside.values()]
@@ -119,7 +119,7 @@ def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
         known = taken_in(ledger, file, manifest.partition).digests.values()
         return sorted(known) == sorted(manifest.external_inputs.values())
     data = file.recipe.data
-    now = _now(file, data.source, data.golden, data.traffic)
+    now = _now(file, data.source, data.golden, data.traffic_file)
     return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
 
 
@@ -130,7 +130,7 @@ def has_other_rows(file: RecipeFile, manifest: Manifest) -> bool:
     """
     data = file.recipe.data
     before = {**manifest.external_inputs, **manifest.facts.get("marks", {})}
-    now, traffic = _now(file, data.source, data.golden), _now(file, data.traffic)
+    now, traffic = _now(file, data.source, data.golden), _now(file, data.traffic_file)
     return {name: digest for name, digest in before.items() if name in now or name not in traffic} != now
 
 
@@ -173,7 +173,7 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
     keep = tuple(dict.fromkeys(item.column for item in file.recipe.slices if item.column not in ("label", "text")))
     optional = (*([data.label] if data.label else []), *keep)
     try:
-        return _read(file, str(data.traffic), kept, keep=keep, optional=optional, batch="traffic").rows
+        return _read(file, str(data.traffic_file), kept, keep=keep, optional=optional, batch="traffic").rows
     except StillhouseError as error:
         raise error.at(f"{file.where('data', 'traffic')}: {error.where}") from error
 

@@ -5,6 +5,7 @@ Does not: which gate has to close on it (beside the tests of that gate, tests/ch
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ import polars as pl
 from stillhouse.data.cleaning import Cleaned
 from stillhouse.data.near_duplicates import near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import Redacted, redact
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 from tests.faults.bench import Bench, Plant, rows
@@ -22,6 +24,9 @@ from tests.faults.plants import (
     every,
     with_text,
 )
+from tests.promotions import serve
+from tests.stillhouse.live.made import put
+from tests.stillhouse.live.made import rows as live_rows
 
 
 def careless(target: str, put: Callable[..., Any], content: Callable[[pl.DataFrame], Any], **how: Any) -> Plant:
@@ -146,6 +151,14 @@ def rarer_than_in_traffic(bench: Bench) -> RecipeFile:
     traffic = bench.place.folder / "traffic.csv"
     pl.concat([people[40:200], others[360:600]]).write_csv(traffic)
     return bench.recipe(pl.concat([people[:40], others[:360]]), data__traffic=str(traffic))
+
+
+def shorter_than_live(bench: Bench) -> RecipeFile:
+    file = bench.recipe(rows(FEW), data__traffic="live", traffic={})
+    serve(bench.place.builds.ledger, "a", recipe=file.name)
+    yesterday = datetime.now(UTC).timestamp() - SECONDS_A_DAY
+    put(TrafficStore(bench.place.home.artifacts, file.name), live_rows(300, at=yesterday, characters=500))
+    return file
 
 
 IS_PERSON = pl.col("service") == "HUM"

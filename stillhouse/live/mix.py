@@ -1,0 +1,63 @@
+"""What servers were asked lately, as a mix: how long the texts were, and which labels people gave them.
+
+Belongs here: reading whole days of it for a comparison with the rows of a recipe.
+Does not: comparing two mixes (stillhouse/data/drift.py), what follows (checks/prompts/mix.py), the watch of the
+champion, which holds a student against its own answers to golden rows (watches.py).
+
+Only days that have ended are read, so that an answer more changes nothing until its day is over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from stillhouse.digests import digest_of
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
+from stillhouse.live.thinning import kept_by, least_share
+from stillhouse.live.traffic import answers
+
+
+@dataclass(frozen=True)
+class LiveMix:
+    """What was asked on some days.
+
+    Args:
+        days: those of which there are answers, the oldest first.
+        characters: how long each text was, in its one spelling; of a full log those that all days have kept alike.
+        truths: what people said of mature answers among them.
+        read: digest of the files of answers and feedback that were read.
+    """
+
+    days: tuple[str, ...]
+    characters: pl.Series
+    truths: pl.Series
+    read: str
+
+
+def live_mix(store: TrafficStore, *, at: float, days: int, matures_after_days: int) -> LiveMix:
+    """Read the last whole days of a recipe's traffic.
+
+    Args:
+        store: of the recipe.
+        at: now, in seconds since 1970.
+        days: how many.
+        matures_after_days: how long after an answer its feedback is waited for.
+    """
+    first, today = day_at(at - days * SECONDS_A_DAY), day_at(at)
+    meant = [day for day in store.days() if first <= day < today and store.segments(day, "requests")]
+    share = min([1.0, *(least_share(store, day) for day in meant)])
+    lengths, truths = [pl.Series("characters", dtype=pl.Int32)], [pl.Series("truth", dtype=pl.String)]
+    for day in meant:
+        rows = kept_by(answers(store, [day], at=at, matures_after_days=matures_after_days), share)
+        lengths.append(rows["characters"])
+        truths.append(rows.filter("matured")["truth"].drop_nulls())
+    return LiveMix(tuple(meant), pl.concat(lengths), pl.concat(truths), _read(store, meant))
+
+
+def _read(store: TrafficStore, days: Sequence[str]) -> str:
+    said_on = [day for day in store.days() if days and day >= days[0]]
+    files = [each.digest for day in days for each in store.segments(day, "requests")]
+    return digest_of(
+        [sorted(files), sorted(each.digest for day in said_on for each in store.segments(day, "feedback"))]
+    )
