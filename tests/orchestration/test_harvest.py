@@ -207,6 +207,18 @@ def _refused(*arguments: str) -> StillhouseError:
     return refused.value
 
 
+def test_a_drop_folder_that_is_no_folder_of_this_machine_gets_the_same_file(
+    prepared: RecipeFile, folder: Path, home: Home
+) -> None:
+    harvest("--rows", "10")
+    recipe(folder, data__drop_folder="memory://harvested/inbox")
+    assert "was there already" not in harvest("--rows", "10")
+    (entry,) = drop_folder_entries("memory://harvested/inbox")
+    (path,) = files(home)
+    assert (entry.name, entry.size) == (path.name, path.stat().st_size)
+    assert "was there already" in harvest("--rows", "10")
+
+
 def test_erasing_names_the_harvested_file_and_the_rows(prepared: RecipeFile, home: Home) -> None:
     harvest("--rows", "60")
     (path,) = files(home)
