@@ -140,7 +140,8 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
     else:
         shifts["label"] = distribution_shift(mix.truths, labels)
         why = f"labels are those that people gave to {len(mix.truths):,}"
-    of = f"{len(mix.characters):,} answers of {len(mix.days)} whole days up to {mix.days[-1]}, {why}"
+    over = "1 whole day" if len(mix.days) == 1 else f"{len(mix.days)} whole days"
+    of = f"{len(mix.characters):,} answers of {over} up to {mix.days[-1]}, {why}"
     return _no_shift(context, shifts, "live traffic", "the source", of=of, **read)
 
 

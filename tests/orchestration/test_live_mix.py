@@ -62,7 +62,7 @@ def test_each_round_reads_whole_days_and_an_answer_makes_nothing_stale(file: Rec
     again = run(file, "source", "prompts")
     assert again.success, verdicts(again)
     read = the_gate(builds, file)
-    assert read.sentence.startswith("1 columns alike") and "400 answers of 1 whole days" in read.sentence
+    assert read.sentence.startswith("1 columns alike") and "400 answers of 1 whole day" in read.sentence
     assert read.run_id != before.run_id
 
     asked(home, [900] * 400, days_ago=0, first=1000)

@@ -124,7 +124,7 @@ def test_rows_are_held_against_the_lengths_of_live_texts(tmp_path: Path) -> None
     assert alike.sentence.startswith("1 columns alike, at most 0.00")
     day = day_at(live.at(1.0))
     assert alike.sentence.endswith(
-        f"500 answers of 1 whole days up to {day}, labels are not compared, as nobody knows for which answers feedback "
+        f"500 answers of 1 whole day up to {day}, labels are not compared, as nobody knows for which answers feedback "
         "comes (traffic.feedback)"
     )
     assert {name: alike.evidence[name] for name in ("days", "answers")} == {"days": 1, "answers": 500}
@@ -206,7 +206,7 @@ FAULTS = [
     ),
     Fault(
         "what servers were asked is far longer than the rows", PROMPTS, "the_mix_matches_recent_traffic",
-        shorter_than_live, "300 answers of 1 whole days",
+        shorter_than_live, "300 answers of 1 whole day",
     ),
     Fault(
         "a dropped file is of one class, in long texts", PROMPTS, "the_batch_is_like_the_base",
