@@ -18,6 +18,7 @@ EVENT_OF = {
     FoundKind.TRUTH: EventKind.AGREEMENT,
     FoundKind.ERRORS: EventKind.SERVICE,
     FoundKind.LATENCY: EventKind.SERVICE,
+    FoundKind.MEMORY: EventKind.SERVICE,
     FoundKind.FALLBACK: EventKind.FALLBACK,
     FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
     FoundKind.WEAK_SLICE: EventKind.WEAK_SLICE,

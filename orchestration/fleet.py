@@ -24,17 +24,15 @@ from orchestration.status import (
     risks_to_review,
 )
 from stillhouse.base import Record
+from stillhouse.live.memory import over_memory
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.locks import who_works_on
-from stillhouse.records.replicas import Heartbeat, replicas
+from stillhouse.records.replicas import Heartbeat, replicas_up
 from stillhouse.records.rounds import MONTH, rounds_to_the_champion
 from stillhouse.stages.names import CHAMPION
-
-AWAY_AFTER = timedelta(seconds=60)
-"""A server says every ten seconds what it serves; one that has said nothing for so long is not among those that do."""
 
 
 class FleetLine(Record):
@@ -44,6 +42,11 @@ class FleetLine(Record):
     days_served: float | None = Field(description="Since its newest promotion.")
     servers: int = Field(description="That said within a minute what they serve of it.")
     behind: tuple[str, ...] = Field(description="Of these, those that serve something else than they should.")
+    memory_mb: dict[str, float] = Field(
+        description="That the process of each of them holds now, with all that it serves and keeps warm, in 1e6 bytes; "
+        "of those whose system says so."
+    )
+    over_memory: str | None = Field(description="Which hold more than the recipe allows, if any do.")
     overdue: bool = Field(description="Whether its last decision is older than the recipe allows.")
     last_round: LastRound | None
     rounds: int = Field(description="Rounds in the last 30 days.")
@@ -83,11 +86,14 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
-    servers = [each for each in replicas(builds.home.ledger_url, name) if now - each.moment < AWAY_AFTER]
+    servers, wanted = replicas_up(builds.home.ledger_url, name, at=now), desired(ledger, name)
+    over = None if wanted is None else over_memory(servers, wanted.number, _memory_limit(file, wanted))
     return FleetLine(
         champion=champion,
         servers=len(servers),
-        behind=_behind(servers, desired(ledger, name)),
+        behind=_behind(servers, wanted),
+        memory_mb={each.replica: each.memory_mb for each in servers if each.memory_mb is not None},
+        over_memory=None if over is None else over.sentence,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
         overdue=decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file),
         last_round=last_round(ledger, name),
@@ -104,6 +110,14 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
     )
+
+
+def _memory_limit(file: RecipeFile, wanted: Deployment) -> float | None:
+    """What a process may hold now: while a challenger answers it is loaded, too, and its limit counts."""
+    watch, rollout = file.recipe.watch, file.recipe.rollout
+    if wanted.answering_challenger is not None:
+        return None if rollout is None else rollout.canary.memory_mb_at_most
+    return None if watch is None else watch.memory_mb_at_most
 
 
 def _behind(servers: Iterable[Heartbeat], wanted: Deployment | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact_if_any
@@ -28,6 +29,7 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.canary import CanaryFound, canary_found
+from stillhouse.live.memory import OverMemory, over_memory
 from stillhouse.live.segments import TrafficStore, day_at
 from stillhouse.live.shadow import Judged
 from stillhouse.live.state import WatchBook
@@ -40,6 +42,7 @@ from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import OvertakenError
 from stillhouse.records.outbox import Notice, Tone
+from stillhouse.records.replicas import replicas_up
 from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
 from stillhouse.records.witness import Witness
 from stillhouse.stages.names import CHAMPION, SHADOW
@@ -60,6 +63,11 @@ class RolloutEvidence(Record):
     overall: Judged | None
     critical: dict[str, Judged]
     canary: CanaryFound | None
+    memory: OverMemory | None = Field(
+        None,
+        exclude_if=lambda over: over is None,  # so that what rests on none of it is written as it was
+        description="Servers that hold too much since the challenger answers.",
+    )
 
 
 @dataclass(frozen=True)
@@ -161,9 +169,13 @@ def _in_canary(
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
     shadow = _newest_shadow(builds, file, challenger)
-    evidence = _evidence(shadow, found)
-    if found.failed is not None:
-        step = _withdrawn(builds, file, seen, challenger, found.failed, evidence)
+    over = over_memory(
+        replicas_up(builds.home.ledger_url, file.name, at=now), seen.number, spec.canary.memory_mb_at_most
+    )
+    evidence = _evidence(shadow, found).model_copy(update={"memory": over})
+    failed = found.failed or (None if over is None else over.sentence)
+    if failed is not None:
+        step = _withdrawn(builds, file, seen, challenger, failed, evidence)
         note(
             builds.ledger,
             file.name,

@@ -23,6 +23,7 @@ from stillhouse.economics import amount
 from stillhouse.live.planning import LivePlan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
+from stillhouse.stages.live_report import LiveFacts
 from stillhouse.summaries.live_report import thinned
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
@@ -41,6 +42,7 @@ def fleet_table(shown: Fleet) -> Table:
         "champion": [_champion_in_short(line) for line in shown.recipes.values()],
         "serves": [_serves_in_short(line) for line in shown.recipes.values()],
         "servers": [_servers_in_short(line) for line in shown.recipes.values()],
+        "memory": [Text(_memory_in_short(line)) for line in shown.recipes.values()],
         "last round": [Text(_last_round_in_short(line)) for line in shown.recipes.values()],
         "rounds": [Text(f"{line.rounds}") for line in shown.recipes.values()],
         "took over": [Text(f"{line.promotions}") for line in shown.recipes.values()],
@@ -63,6 +65,8 @@ def next_lines(shown: Fleet) -> Iterator[str]:
         if on_its_way is not None:
             yield f"{name}: {on_its_way.in_words}"
         yield from (f"{name}: {each}" for each in line.behind)
+        if line.over_memory is not None:
+            yield f"{name}: {line.over_memory}"
         yield f"{name}: {f'{line.working} works on it' if line.working else line.next}"
 
 
@@ -80,6 +84,10 @@ def _serves_in_short(line: FleetLine) -> Text:
 
 def _servers_in_short(line: FleetLine) -> Text:
     return Text(f"{line.servers or ''}") + Text(f", {len(line.behind)} behind" if line.behind else "", "red")
+
+
+def _memory_in_short(line: FleetLine) -> str:
+    return f"{max(line.memory_mb.values()):,.0f} MB" if line.memory_mb else ""
 
 
 def _last_round_in_short(line: FleetLine) -> str:
@@ -102,10 +110,8 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
     if truth.known:
         said = f"{percent(truth.low)} to {percent(truth.high)}, {truth.known:,} of {truth.matured:,} mature answers"
         table.add_row("right, by feedback", percent(truth.right / truth.known), f"{said}; selection: {truth.selection}")
-    if day.latency_ms is not None:
-        table.add_row(
-            "latency", f"{day.latency_ms[0]:.2g} ms", f"95 % {day.latency_ms[1]:.2g}, 99 % {day.latency_ms[2]:.2g}"
-        )
+    for row in _service(day):
+        table.add_row(*row)
     table.add_row("teacher is asked about", percent(shown.asked_about), f"looked at {shown.looked_at}")
     yield table
     shares = Table(box=None, padding=(0, 2, 0, 0))
@@ -128,6 +134,16 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         yield Text(f"{moment:%Y-%m-%d %H:%M} UTC  {finding.sentence}: {finding.action}, {finding.because}")
     if not shown.findings:
         yield Text("nothing was found in 30 days")
+
+
+def _service(day: LiveFacts) -> Iterator[tuple[str, str, str]]:
+    """What servers took for the day's answers."""
+    if day.latency_ms is not None:
+        median, most, nearly_all = day.latency_ms
+        yield "latency", f"{median:.2g} ms", f"95 % {most:.2g}, 99 % {nearly_all:.2g}"
+    if day.memory is not None:
+        limit = "" if day.memory.limit_mb is None else f", limit {day.memory.limit_mb:,.0f} MB"
+        yield "memory", f"{day.memory.most_mb:,.0f} MB", f"of the server that held most{limit}"
 
 
 def live_plan_table(recipe: str, plan: LivePlan) -> Table:

@@ -25,6 +25,7 @@ from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import PURPOSE, heard_of
 from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
+from stillhouse.live.memory import over_memory
 from stillhouse.live.reader import new_rows, with_texts
 from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
 from stillhouse.live.slices import RowsAsked, rows_asked
@@ -42,6 +43,7 @@ from stillhouse.live.watch import (
     held_to_terms,
     live_reference,
     with_agreement,
+    with_memory,
     with_reference,
     with_rows,
     with_teacher,
@@ -55,6 +57,7 @@ from stillhouse.records.deployments import DeployedRelease, Deployment, desired
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, OvertakenError
 from stillhouse.records.looks import LookKind, looked
+from stillhouse.records.replicas import replicas_up
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.live_report import base_signal_behind, reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
@@ -105,12 +108,19 @@ def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
     """
     book, terms, store = book_of(builds, file), terms_of(file), _store(builds, file)
 
+    def acted(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
+        return _acted_on_memory(builds, file, state, at)
+
     def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
+        state, of_memory = acted(state, seen)
+        state = _with_servers(builds, file, terms, state, seen, at)
         new = new_rows(store, state.marks, state.segments, at=at)
         findings, next_state = _with_new(builds, file, terms, state, new.rows, at)
+        findings = [*of_memory, *findings]
         now_serves = desired(builds.ledger, file.name)
         if now_serves is not None and now_serves.champion.release != state.release:
             begun = _begun(builds, file, terms, now_serves, at, before=next_state)
+            begun = _with_servers(builds, file, terms, begun, now_serves, at)
             more, next_state = _with_new(builds, file, terms, begun, new.rows, at)
             findings += more
         else:
@@ -119,6 +129,11 @@ def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         return next_state.model_copy(update=update), findings
 
     found = _written(builds, file, book, terms, moved, at)
+    if found.state is not None and found.state.memory is not None and not found.state.memory.written:
+        # It was written down before anybody acts on it: once the release is taken back no server holds too much with
+        # it any more, and a watch that is killed in between would not find it again.
+        of_memory = _written(builds, file, book, terms, acted, at)
+        found = Looked(of_memory.state, [*found.findings, *of_memory.findings])
     looked(builds.home.ledger_url, file.name, LookKind.WATCH, datetime.fromtimestamp(at, UTC))
     return found
 
@@ -253,6 +268,33 @@ def _with_new(
     return _acted(builds, file, state, [*alarms, *more], at), state
 
 
+def _with_servers(
+    builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, seen: Deployment, at: float
+) -> WatchState:
+    """Know what servers hold that serve the release alone: beside a challenger the challenger answers for it."""
+    if seen.champion.release != state.release or seen.answering_challenger is not None:
+        return state
+    up = replicas_up(builds.home.ledger_url, file.name, at=datetime.fromtimestamp(at, UTC))
+    own = [each for each in up if each.deployment == seen.number]
+    return with_memory(state, own, over_memory(own, seen.number, terms.spec.memory_mb_at_most), at=at)
+
+
+def _acted_on_memory(
+    builds: BuildStore, file: RecipeFile, state: WatchState, at: float
+) -> tuple[WatchState, list[LiveFinding]]:
+    """Carry out what follows from servers over the limit that nobody has acted on yet."""
+    found = state.memory
+    if found is None or found.written:
+        return state, []
+    decided = _carried_out(builds, file, state, FoundKind.MEMORY, found.over.sentence, at)
+    finding = LiveFinding(
+        key=f"memory@{state.release[:12]}.{int(at)}", kind=FoundKind.MEMORY, watch="memory", release=state.release,
+        deployment=decided.seen.number, at=at, sentence=found.over.sentence, evidence=None, action=decided.action,
+        because=decided.because, memory=found.over,
+    )  # fmt: skip
+    return state.model_copy(update={"memory": found.model_copy(update={"written": True})}), [finding]
+
+
 def _with_matured(
     builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, at: float
 ) -> tuple[WatchState, list[Alarm]]:
@@ -349,14 +391,10 @@ def _acted(
     findings = []
     for alarm in sorted(alarms, key=lambda each: (each.watch.kind.is_of_inputs, each.watch.kind.is_of_a_slice)):
         kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
-        seen = desired(builds.ledger, file.name)
-        assert seen is not None, "what is watched was promoted"
-        gone = _already_gone(builds, file, state, seen)
-        if gone and kind is FoundKind.WEAK_SLICE:
+        decided = _carried_out(builds, file, state, kind, sentence, at)
+        if decided.was_gone and kind is FoundKind.WEAK_SLICE:
             continue  # of a release that does not serve any more nobody needs rows
-        action, because = gone or action_on(kind, watch_of(file), _circumstances(builds, file, state, seen, at))
-        if action is Action.ROLL_BACK and seen.champion.release == state.release:
-            action, because = _taken_back(builds, file, state, seen, sentence)
+        action, because = decided.action, decided.because
         asks = _rows_asked(file, state, alarm) if action is Action.ASK_FOR_ROWS else None
         findings.append(
             LiveFinding(
@@ -364,7 +402,7 @@ def _acted(
                 kind=kind,
                 watch=alarm.watch.name,
                 release=state.release,
-                deployment=seen.number,
+                deployment=decided.seen.number,
                 at=at,
                 sentence=sentence,
                 evidence=alarm.evidence,
@@ -374,6 +412,36 @@ def _acted(
             )
         )
     return findings
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What was done about a finding.
+
+    Args:
+        seen: what served when it was decided.
+        action: that was taken.
+        because: why.
+        was_gone: whether the release served no more by then.
+    """
+
+    seen: Deployment
+    action: Action
+    because: str
+    was_gone: bool
+
+
+def _carried_out(
+    builds: BuildStore, file: RecipeFile, state: WatchState, kind: FoundKind, sentence: str, at: float
+) -> _Decided:
+    """Do what a finding asks for now; a release that serves no more is taken back by nobody a second time."""
+    seen = desired(builds.ledger, file.name)
+    assert seen is not None, "what is watched was promoted"
+    gone = _already_gone(builds, file, state, seen)
+    action, because = gone or action_on(kind, watch_of(file), _circumstances(builds, file, state, seen, at))
+    if action is Action.ROLL_BACK and seen.champion.release == state.release:
+        action, because = _taken_back(builds, file, state, seen, sentence)
+    return _Decided(seen, action, because, gone is not None)
 
 
 def _rows_asked(file: RecipeFile, state: WatchState, alarm: Alarm) -> RowsAsked:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.memory import OverMemory
 from stillhouse.live.slices import RowsAsked
 from stillhouse.live.watches import Watch, WatchKind
 from stillhouse.recipe.events import Startable
@@ -36,6 +37,7 @@ class FoundKind(StrEnum):
     TRUTH = "truth"
     ERRORS = "errors"
     LATENCY = "latency"
+    MEMORY = "memory"
     FALLBACK = "fallback"
     TEACHER = "teacher"
     WEAK_SLICE = "weak_slice"
@@ -88,6 +90,11 @@ class LiveFinding(Record):
         exclude_if=lambda asked: asked is None,  # so that what asks for nothing is written as it was
         description="Rows that are asked for.",
     )
+    memory: OverMemory | None = Field(
+        None,
+        exclude_if=lambda over: over is None,  # likewise
+        description="What servers hold, where that was found.",
+    )
 
     @property
     def is_for_people(self) -> bool:
@@ -122,8 +129,8 @@ class Circumstances:
 def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Action, str]:
     """What is done about a finding, and why.
 
-    Errors and slowness are taken back whatever the release's age; lost agreement and accuracy while the release is
-    young enough to be blamed, and agreement only against a teacher that is what it was.
+    For errors, slowness and memory a release is taken back whatever its age; for lost agreement and accuracy while it
+    is young enough to be blamed, and for agreement only against a teacher that is what it was.
     """
     if kind is FoundKind.INPUTS:
         return Action.ASK_MORE, f"up to {spec.ask_when_drifting:.0%} of answers, until the share is back for a day"
@@ -133,7 +140,7 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
         return _round(kind, now, "what the student is unsure of is what it has to learn")
     if kind is FoundKind.WEAK_SLICE:
         return Action.ASK_FOR_ROWS, _round(kind, now, "rows with labels show whether it holds the bar")[1]
-    is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY)
+    is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY, FoundKind.MEMORY)
     if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
         return _round(kind, now, "whether the teacher is what it was could not be asked, so the release is not blamed")
     if not is_of_service and now.age_days >= spec.blame_days:

@@ -18,9 +18,11 @@ from stillhouse.base import Record
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import AgreementPlan, AskedFrom, Heard, plan_of
 from stillhouse.live.findings import Evidence
-from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.memory import OverMemory, most_held
+from stillhouse.live.segments import SECONDS_A_DAY, day_at
 from stillhouse.live.watches import COUNTED, DEBIASED, Watch, WatchKind, counted, detectors_of, watch_name, watches_of
 from stillhouse.recipe.watch import WatchSpec
+from stillhouse.records.replicas import Heartbeat
 from stillhouse.statistics.detector import Detector
 
 Parts = Sequence[tuple[AgreementPlan, Heard]]
@@ -55,6 +57,14 @@ class Bets(Record):
     alarms: int = Field(0, description="So far, of this release.")
 
 
+class MemoryFound(Record):
+    """Servers that were found over the limit on memory, once a day at most."""
+
+    over: OverMemory
+    day: int
+    written: bool = Field(False, description="Whether the finding was written down, what it asks for having been done.")
+
+
 class WatchState(Record):
     """All that a watch remembers of a recipe."""
 
@@ -79,6 +89,8 @@ class WatchState(Record):
     segments: tuple[str, ...] = Field((), description="Beginnings of the digests of files that were looked at.")
     matured: str | None = Field(None, description="The last day of answers whose truth was counted.")
     teacher: TeacherHealth | None = None
+    memory_mb: dict[str, float] = Field(default={}, description="Of each day the most that one server held for long.")
+    memory: MemoryFound | None = Field(None, description="What stands, as `standing` has it of watches of rows.")
 
     @property
     def drifting(self) -> tuple[str, ...]:
@@ -272,6 +284,30 @@ def _with_weak(state: WatchState, alarms: Sequence[Alarm]) -> WatchState:
     """Know which slices are weak: no bets are placed on them any more, so that rows are asked for once."""
     weak = {each.watch.of: state.day for each in alarms if each.watch.kind.is_of_a_slice and each.watch.of is not None}
     return _copy(state, weak={**state.weak, **weak}) if weak else state
+
+
+def with_memory(
+    state: WatchState, heartbeats: Sequence[Heartbeat], over: OverMemory | None, *, at: float
+) -> WatchState:
+    """Know what servers hold. What is over the limit is found once, and again on a later day if it was not meanwhile.
+
+    Args:
+        state: before.
+        heartbeats: of the servers that serve the watched release.
+        over: those over the limit, if any are.
+        at: now.
+    """
+    day, today, most = day_at(at), max(day_of(at), state.day), most_held(heartbeats)
+    first = day_at(at - DAYS_KEPT * SECONDS_A_DAY)
+    by_day = {each: held for each, held in state.memory_mb.items() if each > first}
+    if most is not None:
+        by_day[day] = max(most, by_day.get(day, 0.0))
+    found = state.memory
+    if found is None and over is not None:
+        found = MemoryFound(over=over, day=today)
+    elif found is not None and over is None and heartbeats and (not found.written or found.day < today):
+        found = None
+    return _copy(state, memory_mb=by_day, memory=found)
 
 
 def with_teacher(state: WatchState, health: TeacherHealth) -> WatchState:

@@ -45,6 +45,14 @@ class CanarySpec(Part):
     )
     slow_ms: Positive = Field(100, description="milliseconds after which an answer counts as slow")
     slow_at_most: Fraction = Field(0.05, description="share of a caller's answers, on average, that may be slow")
+    memory_mb_at_most: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude_if=lambda most: most is None,  # so that a recipe without the field keeps its digest
+        description="what a server's process may hold in memory, in 1e6 bytes, through two minutes, while it has the "
+        "challenger beside the champion. No limit when left out",
+    )
 
     @field_validator("shares")
     @classmethod

@@ -34,6 +34,14 @@ class WatchSpec(Part):
     latency_ms: float = Field(20, gt=0, description="how long an answer may take, without the network")
     latency_share: float = Field(0.01, gt=0, lt=1, description="share of answers that may take longer")
     errors: float = Field(0.005, gt=0, lt=1, description="share of requests on which the model may fail")
+    memory_mb_at_most: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude_if=lambda most: most is None,  # so that a recipe without the field keeps its digest
+        description="what a server's process may hold in memory, in 1e6 bytes, through two minutes: the champion and "
+        "all that is kept warm beside it. No limit when left out",
+    )
     fallback_share: float | None = Field(
         None,
         gt=0,

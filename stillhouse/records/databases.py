@@ -7,6 +7,7 @@ Does not: what is stored (ledger.py, outbox.py), disk errors outside a database 
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
@@ -99,6 +100,24 @@ def make_table(engine: sa.Engine, table: sa.Table) -> None:
             connection.execute(CreateTable(table, if_not_exists=True))
     except sa.exc.DBAPIError:
         if not sa.inspect(engine).has_table(table.name):
+            raise
+
+
+def add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
+    """Give a table of an earlier version a column that it lacks, empty in every row; one that it has stays as it is."""
+    table = column.table.name
+
+    def is_there() -> bool:
+        return any(known["name"] == column.name for known in sa.inspect(engine).get_columns(table))
+
+    if is_there():
+        return
+    kind = column.type.compile(engine.dialect)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
+    except sa.exc.DBAPIError:  # another process may have added it at the same moment
+        if not is_there():
             raise
 
 

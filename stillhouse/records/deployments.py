@@ -127,6 +127,12 @@ class Deployment:
     challenger: Challenger | None = None
     quarantine: tuple[Quarantine, ...] = ()
 
+    @property
+    def answering_challenger(self) -> Challenger | None:
+        """The challenger where it answers callers, so that servers have it loaded."""
+        found = self.challenger
+        return found if found is not None and found.stage is Stage.CANARY else None
+
 
 def desired(ledger: Ledger, recipe: str) -> Deployment | None:
     """The newest deployment of a recipe, None before its first promotion."""

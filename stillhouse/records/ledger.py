@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import add_column, engine_of, make_table
 from stillhouse.records.keys import Signature
 
 Kind = Literal[
@@ -376,7 +376,7 @@ def _make_ready(engine: sa.Engine) -> None:
         return
     make_table(engine, _entries)
     for column in (_entries.c.subject, _entries.c.gate, _entries.c.content):
-        _add_column(engine, column)
+        add_column(engine, column)
     with engine.begin() as connection:
         rows = connection.execute(sa.select(_entries.c.sequence, _entries.c.kind, _entries.c.recipe, _entries.c.body))
         filled = [{"of": r.sequence, **_asked(r.kind, r.recipe, json.loads(r.body)).__dict__} for r in rows]
@@ -395,21 +395,6 @@ def _has_all_indexes(engine: sa.Engine) -> bool:
         return False
     known = {index["name"] for index in inspector.get_indexes(_entries.name)}
     return {index.name for index in _INDEXES} <= known
-
-
-def _add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
-    def is_there() -> bool:
-        return any(known["name"] == column.name for known in sa.inspect(engine).get_columns(_entries.name))
-
-    if is_there():
-        return
-    kind = column.type.compile(engine.dialect)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"ALTER TABLE {_entries.name} ADD COLUMN {column.name} {kind}"))
-    except sa.exc.DBAPIError:  # another process may have added it at the same moment
-        if not is_there():
-            raise
 
 
 def _wanted(recipe: str | None, kind: str | None, asked: EntrySubject) -> dict[str, str]:

@@ -6,11 +6,17 @@ Does not: what should be served (deployments.py). A row may be deleted at any ti
 
 import functools
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import add_column, engine_of, make_table
+
+AWAY_AFTER = timedelta(seconds=60)
+"""A server says every ten seconds what it serves; one that has said nothing for so long is not among those that do."""
+BEATS = 12
+"""Heartbeats in a row, two minutes, through which memory has to be held to count. Loading a release, or one request of
+many long texts, takes more for some seconds; what a process has for two minutes it has while the watch looks twice."""
 
 _SECONDS_FOR_A_LOCK = 5
 _metadata = sa.MetaData()
@@ -23,6 +29,8 @@ _replicas = sa.Table(
     sa.Column("release", sa.String(64)),
     sa.Column("refused", sa.Integer),
     sa.Column("seen_at", sa.String(40), nullable=False),
+    sa.Column("memory_mb", sa.Float),
+    sa.Column("held_mb", sa.Float),
 )
 
 
@@ -37,6 +45,9 @@ class Heartbeat:
         release: digest of the release that answers.
         refused: number of the deployment that should serve and cannot.
         seen_at: when it was said, ISO 8601, UTC.
+        memory_mb: that the whole process holds at this moment, with all that it serves and keeps warm, in 1e6 bytes;
+            None where its system does not say.
+        held_mb: the least of its last `BEATS` heartbeats, all under one deployment; None before there were so many.
     """
 
     replica: str
@@ -45,6 +56,8 @@ class Heartbeat:
     release: str | None
     refused: int | None
     seen_at: str
+    memory_mb: float | None = None
+    held_mb: float | None = None
 
     @property
     def moment(self) -> datetime:
@@ -72,9 +85,16 @@ def replicas(ledger_url: str, recipe: str) -> list[Heartbeat]:
         return [Heartbeat(**row._mapping) for row in connection.execute(asked)]
 
 
+def replicas_up(ledger_url: str, recipe: str, *, at: datetime) -> list[Heartbeat]:
+    """Those of them that have said something within `AWAY_AFTER` of a moment."""
+    return [each for each in replicas(ledger_url, recipe) if at - each.moment < AWAY_AFTER]
+
+
 @functools.cache
 def _engine(url: str) -> sa.Engine:
     """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
     engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
     make_table(engine, _replicas)
+    for column in (_replicas.c.memory_mb, _replicas.c.held_mb):  # tables of earlier versions have neither
+        add_column(engine, column)
     return engine

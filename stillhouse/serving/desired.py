@@ -32,6 +32,7 @@ from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.breaker import ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.memory import HeldMemory, resident_mb
 from stillhouse.serving.routing import ServedChallenger, Taken
 from stillhouse.serving.tokens import Tokens
 
@@ -91,6 +92,7 @@ class Slot:
         open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
         teachers: those of the releases that are warm, by the digest of their artifact.
         notify: whom the recipe has notices sent to.
+        memory_mb_at_most: that the process may hold, as the watch of the recipe has it; None without a limit.
         watched: whether somebody has to look at its live answers; of one that is watched no more, old looks stay.
         daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
     """
@@ -110,6 +112,7 @@ class Slot:
     teachers: "dict[str, ServingTeacher]" = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     watched: bool = False
+    memory_mb_at_most: float | None = None
     daemon: Daemon | None = None
 
     @property
@@ -145,11 +148,14 @@ class Follower:
         self._unwritten: dict[str, Applied] = {}
         self._found_no_room: set[str] = set()
         self._said: dict[str, tuple[Serving | None, int | None, float]] = {}
+        self._held = {name: HeldMemory() for name in slots}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follows the ledger", daemon=True)
 
     def start(self) -> None:
         """Look now, and from now on every second, until `stop`."""
+        if resident_mb() is None:
+            LOG.warning("this system does not say how much memory a process holds: it is not reported, and not watched")
         self.look()
         self._thread.start()
 
@@ -313,13 +319,17 @@ class Follower:
         if state == (serving, refused) and time.monotonic() - at < HEARTBEAT_SECONDS:
             return
         self._said[slot.name] = (*state, time.monotonic())
+        memory, deployment = resident_mb(), None if slot.serving is None else slot.serving.deployment
+        loaded = deployment, *(each.release for each in slot.warm)
         heartbeat = Heartbeat(
             replica=self._replica,
             recipe=slot.name,
-            deployment=None if slot.serving is None else slot.serving.deployment,
+            deployment=deployment,
             release=None if slot.serving is None else slot.serving.champion.release,
             refused=slot.refused,
             seen_at=now(),
+            memory_mb=memory,
+            held_mb=self._held[slot.name].beat(memory, loaded),
         )
         url = self._builds.home.ledger_url
         try:

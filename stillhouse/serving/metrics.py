@@ -15,7 +15,9 @@ from stillhouse.records.looks import LookKind
 from stillhouse.serving.answer import Answer
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final
+from stillhouse.serving.memory import resident_mb
 from stillhouse.serving.requests import Log
+from stillhouse.wording import MEGABYTE
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0)
@@ -193,7 +195,25 @@ class _State(Collector):
                 if teacher.usd_per_month is not None:
                     usd_at_most.add_metric([name], teacher.usd_per_month)
         of_the_teacher = breaker, usd, usd_at_most
-        return applied, refused, waiting, unseen, share, broken, rounds, watch, unsent, *of_the_teacher
+        beside = *of_the_teacher, *self._memory()
+        return applied, refused, waiting, unseen, share, broken, rounds, watch, unsent, *beside
+
+    def _memory(self) -> Iterable[Metric]:
+        """Of the process, beside the limit of each recipe; none where the system does not say."""
+        held = GaugeMetricFamily(
+            "stillhouse_resident_memory_bytes", "That the whole process holds, whatever recipe is asked about.",
+            labels=["recipe"],
+        )  # fmt: skip
+        at_most = GaugeMetricFamily(
+            "stillhouse_memory_bytes_at_most", "That it may hold; only where the recipe has a limit.", labels=["recipe"]
+        )
+        memory = resident_mb()
+        for name, slot in self._slots.items():
+            if memory is not None:
+                held.add_metric([name], memory * MEGABYTE)
+            if slot.memory_mb_at_most is not None:
+                at_most.add_metric([name], slot.memory_mb_at_most * MEGABYTE)
+        return held, at_most
 
 
 def _age(moment: datetime | None, *, or_else: float) -> float:

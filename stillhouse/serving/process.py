@@ -115,6 +115,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
         open_teacher=partial(_open_teacher, file, builds),
         notify=tuple(file.recipe.notify),
         watched=file.recipe.watch is not None,
+        memory_mb_at_most=None if file.recipe.watch is None else file.recipe.watch.memory_mb_at_most,
     )
     rollout = file.recipe.rollout
     return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)

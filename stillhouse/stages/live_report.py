@@ -4,7 +4,7 @@ Belongs here: the reference of a release, what the report depends on, and drawin
 Does not: asking the teacher (live_teacher.py), alarms (stillhouse/live/watch.py), gates (checks/live_report.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,13 @@ class MaturedTruth(Record):
     high: float
 
 
+class HeldMemory(Record):
+    """What servers of the watched release held on a day."""
+
+    most_mb: float = Field(description="Of the server that held most, through two minutes, in 1e6 bytes.")
+    limit_mb: float | None = Field(description="Null where the recipe has none.")
+
+
 class LiveFacts(Record):
     """One day of answers of the release that is watched."""
 
@@ -120,6 +127,11 @@ class LiveFacts(Record):
     shares: tuple[WatchedShare, ...]
     latency_ms: tuple[float, float, float] | None = Field(
         description="Median, 95th and 99th percentile, of the answers that the student gave by itself."
+    )
+    memory: HeldMemory | None = Field(
+        None,
+        exclude_if=lambda held: held is None,  # so that a day without it is written as it was
+        description="Left out where no server said what it holds.",
     )
     origin: str = Field(description="What inputs are held against: golden rows, or a month of live answers.")
 
@@ -159,6 +171,7 @@ class Watched:
         budgets: how much the teacher was asked, by when that began.
         teacher: what came of its canary.
         asked: the last answer of each day and replica that the teacher was asked about or passed over.
+        memory_mb: the most that a server held for long, by day.
     """
 
     champion: DeployedRelease
@@ -168,6 +181,7 @@ class Watched:
     budgets: Sequence[AskedFrom]
     teacher: TeacherHealth | None
     asked: Marks
+    memory_mb: Mapping[str, float]
 
 
 def watch_of(file: RecipeFile) -> WatchSpec:
@@ -283,7 +297,8 @@ def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState | None, d
     champion = DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
     is_watched = champion.release == state.release
     reference = state.reference if is_watched else reference_of(builds, file, champion)
-    return Watched(champion, served.since, terms_of(file), reference, state.budgets, state.teacher, state.asked)
+    held = state.memory_mb if is_watched else {}
+    return Watched(champion, served.since, terms_of(file), reference, state.budgets, state.teacher, state.asked, held)
 
 
 def live_day(
@@ -364,6 +379,10 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
     }
 
+    memory = _memory(live, watched)
+    if memory is not None:
+        depends_on["memory"] = memory.model_dump(mode="json")
+
     def build(folder: Path) -> LiveFacts:
         facts = report(live, watched, selection=file.recipe.traffic.feedback if file.recipe.traffic else "unknown")
         shown = [each.model_dump() for each in facts.shares]
@@ -415,8 +434,17 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
             for name, (events, of) in counts.items()
         ),
         latency_ms=None if took.is_empty() else tuple(float(each or 0.0) for each in quantiles),
+        memory=_memory(live, watched),
         origin=watched.reference.origin,
     )  # fmt: skip
+
+
+def _memory(live: LiveDay, watched: Watched) -> HeldMemory | None:
+    """As the watch saw it; of a day that it remembers no more as an earlier report has it."""
+    most = watched.memory_mb.get(live.day)
+    if most is None:
+        return live.earlier.memory if live.earlier else None
+    return HeldMemory(most_mb=most, limit_mb=watched.terms.spec.memory_mb_at_most)
 
 
 def _lowest(watch: Watch | None) -> float | None:

@@ -43,6 +43,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         "matured_truths": truth.known,
         **({"accuracy_matured": truth.right / truth.known} if truth.known else {}),
         **({} if took is None else dict(zip(_LATENCY, took, strict=True))),
+        **({} if facts.memory is None else {"memory_mb": facts.memory.most_mb}),
         "release": facts.release,
         "student": facts.student,
         "selection_of_truth": truth.selection,

@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.fleet import AWAY_AFTER, fleet
+from orchestration.fleet import fleet
 from orchestration.tables import next_lines
-from stillhouse.records.replicas import Heartbeat, beat
+from stillhouse.records.replicas import AWAY_AFTER, Heartbeat, beat
 from tests.conftest import Place, a_place
 from tests.promotions import seen, serve
 from tests.small import small_recipe
 
 
-def heard(place: Place, replica: str, deployment: int | None, *, refused: int | None = None, ago: float = 0.0) -> None:
+def heard(
+    place: Place,
+    replica: str,
+    deployment: int | None,
+    *,
+    refused: int | None = None,
+    ago: float = 0.0,
+    memory_mb: float | None = None,
+    held_mb: float | None = None,
+) -> None:
     at = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="milliseconds")
-    beat(place.home.ledger_url, Heartbeat(replica, "small", deployment, "r", refused, at))
+    beat(place.home.ledger_url, Heartbeat(replica, "small", deployment, "r", refused, at, memory_mb, held_mb))
 
 
 @pytest.fixture
@@ -44,3 +53,20 @@ def test_the_fleet_names_the_servers_that_are_behind_and_forgets_those_that_are_
         f"two serves deployment {wanted - 1}, and deployment {wanted} is wanted",
     )
     assert f"small: {shown.recipes['small'].behind[0]}" in [*next_lines(shown)]
+
+
+def test_the_fleet_shows_what_each_server_holds_and_says_who_holds_too_much(place: Place) -> None:
+    file = small_recipe(place.folder, rows=20, traffic={}, watch={"memory_mb_at_most": 300})
+    serve(place.builds.ledger, "a" * 64, recipe="small")
+    number = seen(place.builds.ledger, "small").number
+    heard(place, "one", number, memory_mb=350.0, held_mb=290.0)
+    heard(place, "two", number)
+    heard(place, "gone", number, memory_mb=900.0, held_mb=900.0, ago=AWAY_AFTER.total_seconds() + 1)
+    line = fleet(place.instance, place.builds, [file]).recipes["small"]
+    assert (line.memory_mb, line.over_memory) == ({"one": 350.0}, None), "more for a moment is not too much"
+    heard(place, "two", number, memory_mb=310.0, held_mb=305.0)
+    shown = fleet(place.instance, place.builds, [file])
+    said = "1 of 2 servers hold too much memory: two 305 MB through 12 heartbeats in a row; at most 300 MB"
+    assert shown.recipes["small"].over_memory == said and f"small: {said}" in [*next_lines(shown)]
+    unlimited = small_recipe(place.folder, rows=20, traffic={}, watch={})
+    assert fleet(place.instance, place.builds, [unlimited]).recipes["small"].over_memory is None

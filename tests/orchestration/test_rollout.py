@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from stillhouse.live.canary import CALLERS_AT_LEAST
 from stillhouse.live.segments import TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.shadow import ALL, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
 from stillhouse.live.watch import TeacherHealth
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import Challenger, Deployment, Stage
 from stillhouse.records.events import EventKind, pending
@@ -29,6 +31,7 @@ from stillhouse.records.governance import approve
 from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.outbox import Tone
 from stillhouse.records.promotion import hold
+from stillhouse.records.replicas import Heartbeat, beat
 from stillhouse.records.rollouts import offer, withdraw
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import SEEN, TALLY, ShadowFacts
@@ -413,3 +416,51 @@ def test_the_champion_is_named_while_nobody_works_on_the_recipe_and_nobody_begin
         tick.start()
         tick.join()
     assert len(seen) == 1, "a tick waits for no round"
+
+
+def hears(world: World, held_mb: float | None, *, deployment: int | None = None, after: float = 60.0) -> None:
+    """A server of the canary says what its process holds."""
+    at = datetime.fromtimestamp(time.time() + after, UTC).isoformat()
+    number = world.now.number if deployment is None else deployment
+    beat(world.ledger.url, Heartbeat("one", "r", number, "a1", None, at, 900.0, held_mb))
+
+
+def limited_canary(builds: BuildStore, folder: Path, **canary: Any) -> World:
+    return in_canary(World(builds, folder, rollout={"canary": {"shares": [0.05, 0.5], **canary}}))
+
+
+def test_a_challenger_with_which_servers_hold_too_much_is_withdrawn(builds: BuildStore, tmp_path: Path) -> None:
+    world = limited_canary(builds, tmp_path, memory_mb_at_most=300)
+    hears(world, None)
+    assert "no harm" not in move(world.builds, world.file, at=time.time() + 61).sentence
+    assert world.now.challenger is not None, "900 MB at one heartbeat end nothing"
+    hears(world, 900.0, deployment=world.now.number - 1)
+    move(world.builds, world.file, at=time.time() + 61)
+    assert world.now.challenger is not None, "what was held before it answered is not its own"
+    hears(world, 310.0)
+    step = move(world.builds, world.file, at=time.time() + 61)
+    assert step.tone is Tone.BROKEN and "hold too much memory: one 310 MB" in step.sentence
+    assert world.now.challenger is None and world.now.champion.release == "a1"
+    withdrawal = world.ledger.newest("r", "withdrawal")
+    assert withdrawal is not None and withdrawal.body["release"] == "b1"
+    evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+    assert evidence["memory"] == {"limit_mb": 300.0, "held_mb": {"one": 310.0}, "servers": 1, "beats": 12}
+    (event,) = pending(world.ledger, "r")
+    assert event.kind is EventKind.SERVICE
+
+
+def test_without_a_limit_on_memory_no_challenger_is_withdrawn_for_it(builds: BuildStore, tmp_path: Path) -> None:
+    world = limited_canary(builds, tmp_path)
+    hears(world, 90_000.0)
+    move(world.builds, world.file, at=time.time() + 61)
+    assert world.challenger.stage is Stage.CANARY
+    assert "memory" not in world.ledger.entries("r", "deployment")[-1].body["evidence"]
+
+
+def test_a_recipe_without_limits_on_memory_has_the_digest_that_it_had(tmp_path: Path) -> None:
+    def recipe(watch: dict[str, float], canary: dict[str, float]) -> Recipe:
+        return small_recipe(tmp_path, rows=100, traffic={}, watch=watch, rollout={"canary": canary}).recipe
+
+    plain, limit = recipe({}, {}), {"memory_mb_at_most": 300}
+    assert "memory_mb_at_most" not in plain.model_dump_json()
+    assert len({plain.digest, recipe(limit, {}).digest, recipe({}, limit).digest}) == 3

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,11 @@ from stillhouse.records.events import EventKind, history
 from stillhouse.records.ledger import Entry
 from stillhouse.records.outbox import Outbox
 from stillhouse.records.promotion import go_back, hold
+from stillhouse.records.replicas import AWAY_AFTER, Heartbeat, beat
+from stillhouse.records.rollouts import move_on, offer
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
-from tests.promotions import model_of, named, serve
+from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, reference, rows
 
@@ -166,6 +168,128 @@ def test_what_stands_is_said_once_until_a_whole_day_is_within_its_limit(
         answered(builds, 200, at=at, first=200 * day + 1, latency_ms=slow)
         found.append(len(look(builds, file, at=at + 1).findings))
     assert found == [1, 0, 0, 0, 0, 1]
+
+
+@pytest.fixture
+def limited(file: RecipeFile) -> RecipeFile:
+    """The same recipe, whose servers may hold 300 MB."""
+    said = file.path.read_text()
+    file.path.write_text(said.replace("    ask_teacher: 0.0\n", "    ask_teacher: 0.0\n    memory_mb_at_most: 300\n"))
+    return read_recipe(file.path)
+
+
+def holds(
+    builds: BuildStore, held_mb: float | None, *, at: float, replica: str = "one", deployment: int | None = None
+) -> None:
+    """A server says what its process holds, 900 MB at this moment."""
+    if deployment is None:
+        deployment = seen(builds.ledger).number
+    said = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    beat(builds.ledger.url, Heartbeat(replica, "r", deployment, serving(builds), None, said, 900.0, held_mb))
+
+
+def test_a_release_whose_servers_hold_too_much_is_taken_back_and_the_evidence_is_kept(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    begun(builds, limited, now)
+    holds(builds, None, at=now)
+    holds(builds, 290.0, at=now, replica="two")
+    assert not look(builds, limited, at=now + 10).findings, "900 MB at one heartbeat is no finding"
+    holds(builds, 310.0, at=now + 60)
+    holds(builds, 290.0, at=now + 60, replica="two")
+    looked = look(builds, limited, at=now + 70)
+    (finding,) = looked.findings
+    assert (finding.kind, finding.action, finding.release) == (FoundKind.MEMORY, Action.ROLL_BACK, "b")
+    assert finding.memory is not None and finding.memory.held_mb == {"one": 310.0}
+    assert (finding.memory.limit_mb, finding.memory.servers) == (300.0, 2)
+    assert serving(builds) == "a" and "withdrew it" in finding.because
+    withdrawal = builds.ledger.newest("r", "withdrawal")
+    assert withdrawal is not None and withdrawal.body["reason"] == finding.sentence
+    hand_on(builds, limited)
+    (noted,) = history(builds.ledger, "r")
+    assert noted.event.kind is EventKind.SERVICE
+    assert not look(builds, limited, at=now + 80).findings
+    (kept,) = WatchBook(builds.ledger.url, "r").findings()
+    assert kept == finding
+
+
+def test_the_release_that_was_brought_back_is_not_blamed_for_memory_that_it_finds(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    begun(builds, limited, now)
+    holds(builds, 310.0, at=now)
+    look(builds, limited, at=now + 10)
+    holds(builds, 310.0, at=now + 200)
+    (finding,) = look(builds, limited, at=now + 210).findings
+    assert (finding.action, finding.release, serving(builds)) == (Action.PERSON, "a", "a")
+    for minute in range(5):  # it stands: people have heard of it
+        holds(builds, 320.0 if minute % 2 else 280.0, at=now + 300 + 60 * minute)
+        assert not look(builds, limited, at=now + 310 + 60 * minute).findings
+    holds(builds, 280.0, at=now + SECONDS_A_DAY)
+    assert not look(builds, limited, at=now + SECONDS_A_DAY).findings
+    holds(builds, 320.0, at=now + SECONDS_A_DAY + 60)
+    assert len(look(builds, limited, at=now + SECONDS_A_DAY + 60).findings) == 1, "a later day is another time"
+
+
+def test_servers_that_are_gone_or_serve_something_else_blame_nobody(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    begun(builds, limited, now)
+    holds(builds, 900.0, at=now - AWAY_AFTER.total_seconds(), replica="gone")
+    holds(builds, 900.0, at=now, replica="late", deployment=seen(builds.ledger).number - 1)
+    assert not look(builds, limited, at=now + 1).findings
+    assert serving(builds) == "b"
+
+
+def test_without_a_limit_memory_is_shown_and_no_finding(builds: BuildStore, file: RecipeFile, now: float) -> None:
+    begun(builds, file, now)
+    for minute, held in enumerate((280.0, 5_000.0, 290.0)):
+        holds(builds, held, at=now + 60 * minute)
+        assert not look(builds, file, at=now + 60 * minute).findings
+    answered(builds, 50, at=now)
+    look(builds, file, at=now + 200)
+    shown = live_screen(builds, file, day_at(now), at=now + 300).day
+    assert shown.memory is not None and (shown.memory.most_mb, shown.memory.limit_mb) == (5_000.0, None)
+    reported = shown.model_copy(update={"answers": 50})
+    order = BuildRequest("r", LIVE_REPORT, "run", "1", {}, batch=day_at(now))
+    builds.make(order, lambda folder: (folder / "x").touch() or reported)  # type: ignore[func-returns-value]
+    later = now + 60 * SECONDS_A_DAY
+    look(builds, file, at=later)
+    state = WatchBook(builds.ledger.url, "r").read().state
+    assert state is not None and len(state.memory_mb) == 0, "days that are long gone are forgotten"
+    assert live_screen(builds, file, day_at(now), at=later).day.memory == shown.memory
+
+
+def test_while_a_challenger_answers_the_champion_is_not_blamed(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    begun(builds, limited, now)
+    offer(
+        builds.ledger, "r", named("c"), seen=seen(builds.ledger), export=model_of("c"), run_id="run", relied_on=()
+    )  # fmt: skip
+    move_on(builds.ledger, "r", seen(builds.ledger), share=0.05, evidence=named("c"))
+    holds(builds, 900.0, at=now)
+    assert not look(builds, limited, at=now + 10).findings
+    assert serving(builds) == "b"
+
+
+def test_killed_between_going_back_for_memory_and_noting_it_the_next_look_notes_it(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    """The servers hold the earlier release by then, and say nothing of the one that was taken back."""
+    begun(builds, limited, now)
+    holds(builds, 310.0, at=now)
+    for number in range(1, WRITES + 1):
+        before = serving(builds)
+        with killed_before(number), suppress(KilledError):
+            look(builds, limited, at=now + number)
+        if before == "b" and serving(builds) == "a":
+            break
+    holds(builds, None, at=now + 60)
+    look(builds, limited, at=now + 70)
+    (finding,) = WatchBook(builds.ledger.url, "r").findings()
+    assert (finding.release, finding.action, finding.kind) == ("b", Action.ROLL_BACK, FoundKind.MEMORY)
+    assert [entry.body["digest"] for entry in builds.ledger.entries("r", "promotion")] == ["a", "b", "a"]
 
 
 def test_nobody_takes_back_what_a_person_holds(builds: BuildStore, file: RecipeFile, now: float) -> None:

@@ -272,7 +272,8 @@ def with_a_paid_teacher() -> Any:
 
 def shown() -> dict[str, set[str]]:
     """Every sample that a server shows, with the names of its labels."""
-    slots = {"small": Slot("small", ServingSpec(), daemon=Daemon({}, None), serving=with_a_paid_teacher())}
+    daemon, teacher = Daemon({}, None), with_a_paid_teacher()
+    slots = {"small": Slot("small", ServingSpec(), daemon=daemon, serving=teacher, memory_mb_at_most=300.0)}
     metrics = Metrics(slots, {"small": KeptRows()})
     metrics.ended("small", "predict", 200)
     metrics.handed_on("small", Final("x", None, why=HandedOn.UNSURE, away=Away.BUDGET))
@@ -309,7 +310,7 @@ def test_a_rule_asks_for_metrics_and_labels_that_there_are(rule: dict[str, Any])
     "metric",
     [
         "stillhouse_degraded_texts_total", "stillhouse_teacher_breaker_open", "stillhouse_challenger_stopped",
-        "stillhouse_teacher_usd_per_month", "stillhouse_log_kept_share",
+        "stillhouse_teacher_usd_per_month", "stillhouse_log_kept_share", "stillhouse_resident_memory_bytes",
     ],
 )  # fmt: skip
 def test_what_somebody_has_to_see_to_has_a_rule(metric: str) -> None:

@@ -46,7 +46,7 @@ def teacher(as_recorded: bool) -> TeacherHealth:
 def watched(file: RecipeFile) -> Watched:
     champion = DeployedRelease(release=RELEASE, manifest="m", student="one")
     budgets = [AskedFrom(after=0.0, share=0.05)]
-    return Watched(champion, "2024-01-01T00:00:00", terms_of(file), reference(), budgets, teacher(False), {})
+    return Watched(champion, "2024-01-01T00:00:00", terms_of(file), reference(), budgets, teacher(False), {}, {})
 
 
 def again(builds: BuildStore, file: RecipeFile, days: float, earlier: LiveFacts | None) -> LiveDay:
