@@ -14,6 +14,7 @@ from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import table
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import serving_now
+from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import forward_left
 from stillhouse.stages import shadow as stage
 from stillhouse.stages.names import CHAMPION, SHADOW, TRAFFIC
@@ -29,7 +30,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """What was asked since a release was offered, put to it and to the champion again."""
         builds = context.builds
         newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
-        replay = Replay.of(file, builds, serving_now(builds.ledger, file.name), newest)
+        key = RequestIds.of(builds.home.serving).keyed
+        replay = Replay.of(file, builds, serving_now(builds.ledger, file.name), newest, key=key)
         forward_left(builds.home, file)
         artifact = context.make(stage.plan(replay))
         facts = artifact.facts(ShadowFacts)

@@ -5,8 +5,9 @@ budget (stillhouse/live/watch.py); these gates say of one day what can be said o
 """
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, share_at_most
+from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watches import WatchKind
-from stillhouse.stages.live_report import LiveFacts, WatchedShare, watch_of
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare, watch_of
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 
@@ -118,13 +119,16 @@ def latency_is_inside_its_objective(context: GateContext) -> Finding:
 
 
 _SAID_BY = {"unknown": "callers who chose to give feedback", "sample": "a sample"}
+"""Reports of earlier versions say `sample` of whatever a caller took for one."""
 
 
 @gate("only what turned out to be true shows whether answers are right, whatever both models say", blocking=False)
 def matured_truth_holds(context: GateContext) -> Finding:
-    """Accuracy by feedback, which decides where it comes for every answer."""
+    """Accuracy by feedback, which decides where it comes for every answer, or for those for which it was asked."""
     facts = _facts(context)
     truth, limit = facts.truth, facts.truth_limit
+    if truth.sample is not None:
+        return _by_sample(truth, truth.sample, limit)
     if not truth.known:
         return Finding(Verdict.PASS, f"no truth is known of {truth.matured:,} mature answers")
     share = truth.right / truth.known
@@ -137,6 +141,21 @@ def matured_truth_holds(context: GateContext) -> Finding:
         return Finding(Verdict.PASS, f"{said}; said by {chosen}, which decides nothing", observed=share)
     verdict = Verdict.FAIL if truth.high < limit else Verdict.PASS if share >= limit else Verdict.INCONCLUSIVE
     return Finding(verdict, f"{said}, limit {limit:.1%}", observed=share, limit=limit)
+
+
+def _by_sample(truth: MaturedTruth, sample: SampledTruth, limit: float | None) -> Finding:
+    """By the truths that were asked for; what others said is told, and decides nothing."""
+    unasked = max(truth.known - sample.returned, 0)
+    beside = f"; {unasked:,} that nobody asked for decide nothing" if unasked else ""
+    if not sample.wanted:
+        return Finding(Verdict.PASS, f"truth was asked for of none of {truth.matured:,} mature answers{beside}")
+    if not sample.is_enough or sample.right is None:
+        return Finding(Verdict.INCONCLUSIVE, f"{sample.in_words}{beside}")
+    said = f"{sample.right:.1%} right ({sample.low:.1%} to {sample.high:.1%}); {sample.in_words}{beside}"
+    if limit is None:
+        return Finding(Verdict.PASS, f"{said}; there are no golden rows with labels to set a limit by")
+    verdict = Verdict.FAIL if sample.high < limit else Verdict.PASS if sample.right >= limit else Verdict.INCONCLUSIVE
+    return Finding(verdict, f"{said}, limit {limit:.1%}", observed=sample.right, limit=limit)
 
 
 @gate("once the teacher itself has changed, agreement with it says nothing about the student", blocking=False)

@@ -64,7 +64,7 @@ def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) ->
     found = book.findings(since=at - _DAYS_OF_FINDINGS * SECONDS_A_DAY)
     return LiveScreen(
         recipe=file.name,
-        day=report(live, watched, selection=file.recipe.traffic.feedback),
+        day=report(live, watched, traffic=file.recipe.traffic),
         looked_at=datetime.fromtimestamp(state.newest, UTC).isoformat(timespec="seconds"),
         asked_about=state.share_asked,
         drifting=tuple(sorted(state.drifting)),

@@ -45,6 +45,7 @@ from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.replicas import replicas_up
 from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
 from stillhouse.records.witness import Witness
+from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts
 
@@ -269,7 +270,8 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
         if shadow.looked_at < late <= now:
             return True
     newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
-    replay = Replay.of(file, builds, seen, newest, now.timestamp())
+    key = RequestIds.of(builds.home.serving).keyed
+    replay = Replay.of(file, builds, seen, newest, key=key, at=now.timestamp())
     counts_no_longer = replay.before is not None and not shadow.is_current
     return counts_no_longer or not replay.due().is_empty()
 

@@ -23,7 +23,7 @@ from stillhouse.economics import amount
 from stillhouse.live.planning import LivePlan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
-from stillhouse.stages.live_report import LiveFacts
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth
 from stillhouse.summaries.live_report import thinned
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
@@ -96,7 +96,7 @@ def _last_round_in_short(line: FleetLine) -> str:
 
 def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
     """The day, what is watched, and what was found."""
-    day, agreement, truth = shown.day, shown.day.agreement, shown.day.truth
+    day, agreement = shown.day, shown.day.agreement
     title = f"{shown.recipe}: {day.student} {day.release[:12]} on {day.day}, {day.answers:,} answers{thinned(day)}"
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
     if agreement is not None:
@@ -107,10 +107,7 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         table.add_row("gap", percent(agreement.gap), f"± {percent(agreement.gap_half_width)}")
     if day.teacher is not None:
         table.add_row("teacher", "as recorded" if day.teacher.as_recorded else "not as recorded", day.teacher.sentence)
-    if truth.known:
-        said = f"{percent(truth.low)} to {percent(truth.high)}, {truth.known:,} of {truth.matured:,} mature answers"
-        table.add_row("right, by feedback", percent(truth.right / truth.known), f"{said}; selection: {truth.selection}")
-    for row in _service(day):
+    for row in (*_truth(day.truth), *_service(day)):
         table.add_row(*row)
     table.add_row("teacher is asked about", percent(shown.asked_about), f"looked at {shown.looked_at}")
     yield table
@@ -134,6 +131,18 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         yield Text(f"{moment:%Y-%m-%d %H:%M} UTC  {finding.sentence}: {finding.action}, {finding.because}")
     if not shown.findings:
         yield Text("nothing was found in 30 days")
+
+
+def _truth(truth: MaturedTruth) -> Iterator[tuple[str, str, str]]:
+    """What turned out to be true, all of it and what was asked for."""
+    if truth.known:
+        said = f"{percent(truth.low)} to {percent(truth.high)}, {truth.known:,} of {truth.matured:,} mature answers"
+        yield "right, by feedback", percent(truth.right / truth.known), f"{said}; selection: {truth.selection}"
+    sample = truth.sample
+    if sample is not None and sample.wanted:
+        interval = "" if sample.right is None else f"{percent(sample.low)} to {percent(sample.high)}, "
+        shown = "" if sample.right is None else percent(sample.right)
+        yield "right, by what was asked for", shown, f"{interval}{sample.in_words}"
 
 
 def _service(day: LiveFacts) -> Iterator[tuple[str, str, str]]:

@@ -21,6 +21,7 @@ from orchestration.promotable import take_back
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import PURPOSE, heard_of
@@ -51,6 +52,7 @@ from stillhouse.live.watch import (
 )
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment, desired
@@ -90,9 +92,10 @@ class Looked:
             return "nothing serves yet"
         if self.findings:
             return "\n".join(f"{each.sentence}: {each.action}, {each.because}" for each in self.findings)
+        short = "" if self.state.short is None else f"; truth says nothing: {self.state.short}"
         drifting = f"; inputs drift: {', '.join(self.state.drifting)}" if self.state.drifting else ""
         limits = len(self.state.bets)
-        return f"{self.state.release[:12]} is watched: {limits} limits on live traffic, nothing found{drifting}"
+        return f"{self.state.release[:12]} is watched: {limits} limits on live traffic, nothing found{drifting}{short}"
 
 
 def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
@@ -306,17 +309,24 @@ def _with_matured(
     store = _store(builds, file)
     for day in [each for each in store.days() if each > after and end_of(each) + wait <= at]:
         rows = answers(store, [day], at=at, matures_after_days=traffic.matures_after_days)
-        known = rows.filter(
-            (pl.col("release") == state.release)
-            & ~HANDED_ON
-            & pl.col("truth").is_not_null()
-            & pl.col("label").is_not_null()
-        )
+        own = rows.filter((pl.col("release") == state.release) & ~HANDED_ON & pl.col("label").is_not_null())
+        known, short = _known(builds, traffic, day, own)
         of_slices = {each.slice.name: _wrong_of(each.slice.rows_of(known)) for each in state.reference.slices}
-        state = state.model_copy(update={"matured": day})
+        state = state.model_copy(update={"matured": day, "short": short})
         state, found = with_truth(state, terms, *_wrong_of(known), of_slices=of_slices)
         alarms += found
     return state, alarms
+
+
+def _known(builds: BuildStore, traffic: TrafficSpec, day: str, own: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
+    """The answers of a day whose truth may decide; and where too little came of what was asked for, that it did."""
+    if traffic.feedback != "sample":
+        return own.filter(pl.col("truth").is_not_null()), None
+    key = RequestIds.of(builds.home.serving).keyed(feedback.PURPOSE).encode()
+    sample = feedback.sampled_truth(feedback.with_wanted(own, key), traffic.feedback_returned_at_least)
+    if sample.wanted and not sample.is_enough:
+        return own.clear(), f"of the answers of {day} {sample.in_words}"
+    return feedback.that_may_decide(own, key, traffic.feedback_returned_at_least), None
 
 
 def _wrong_of(known: pl.DataFrame) -> tuple[int, int]:

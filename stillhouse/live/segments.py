@@ -61,6 +61,7 @@ REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
     "arm": pl.String,
     "student_label": pl.String,
     "student_confidence": pl.Float64,
+    "wanted_share": pl.Float64,
     "kept_share": pl.Float64,
 }
 TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
@@ -77,10 +78,17 @@ COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
     "feedback": FEEDBACK_COLUMNS,
 }
 """Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
-and a text has the number of its answer. `kept_share` is the share by which an answer was kept (thinning.py)."""
+and a text has the number of its answer. `wanted_share` is the chance with which the truth of an answer was asked for
+(feedback.py), null where nothing was drawn; `kept_share` the share by which it was kept (thinning.py)."""
 
 ADDED: dict[FileKind, dict[str, str | float | None]] = {
-    "requests": {"arm": "champion", "student_label": None, "student_confidence": None, "kept_share": 1.0},
+    "requests": {
+        "arm": "champion",
+        "student_label": None,
+        "student_confidence": None,
+        "wanted_share": None,
+        "kept_share": 1.0,
+    },
     "texts": {},
     "feedback": {},
 }

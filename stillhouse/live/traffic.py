@@ -252,6 +252,7 @@ class KeptAnswer:
     arm: str
     student_label: str | None
     student_confidence: float | None
+    wanted_share: float | None
     kept_share: float
 
 

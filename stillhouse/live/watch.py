@@ -88,6 +88,9 @@ class WatchState(Record):
     asked: dict[str, dict[str, int]] = Field(default={}, description="The same of rows that agreement was asked of.")
     segments: tuple[str, ...] = Field((), description="Beginnings of the digests of files that were looked at.")
     matured: str | None = Field(None, description="The last day of answers whose truth was counted.")
+    short: str | None = Field(
+        None, description="What is said of that day, where too few of the truths came that were asked for."
+    )
     teacher: TeacherHealth | None = None
     memory_mb: dict[str, float] = Field(default={}, description="Of each day the most that one server held for long.")
     memory: MemoryFound | None = Field(None, description="What stands, as `standing` has it of watches of rows.")
@@ -134,7 +137,7 @@ class WatchTerms:
 
     Args:
         spec: of the recipe.
-        truth_binds: whether feedback comes for every answer.
+        truth_binds: whether feedback comes for every answer, or for some that were drawn.
         asks: whether the teacher can be asked.
     """
 

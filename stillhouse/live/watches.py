@@ -104,7 +104,7 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     Args:
         spec: of the recipe.
         reference: what its limits follow from.
-        truth_binds: whether feedback comes for every answer, so that it may decide.
+        truth_binds: whether feedback comes for every answer, or for some that were drawn, so that it may decide.
         asks: whether the teacher can be asked.
 
     Returns:

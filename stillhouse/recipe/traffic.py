@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from stillhouse.recipe.fields import FieldError, Part
 
 FEWEST_BYTES = 1_000_000
+FEEDBACK_SHARE, FEEDBACK_RETURNED = 0.05, 0.8
 
 
 class TrafficSpec(Part):
@@ -21,8 +22,24 @@ class TrafficSpec(Part):
     keep_texts: bool = Field(True, description="whether texts are kept at all, where the privacy class allows it")
     feedback: Literal["unknown", "sample", "complete"] = Field(
         "unknown",
-        description="which answers feedback comes for: unknown = whoever cares to; sample = some that were drawn; "
-        "complete = all. Feedback of unknown selection is reported and decides nothing",
+        description="which answers feedback comes for: unknown = whoever cares to; sample = those that a server draws "
+        "and says so (`feedback_wanted` in the answer); complete = all. Feedback of unknown selection is reported and "
+        "decides nothing",
+    )
+    feedback_share: float = Field(
+        FEEDBACK_SHARE,
+        gt=0,
+        le=1,
+        exclude_if=lambda share: share == FEEDBACK_SHARE,  # so that a recipe without the field is written as it was
+        description="with feedback: sample, the share of the answers whose truth is asked for",
+    )
+    feedback_returned_at_least: float = Field(
+        FEEDBACK_RETURNED,
+        gt=0,
+        le=1,
+        exclude_if=lambda share: share == FEEDBACK_RETURNED,  # likewise
+        description="with feedback: sample, the share of the truths asked for that has to come before they decide: "
+        "those that are missing are no sample, and may all be of wrong answers",
     )
     matures_after_days: int = Field(7, ge=0, description="how long after an answer its feedback is waited for")
     bytes_at_most: int | None = Field(
@@ -32,6 +49,11 @@ class TrafficSpec(Part):
         description="what all of it may take on the store; where that would be passed, a share of the answers is kept, "
         "drawn by id and written down. No limit when left out",
     )
+
+    @property
+    def asks_for(self) -> float | None:
+        """The share of the answers whose truth a server asks for; None where it asks for none."""
+        return self.feedback_share if self.feedback == "sample" else None
 
     @model_validator(mode="after")
     def _texts_go_first(self) -> "TrafficSpec":

@@ -176,6 +176,11 @@ class Answer(Record):
     release: str = Field(description="digest of the release that answered")
     deployment: int = Field(description="number in the ledger of what was decided to serve")
     degraded: bool = Field(description="whether another release, or the teacher, should have answered")
+    feedback_wanted: bool | None = Field(
+        None,
+        exclude_if=lambda wanted: wanted is None,
+        description="whether feedback on this answer is asked for; left out where the recipe draws none",
+    )
 
 
 class Answers(Record):

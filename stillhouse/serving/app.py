@@ -27,6 +27,7 @@ from starlette.types import Scope as ASGIScope
 
 from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
+from stillhouse.live.feedback import PURPOSE, is_wanted
 from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final, final_answer
@@ -91,6 +92,7 @@ class Server:
     ) -> None:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
+        self._draws_by = ids.keyed(PURPOSE).encode()
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
         self._router: ASGIApp = Router(
             [
@@ -190,6 +192,7 @@ class Server:
         except BaseException:
             asked.keep(asked.row(id, sent, clean, given, final, status))
             raise
+        share = asked.slot.feedback_share
         answer = Answer(
             id=id,
             label=final.label,
@@ -198,6 +201,7 @@ class Server:
             release=given.release.release,
             deployment=asked.serving.deployment,
             degraded=given.degraded or final.away is not None,
+            feedback_wanted=None if share is None else is_wanted(id, share, key=self._draws_by),
         )
         return answer, asked.row(id, sent, clean, given, final, 200)
 
@@ -335,6 +339,7 @@ class _Asked:
             arm=self.arm if given is None else given.arm,
             student_label=None if to_teacher is None else to_teacher.label,
             student_confidence=None if to_teacher is None else to_teacher.confidence,
+            wanted_share=self.slot.feedback_share if status == 200 else None,  # nobody was asked about a failure
         )
 
 

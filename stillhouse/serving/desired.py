@@ -92,6 +92,7 @@ class Slot:
         open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
         teachers: those of the releases that are warm, by the digest of their artifact.
         notify: whom the recipe has notices sent to.
+        feedback_share: of the answers, those whose truth is asked for; None where nothing is drawn.
         memory_mb_at_most: that the process may hold, as the watch of the recipe has it; None without a limit.
         watched: whether somebody has to look at its live answers; of one that is watched no more, old looks stay.
         daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
@@ -112,6 +113,7 @@ class Slot:
     teachers: "dict[str, ServingTeacher]" = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     watched: bool = False
+    feedback_share: float | None = None
     memory_mb_at_most: float | None = None
     daemon: Daemon | None = None
 

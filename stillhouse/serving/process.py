@@ -115,6 +115,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
         open_teacher=partial(_open_teacher, file, builds),
         notify=tuple(file.recipe.notify),
         watched=file.recipe.watch is not None,
+        feedback_share=None if file.recipe.traffic is None else file.recipe.traffic.asks_for,
         memory_mb_at_most=None if file.recipe.watch is None else file.recipe.watch.memory_mb_at_most,
     )
     rollout = file.recipe.rollout

@@ -32,6 +32,7 @@ class ServedRequest:
         student_label: what the student said to a text that the teacher was to answer, whether that did or not; None
             where the student was to answer.
         student_confidence: likewise.
+        wanted_share: the chance with which its truth was asked for; None where nothing was drawn.
     """
 
     id: str
@@ -52,6 +53,7 @@ class ServedRequest:
     arm: str = "champion"
     student_label: str | None = None
     student_confidence: float | None = None
+    wanted_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from stillhouse.base import Record
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
+from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
 from stillhouse.live.slices import slices_of
@@ -26,6 +28,7 @@ from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
 from stillhouse.live.watches import Watch, counted
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import promoted
@@ -95,6 +98,12 @@ class MaturedTruth(Record):
     right: int
     low: float = Field(description="95 % interval of the share that is right (Wilson).")
     high: float
+    sample: SampledTruth | None = Field(
+        None,
+        exclude_if=lambda sample: sample is None,  # so that a day on which nothing was drawn is written as it was
+        description="What the truths say that were asked for: with these alone it is decided, and what others said is "
+        "in the counts above and decides nothing.",
+    )
 
 
 class HeldMemory(Record):
@@ -195,7 +204,7 @@ def terms_of(file: RecipeFile) -> WatchTerms:
     spec, traffic = watch_of(file), file.recipe.traffic
     assert traffic is not None, "a watch has traffic to read"
     asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and file.recipe.teacher.answers_new_texts
-    return WatchTerms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
+    return WatchTerms(spec, truth_binds=traffic.feedback != "unknown", asks=asks)
 
 
 def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> Reference:
@@ -330,6 +339,7 @@ def live_day(
     assert file.recipe.traffic is not None
     share = least_share(store, day)
     rows = kept_by(answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days), share)
+    rows = feedback.with_wanted(rows, key(feedback.PURPOSE).encode())
     segments = [*store.segments(day, "requests")]
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
@@ -379,12 +389,16 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
     }
 
+    if file.recipe.traffic is not None and file.recipe.traffic.feedback == "sample":
+        # Which they are follows from the rows and the secret, which a restored installation may not have.
+        depends_on["wanted"] = digest_of(sorted(live.rows.filter("wanted")["id"]))
+        depends_on["returned_at_least"] = file.recipe.traffic.feedback_returned_at_least
     memory = _memory(live, watched)
     if memory is not None:
         depends_on["memory"] = memory.model_dump(mode="json")
 
     def build(folder: Path) -> LiveFacts:
-        facts = report(live, watched, selection=file.recipe.traffic.feedback if file.recipe.traffic else "unknown")
+        facts = report(live, watched, traffic=file.recipe.traffic or TrafficSpec())
         shown = [each.model_dump() for each in facts.shares]
         pl.DataFrame(shown, schema=_SHARES).write_parquet(folder / "shares.parquet")
         return facts
@@ -398,13 +412,13 @@ _SHARES: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
+def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFacts:
     """Everything that a day says of a release.
 
     Args:
         live: what is known of the day.
         watched: the release, and by what it is watched.
-        selection: which answers feedback comes for.
+        traffic: which answers feedback comes for.
     """
     earlier = live.earlier
     terms, rows = watched.terms, live.rows.filter(pl.col("release") == watched.champion.release)
@@ -424,7 +438,7 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
         agreement_limit=_lowest(watches.get("agreement")),
         silent=earlier.silent if earlier else live.silent,
         teacher=earlier.teacher if earlier else watched.teacher,
-        truth=_truth(rows, selection),
+        truth=_truth(rows, traffic),
         truth_limit=_lowest(watches.get("truth")),
         shares=tuple(
             WatchedShare(
@@ -451,11 +465,15 @@ def _lowest(watch: Watch | None) -> float | None:
     return None if watch is None else 1 - watch.limit
 
 
-def _truth(rows: pl.DataFrame, selection: str) -> MaturedTruth:
+def _truth(rows: pl.DataFrame, traffic: TrafficSpec) -> MaturedTruth:
     mature = rows.filter(pl.col("matured") & ~HANDED_ON)
     known = mature.filter(pl.col("truth").is_not_null() & pl.col("label").is_not_null())
     right = known.filter(pl.col("truth") == pl.col("label")).height
     low, high = wilson_interval(right, known.height)
+    answered = mature.filter(pl.col("label").is_not_null())
+    at_least = traffic.feedback_returned_at_least
+    sample = feedback.sampled_truth(answered, at_least) if traffic.feedback == "sample" else None
     return MaturedTruth(
-        selection=selection, matured=mature.height, known=known.height, right=right, low=low, high=high
+        selection=traffic.feedback, matured=mature.height, known=known.height, right=right, low=low, high=high,
+        sample=sample,
     )  # fmt: skip

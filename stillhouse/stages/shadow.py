@@ -8,7 +8,7 @@ Does not: the arithmetic (stillhouse/live/shadow.py), what follows from it (orch
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.live import shadow
+from stillhouse.live import feedback, shadow
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
 from stillhouse.live.traffic import answers
@@ -72,6 +72,7 @@ class Replay:
         challenger: the release that is on its way.
         before: the counts so far, None where there are none of this rollout.
         at: now, in seconds since 1970.
+        key: from a purpose to the key of this installation for it.
     """
 
     file: RecipeFile
@@ -81,6 +82,7 @@ class Replay:
     challenger: Challenger
     before: Artifact | None
     at: float
+    key: Callable[[str], str]
 
     @classmethod
     def of(
@@ -89,6 +91,8 @@ class Replay:
         builds: BuildStore,
         deployment: Deployment,
         newest: Artifact | None,
+        *,
+        key: Callable[[str], str],
         at: float | None = None,
     ) -> "Replay":
         """The replay that a deployment asks for.
@@ -98,6 +102,7 @@ class Replay:
             builds: with releases, and the teacher's answers.
             deployment: as it is now.
             newest: the newest artifact of the stage.
+            key: from a purpose to the key of this installation for it.
             at: now; by the clock when left out.
 
         Raises:
@@ -111,7 +116,8 @@ class Replay:
             )  # fmt: skip
         before = newest if newest is not None and newest.manifest.facts.get("rollout") == challenger.salt else None
         store = TrafficStore(builds.home.artifacts, file.name)
-        return cls(file, builds, store, deployment.champion, challenger, before, time.time() if at is None else at)
+        moment = time.time() if at is None else at
+        return cls(file, builds, store, deployment.champion, challenger, before, moment, key)
 
     @property
     def spec(self) -> RolloutSpec:
@@ -150,8 +156,7 @@ class Replay:
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Replayed rows with what callers get and the label that is right, and how many texts teachers were asked."""
         if self.judged_by_truth:
-            said = answers(self.store, self.days, at=self.at, matures_after_days=0)
-            known = said.filter(pl.col("truth").is_not_null()).select("replica", "day", "number", right="truth")
+            known = self._truths().select("replica", "day", "number", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
             known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")
             given, asked = self._given(known_rows)
@@ -160,6 +165,16 @@ class Replay:
         differing = given.filter(pl.col("champion") != pl.col("challenger"))
         texts = differing["text"].unique(maintain_order=True).to_list()
         return shadow.by_judge(given, self._ask(self.challenger.deployed, texts)), len(asked | {*texts})
+
+    def _truths(self) -> pl.DataFrame:
+        """Answers whose truth is known and may decide: all of them, or those for which it was asked."""
+        traffic = self.file.recipe.traffic
+        assert traffic is not None
+        said = answers(self.store, self.days, at=self.at, matures_after_days=0)
+        if traffic.feedback != "sample":
+            return said.filter(pl.col("truth").is_not_null())
+        key = self.key(feedback.PURPOSE).encode()
+        return feedback.that_may_decide(said, key, traffic.feedback_returned_at_least)
 
     def _given(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
         """Rows with what callers get, where a release hands texts on to its teacher, and what those were asked."""

@@ -15,12 +15,12 @@ from stillhouse.statistics import score_test
 from stillhouse.statistics.verdicts import check_alpha
 
 
-def wilson_interval(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, alpha: float = 0.05) -> tuple[float, float]:
     """Two-sided 1 - alpha interval of a proportion (Wilson 1927, JASA 22:209).
 
     Args:
         successes: how many of the examples were right.
-        n: how many examples there were; 0 gives (0, 1), since nothing is known.
+        n: how many examples there were, or as many as weighted ones are worth; 0 gives (0, 1), since nothing is known.
         alpha: two-sided error rate.
 
     Returns:

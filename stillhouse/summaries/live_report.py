@@ -4,7 +4,7 @@ Belongs here: its numbers, which the UI draws over the days, its shares as rows,
 Does not: drawing the report up (stillhouse/stages/live_report.py), alarms (stillhouse/live/watch.py).
 """
 
-from stillhouse.stages.live_report import LiveFacts
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth
 from stillhouse.wording import percent
 
 _LATENCY = ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99")
@@ -41,7 +41,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         **({} if facts.kept_share == 1 else {"kept_share": facts.kept_share}),
         **agreed,
         "matured_truths": truth.known,
-        **({"accuracy_matured": truth.right / truth.known} if truth.known else {}),
+        **_accuracy(truth),
         **({} if took is None else dict(zip(_LATENCY, took, strict=True))),
         **({} if facts.memory is None else {"memory_mb": facts.memory.most_mb}),
         "release": facts.release,
@@ -50,6 +50,14 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         "reference": facts.origin,
         "teacher": "its canary was not asked yet" if facts.teacher is None else facts.teacher.sentence,
     }
+
+
+def _accuracy(truth: MaturedTruth) -> dict[str, float]:
+    """By all feedback, or by what was asked for where some was drawn, with what of it is missing."""
+    if truth.sample is None:
+        return {"accuracy_matured": truth.right / truth.known} if truth.known else {}
+    of_sample: dict[str, float] = {"truths_wanted": truth.sample.wanted, "truths_missing": truth.sample.missing}
+    return of_sample if truth.sample.right is None else {**of_sample, "accuracy_matured": truth.sample.right}
 
 
 def watched(facts: LiveFacts) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from checks.live_report import (
     matured_truth_holds,
     the_teacher_answers_as_recorded,
 )
+from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.recipe.limits import GateLimits
@@ -158,6 +159,36 @@ def test_truth_decides_where_it_comes_for_every_answer() -> None:
         assert (finding.verdict, finding.observed, finding.limit) == (verdict, right / 100, 0.85)
     assert finding.sentence == "70.0% right (60.0% to 80.0%) of 100 with a truth, of 120 mature ones, limit 85.0%"
     assert answer_of(matured_truth_holds, day(), recipe=RECIPE) == (PASS, "no truth is known of 40 mature answers")
+
+
+@pytest.mark.parametrize(
+    ("right", "low", "high", "returned", "verdict"),
+    [
+        (0.9, 0.86, 0.93, 90, PASS),
+        (0.84, 0.8, 0.88, 90, INCONCLUSIVE),
+        (0.7, 0.65, 0.75, 90, FAIL),
+        (0.9, 0.86, 0.93, 79, INCONCLUSIVE),
+        (None, 0.0, 1.0, 0, INCONCLUSIVE),
+    ],
+)
+def test_truth_that_was_asked_for_decides_where_enough_of_it_came(
+    right: float | None, low: float, high: float, returned: int, verdict: Any
+) -> None:
+    sample = SampledTruth(wanted=100, returned=returned, returned_at_least=0.8, right=right, low=low, high=high)
+    of_all = MaturedTruth(
+        selection="sample", matured=2_000, known=returned + 50, right=0, low=0.0, high=0.02, sample=sample
+    )
+    finding = ask(matured_truth_holds, day(truth=of_all, truth_limit=0.85), recipe=RECIPE)
+    assert finding.verdict is verdict
+    assert f"{returned} of 100 truths that were asked for came, {100 - returned} are missing" in finding.sentence
+    assert "50 that nobody asked for decide nothing" in finding.sentence
+
+
+def test_where_truth_was_asked_for_of_nothing_that_is_said() -> None:
+    sample = SampledTruth(wanted=0, returned=0, returned_at_least=0.8, right=None, low=0.0, high=1.0)
+    of_all = NO_TRUTH.model_copy(update={"selection": "sample", "sample": sample})
+    verdict, sentence = answer_of(matured_truth_holds, day(truth=of_all, truth_limit=0.85), recipe=RECIPE)
+    assert (verdict, sentence) == (PASS, "truth was asked for of none of 40 mature answers")
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def installed(artifacts: str, **changes: Any) -> dict[str, Any]:
 def keep(store: TrafficStore, day: str = DAY, **row: Any) -> None:
     """One answer, its text and its feedback."""
     text, truth, by, key = (row.get(name) for name in ("text", "truth", "by", "key"))
-    answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key, "champion", None, None, 1.0)
+    answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key, "champion", None, None, None, 1.0)
     store.put(day, "requests", sealed(columns_of("requests", "r1", [answer])))
     store.put(day, "texts", sealed(columns_of("texts", "r1", [(1, "a", text or "a question")])))
     store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(2, "a", 0.0, truth or "x", by)])))

@@ -32,6 +32,7 @@ from orchestration.watch import BY, Looked, accept, look
 from orchestration.watch_sensor import LATE_TRUTH_DAYS, matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.feedback import PURPOSE, with_wanted
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.state import WatchBook
@@ -45,6 +46,7 @@ from stillhouse.records.outbox import Outbox
 from stillhouse.records.promotion import go_back, hold
 from stillhouse.records.replicas import AWAY_AFTER, Heartbeat, beat
 from stillhouse.records.rollouts import move_on, offer
+from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.promotions import model_of, named, seen, serve
@@ -345,6 +347,81 @@ def test_truth_that_matured_is_counted_once_and_takes_a_young_release_back(
     assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
     assert finding.evidence is not None and finding.evidence.rows == 400
     assert not look(builds, file, at=now + 9 * SECONDS_A_DAY + 60).findings
+
+
+@pytest.fixture
+def sampled(file: RecipeFile) -> RecipeFile:
+    """The same recipe, which asks for the truth of a fifth of the answers."""
+    said = file.path.read_text()
+    file.path.write_text(said.replace("    feedback: complete\n", "    feedback: sample\n    feedback_share: 0.2\n"))
+    return read_recipe(file.path)
+
+
+def drawn_of(builds: BuildStore, at: float) -> pl.DataFrame:
+    """The answers of a day, and of which the truth was asked for."""
+    key = RequestIds.of(builds.home.serving).keyed(PURPOSE).encode()
+    return with_wanted(TrafficStore(builds.home.artifacts, "r").frame(day_at(at), "requests"), key)
+
+
+def said_that(builds: BuildStore, at: float, about: pl.DataFrame, *, right: bool, first: int = 10_000) -> None:
+    numbers = pl.int_range(first, first + pl.len(), dtype=pl.Int64)
+    truth = pl.col("label") if right else pl.lit("another")
+    said = about.select(
+        "replica", numbers.alias("number"), "id", "at", truth.alias("truth"), pl.lit(None, pl.String).alias("by")
+    )
+    TrafficStore(builds.home.artifacts, "r").put(day_at(at), "feedback", sealed(said))
+
+
+def test_truth_that_was_asked_for_takes_a_release_back_and_what_others_say_does_not(
+    builds: BuildStore, sampled: RecipeFile, now: float
+) -> None:
+    begun(builds, sampled, now)
+    answered(builds, 2_000, at=now, wanted_share=0.2)
+    drawn = drawn_of(builds, now)
+    said_that(builds, now, drawn.filter("wanted"), right=True)
+    said_that(builds, now, drawn.filter(~pl.col("wanted")), right=False, first=20_000)
+    ripe = now + 9 * SECONDS_A_DAY
+    looked = look(builds, sampled, at=ripe)
+    assert not looked.findings and serving(builds) == "b", "those who complain are no sample"
+    assert looked.state is not None and looked.state.bets["truth"].rows == drawn["wanted"].sum()
+    truth = live_screen(builds, sampled, day_at(now), at=ripe).day.truth
+    assert truth.sample is not None and (truth.sample.right, truth.sample.missing) == (1.0, 0)
+    assert truth.known == 2_000 and truth.right == truth.sample.returned, "and what they say is shown"
+    later = now + 3 * SECONDS_A_DAY
+    answered(builds, 2_000, at=later, wanted_share=0.2, first=3_001)
+    again = drawn_of(builds, later)
+    said_that(builds, later, again.filter("wanted"), right=False, first=30_000)
+    said_that(builds, later, again.filter(~pl.col("wanted")), right=True, first=40_000)
+    (finding,) = look(builds, sampled, at=later + 9 * SECONDS_A_DAY).findings
+    assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
+
+
+def test_too_little_of_the_truth_that_was_asked_for_says_nothing_and_that_is_said(
+    builds: BuildStore, sampled: RecipeFile, now: float
+) -> None:
+    begun(builds, sampled, now)
+    answered(builds, 2_000, at=now, wanted_share=0.2)
+    wanted = drawn_of(builds, now).filter("wanted")
+    some = wanted.head(wanted.height // 2)
+    said_that(builds, now, some, right=False)
+    ripe = now + 9 * SECONDS_A_DAY
+    looked = look(builds, sampled, at=ripe)
+    assert not looked.findings and looked.state is not None and looked.state.bets["truth"].rows == 0
+    came = f"{some.height:,} of {wanted.height:,} truths that were asked for came"
+    assert came in looked.sentence and "at least 80% are needed" in looked.sentence
+    truth = live_screen(builds, sampled, day_at(now), at=ripe).day.truth
+    assert truth.sample is not None and truth.sample.missing == wanted.height - some.height
+    assert not truth.sample.is_enough
+
+
+def test_answers_of_a_time_when_nothing_was_drawn_decide_nothing(
+    builds: BuildStore, sampled: RecipeFile, now: float
+) -> None:
+    begun(builds, sampled, now)
+    answered(builds, 400, at=now)
+    said_that(builds, now, drawn_of(builds, now), right=False)
+    looked = look(builds, sampled, at=now + 9 * SECONDS_A_DAY)
+    assert not looked.findings and looked.state is not None and looked.state.short is None
 
 
 def test_killed_between_going_back_and_noting_it_the_next_look_notes_what_was_done(

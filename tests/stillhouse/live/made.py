@@ -73,6 +73,7 @@ def rows(
         "arm": "champion",
         "student_label": None,
         "student_confidence": None,
+        "wanted_share": None,
         "kept_share": 1.0,
         **columns,
     }

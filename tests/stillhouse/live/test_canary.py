@@ -46,6 +46,7 @@ def keep(store: TrafficStore, rows: Sequence[Row], day: int = 0) -> None:
             arm,
             None,
             None,
+            None,
             1.0,
         )
         for n, (key, arm, release, status, ms, after) in enumerate(rows, start=1)

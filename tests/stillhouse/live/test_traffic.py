@@ -66,7 +66,7 @@ def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
     answer = columns_of(
         "requests",
         "r1",
-        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None, 1.0)],
+        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None, None, 1.0)],
     )
     store.put(FIRST, "requests", sealed(answer))
     for number in range(files):

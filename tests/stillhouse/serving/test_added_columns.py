@@ -13,9 +13,11 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     store.put(
         "2026-11-28",
         "requests",
-        sealed(columns_of("requests", "r1", [(*ROW, "challenger", "y", 0.3, 1.0)]).drop(*ADDED["requests"])),
+        sealed(columns_of("requests", "r1", [(*ROW, "challenger", "y", 0.3, 0.1, 1.0)]).drop(*ADDED["requests"])),
     )
-    store.put("2026-11-28", "requests", sealed(columns_of("requests", "r2", [(*ROW, "challenger", "y", 0.3, 1.0)])))
+    store.put(
+        "2026-11-28", "requests", sealed(columns_of("requests", "r2", [(*ROW, "challenger", "y", 0.3, 0.1, 1.0)]))
+    )
     found = store.frame("2026-11-28", "requests")
     assert found["arm"].to_list() == ["champion", "challenger"]
     assert found["kept_share"].to_list() == [1.0, 1.0]
@@ -33,6 +35,6 @@ def test_a_spool_of_an_earlier_version_is_written_on(tmp_path: Path) -> None:
         with opened(tmp_path / "spool.db") as database:
             make_tables(database)
     with opened(tmp_path / "spool.db") as database:
-        database.execute(insertion("requests"), (1, 2, *ROW[1:], "instead", None, None, 0.5))
+        database.execute(insertion("requests"), (1, 2, *ROW[1:], "instead", None, None, 0.1, 0.5))
         kept = database.execute("SELECT arm, student_label, kept_share FROM requests ORDER BY number").fetchall()
         assert kept == [("champion", None, 1.0), ("instead", None, 0.5)]

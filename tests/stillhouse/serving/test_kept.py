@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from stillhouse.home import Home
+from stillhouse.live.feedback import PURPOSE, with_wanted
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import answers, arithmetic
 from stillhouse.recipe.serving import ServingSpec
@@ -25,6 +26,8 @@ PERSONAL = "jane.doe@example.org"
 
 @dataclass
 class Keeping:
+    slot: Slot
+    ids: RequestIds
     client: TestClient
     log: TrafficLog
     store: TrafficStore
@@ -38,9 +41,10 @@ def keeping(installation: Installation, home: Home, tmp_path: Path) -> Iterator[
     Follower(installation.builds, {RECIPE: slot}, tokens, "one").look()
     store = TrafficStore(str(tmp_path / "store"), RECIPE)
     log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=SpoolLimits(write_seconds=0.01))
-    server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: log})
+    ids = RequestIds.of(home.serving)
+    server = Server({RECIPE: slot}, ids, Access(tokens, "127.0.0.1"), {RECIPE: log})
     with TestClient(server, base_url="http://127.0.0.1:8080") as client:
-        yield Keeping(client, log, store, tmp_path)
+        yield Keeping(slot, ids, client, log, store, tmp_path)
 
 
 def test_an_answer_and_what_was_true_of_it_are_kept_and_nothing_personal(keeping: Keeping) -> None:
@@ -64,6 +68,44 @@ def test_an_answer_and_what_was_true_of_it_are_kept_and_nothing_personal(keeping
     assert arithmetic(keeping.store, day)[0].problems == []
     for path in (*(keeping.folder / "spool").rglob("*"), *(keeping.folder / "store").rglob("*")):
         assert path.is_dir() or PERSONAL.encode() not in path.read_bytes(), path
+
+
+def test_a_caller_is_told_whose_truth_is_wanted_and_an_auditor_finds_the_same(keeping: Keeping) -> None:
+    keeping.slot.feedback_share = 0.3
+    texts = [f"who is king {number} ?" for number in range(60)]
+    said = keeping.client.post(f"/v1/{RECIPE}/predict", json={"texts": texts}).json()["answers"]
+    told = {each["id"] for each in said if each["feedback_wanted"]}
+    assert 0 < len(told) < 60
+    for each in said:  # of the others feedback is taken, too
+        truth = {"id": each["id"], "truth": "place"}
+        assert keeping.client.post(f"/v1/{RECIPE}/feedback", json=truth).status_code == 202
+    keeping.log.close()
+    (day,) = keeping.store.days()
+    rows = with_wanted(keeping.store.frame(day, "requests"), keeping.ids.keyed(PURPOSE).encode())
+    assert {*rows.filter("wanted")["id"]} == told
+    assert rows["wanted_share"].unique().to_list() == [0.3]
+
+
+def test_where_nothing_is_drawn_the_answer_and_the_row_are_as_ever(keeping: Keeping) -> None:
+    said = keeping.client.post(f"/v1/{RECIPE}/predict", json={"text": "who ?"}).json()
+    assert "feedback_wanted" not in said
+    keeping.log.close()
+    assert keeping.store.frame(keeping.store.days()[0], "requests")["wanted_share"].to_list() == [None]
+
+
+def test_of_what_was_not_answered_nobody_is_asked_for_the_truth(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    keeping.slot.feedback_share = 1.0
+    assert keeping.slot.serving is not None
+    monkeypatch.setattr(keeping.slot.serving.champion, "say", broken)
+    assert keeping.client.post(f"/v1/{RECIPE}/predict", json={"text": "who ?"}).status_code == 500
+    keeping.log.close()
+    (row,) = keeping.store.frame(keeping.store.days()[0], "requests").to_dicts()
+    assert (row["status"], row["wanted_share"]) == (500, None)
 
 
 def test_a_server_whose_log_cannot_be_written_is_not_ready(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from stillhouse.home import CHECKOUT, Home
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import arithmetic
 from stillhouse.recipe.serving import ServingSpec
+from stillhouse.records.replicas import replicas
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.tokens import Tokens
 from tests.small import small_recipe
@@ -59,6 +60,24 @@ def test_it_answers_without_torch_and_dagster_and_says_no_text(
     assert {"onnxruntime", "uvicorn", "stillhouse"} <= imported
     assert imported.isdisjoint({"torch", "dagster", "transformers", "great_expectations", "scipy", "sklearn", "pandas"})
     assert "ann.lee" not in text
+
+
+@pytest.mark.long
+def test_it_does_what_its_recipe_says_of_memory_and_of_truth(installation: Installation, tmp_path: Path) -> None:
+    installation.promote(0)
+    traffic = {"feedback": "sample", "feedback_share": 0.5}
+    small_recipe(tmp_path, name=RECIPE, rows=60, traffic=traffic, watch={"memory_mb_at_most": 300})
+    with serving(RECIPE, tmp_path / "recipes", tmp_path / "errors") as running:
+        said = running.ask(RECIPE, texts=[f"who is king {number} ?" for number in range(40)])["answers"]
+        assert {each["feedback_wanted"] for each in said} == {True, False}
+        connection = running.connect()
+        connection.request("GET", "/metrics")
+        shown = connection.getresponse().read().decode()
+        assert f'stillhouse_memory_bytes_at_most{{recipe="{RECIPE}"}} 3e+08' in shown
+        (heartbeat,) = replicas(installation.builds.home.ledger_url, RECIPE)
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        kilobytes = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+        assert heartbeat.memory_mb == pytest.approx(kilobytes * 1024 / 1e6, rel=0.5)
 
 
 @pytest.mark.long

@@ -424,7 +424,7 @@ def test_rows_that_a_killed_process_had_thinned_keep_their_share_and_are_counted
         day = int(DAY // A_DAY)
         for number in (9_001, 9_002):
             row = (day, number, f"late {number}", DAY, "r", 1, "student", "x", 0.5, 0, 200, 1.0, 3, 2, None, "champion")
-            database.execute(insertion("requests"), (*row, None, None, 1.0))
+            database.execute(insertion("requests"), (*row, None, None, None, 1.0))
         database.execute("UPDATE days SET received = received + 2, stored = stored + 2")
         thin(database, [(day, 9_001)], 0.25, up_to=9_002)
     log_in_again = TrafficLog(

@@ -13,6 +13,7 @@ from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report, terms_of
@@ -58,14 +59,14 @@ def again(builds: BuildStore, file: RecipeFile, days: float, earlier: LiveFacts 
 
 def the_first_report(builds: BuildStore, file: RecipeFile) -> LiveFacts:
     put(TrafficStore(builds.home.artifacts, "r"), rows(50))
-    facts = report(again(builds, file, 1, None), watched(file), selection="unknown")
+    facts = report(again(builds, file, 1, None), watched(file), traffic=TrafficSpec())
     return facts.model_copy(update={"agreement": AGREEMENT, "silent": 3, "teacher": teacher(True)})
 
 
 def test_what_the_teacher_said_of_a_day_stays_and_its_truth_is_read_again(builds: BuildStore, file: RecipeFile) -> None:
     first = the_first_report(builds, file)
     assert first.truth.matured == 0
-    later = report(again(builds, file, 9, first), watched(file), selection="unknown")
+    later = report(again(builds, file, 9, first), watched(file), traffic=TrafficSpec())
     assert (later.agreement, later.silent, later.teacher) == (AGREEMENT, 3, teacher(True))
     assert (later.answers, later.truth.matured) == (50, 50)
 
@@ -78,7 +79,7 @@ def test_a_thinned_day_is_reported_on_by_the_least_share_of_any_of_its_hours(
     morning, evening = rows(2_000, seed=1, kept_share=0.1), rows(2_000, seed=2, first=3_000, status=500, kept_share=1.0)
     put(store, kept_by(morning, 0.1))
     put(store, evening)
-    facts = report(again(builds, file, 1, None), watched(file), selection="unknown")
+    facts = report(again(builds, file, 1, None), watched(file), traffic=TrafficSpec())
     failed = next(each for each in facts.shares if each.kind == "errors")
     assert facts.kept_share == 0.1 and facts.answers == kept_by(pl.concat([morning, evening]), 0.1).height
     # Five standard deviations of a share of about 400 answers.
