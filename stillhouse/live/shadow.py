@@ -26,6 +26,10 @@ from stillhouse.statistics.betting import AnytimeTest, anytime_non_inferiority
 
 ROWS_AT_ONCE = 20_000
 """Texts that one look replays at most, some 12 CPU seconds for each of two models; of more a sample, drawn by id."""
+RARE = 0.05
+"""A critical slice with a smaller share of the champion's answers is replayed whole: a draw would bring few of it."""
+WHOLE_AT_MOST = ROWS_AT_ONCE // 4
+"""Texts of rare slices in one look. A slice with more is no rare one: a loss of 6 points shows in 350 of them."""
 
 ALL = "all requests"
 LENGTHS: dict[str, tuple[int, int | None]] = {
@@ -50,6 +54,10 @@ Say = Callable[[str], Word]
 """What a release says to one text."""
 
 COUNTS = ("rows", "differ", "lost", "won", "unanswered")
+_DUE_SCHEMA = {
+    "replica": pl.String, "day": pl.String, "number": pl.Int64, "id": pl.String, "text": pl.String,
+    "release": pl.String, "label": pl.String,
+}  # fmt: skip
 SEEN_SCHEMA = {"replica": pl.String, "day": pl.String, "upto": pl.Int64}
 TALLY_SCHEMA = {"slice": pl.String, **dict.fromkeys(COUNTS, pl.Int64)}
 
@@ -84,15 +92,17 @@ def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFra
         seen: of each replica and day up to which number its rows were seen, as `SEEN_SCHEMA`.
 
     Returns:
-        `replica`, `day`, `number`, `id` and `text`, by replica, day and number.
+        `replica`, `day`, `number`, `id` and `text`, by replica, day and number; and `release` and `label`, what that
+        release's student answered when it was asked.
     """
-    found = [pl.DataFrame(schema={**SEEN_SCHEMA, "number": pl.Int64, "id": pl.String, "text": pl.String}).drop("upto")]
+    found = [pl.DataFrame(schema=_DUE_SCHEMA)]
     for day in days:
         texts = store.frame(day, "texts").with_columns(day=pl.lit(day))
-        asked = store.frame(day, "requests").filter(pl.col("at") >= since).select("replica", "number")
+        label = pl.coalesce("student_label", "label").alias("label")
+        asked = store.frame(day, "requests").filter(pl.col("at") >= since).select("replica", "number", "release", label)
         new = texts.join(asked, on=["replica", "number"]).join(seen, on=["replica", "day"], how="left")
         new = new.filter(pl.col("number") > pl.col("upto").fill_null(0))
-        found.append(new.select("replica", "day", "number", "id", "text"))
+        found.append(new.select(*_DUE_SCHEMA))
     return pl.concat(found).sort("replica", "day", "number")
 
 
@@ -102,6 +112,50 @@ def sample(rows: pl.DataFrame, at_most: int = ROWS_AT_ONCE) -> pl.DataFrame:
         return rows
     drawn = [sha256(id.encode()).hexdigest() for id in rows["id"]]
     return rows.with_columns(pl.Series("drawn", drawn)).sort("drawn").head(at_most).drop("drawn")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The texts of one look.
+
+    Args:
+        rows: that are replayed, with `plain`: whether they are of the draw in which each had the same chance.
+        whole: slices of which every request is in that the champion answered.
+    """
+
+    rows: pl.DataFrame
+    whole: tuple[str, ...] = ()
+
+
+def draw(
+    rows: pl.DataFrame, slices: Sequence[SliceSpec], champion: str, *, at_most: int = ROWS_AT_ONCE,
+    whole_at_most: int = WHOLE_AT_MOST,
+) -> Draw:  # fmt: skip
+    """Choose the texts that one look replays: all, or a sample and beside it critical slices that are rare, whole.
+
+    What is rare is told by what the champion answered when it was asked. What another release answered then says
+    nothing: rows chosen by the answer of a challenger would mostly be such as both answer alike.
+
+    Args:
+        rows: as `due` gives them.
+        slices: that are known of a request.
+        champion: digest of the release.
+        at_most: texts of the look.
+        whole_at_most: of them, those of rare slices; the rarest come first, and one that does not fit is not rare.
+    """
+    if rows.height <= at_most:
+        return Draw(rows.with_columns(plain=pl.lit(True)))
+    own = rows.filter(pl.col("release") == champion)
+    of_slices = {each.name: own.filter(pl.col("label").is_in(each.values)) for each in slices if each.critical}
+    whole, rare = list[str](), rows.clear()
+    for name, part in sorted(of_slices.items(), key=lambda each: (each[1].height, each[0])):
+        more = pl.concat([rare, part.join(rare, on="id", how="anti")])
+        if 0 < part.height < RARE * own.height and more.height <= whole_at_most:
+            whole.append(name)
+            rare = more
+    plain = sample(rows, at_most - rare.height)["id"].implode()
+    marked = rows.with_columns(plain=pl.col("id").is_in(plain))
+    return Draw(marked.filter(pl.col("plain") | pl.col("id").is_in(rare["id"].implode())), tuple(sorted(whole)))
 
 
 def seen_after(seen: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -190,12 +244,17 @@ def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec]) -> pl.DataFrame:
+def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str] = ()) -> pl.DataFrame:
     """Count outcomes over all requests and in each part of them, as `TALLY_SCHEMA`.
+
+    Of a slice that was replayed whole every row counts. In any other part only those rows count that were drawn with
+    one chance, so that each stands for as many as any other. Weighting all by 1 / their chance would estimate the same
+    mean from a few rows more, each of little weight, but e-values would no longer follow from three counts.
 
     A request of which nobody can say who was right is no row: where it counted as one that neither lost, a teacher that
     is away would let anything pass.
     """
+    plain = rows.filter("plain") if whole else rows
     parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
     parts |= {each.name: pl.col("said").is_in(each.values) for each in slices}
     for name, (fewest, most) in LENGTHS.items():
@@ -206,7 +265,7 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec]) -> pl.DataFrame:
             "rows": part.height - int(part["unanswered"].sum()),
             **{count: int(part[count].sum()) for count in COUNTS[1:]},
         }
-        for name, part in ((name, rows.filter(where)) for name, where in parts.items())
+        for name, part in ((name, (rows if name in whole else plain).filter(where)) for name, where in parts.items())
     ]
     return pl.DataFrame(counted, schema=TALLY_SCHEMA)
 

@@ -47,6 +47,11 @@ class ShadowFacts(Record):
     days: tuple[str, ...] = Field(description="Of the requests that are counted.")
     asked: int = Field(description="Different texts that teachers were asked about, this time.")
     left_out: int = Field(description="Requests that were not replayed, since there were more than one look replays.")
+    whole: tuple[str, ...] = Field(
+        (),
+        exclude_if=lambda names: not names,  # so that what was replayed without it is written as it was
+        description="Rare slices of which no request of the champion was left out when others were.",
+    )
     parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
 
     @property
@@ -202,11 +207,11 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
 
     def build(folder: Path) -> ShadowFacts:
         due = replay.due()
-        drawn = shadow.sample(due)
+        drawn = shadow.draw(due, slices, replay.champion.release)
         both = (_says(replay.builds, recipe, each) for each in (replay.champion, replay.challenger.deployed))
-        said = shadow.replayed(drawn, *both)
+        said = shadow.replayed(drawn.rows, *both)
         rows, asked = replay.right(said)
-        counts = [shadow.tallied(shadow.outcomes(rows), slices)]
+        counts = [shadow.tallied(shadow.outcomes(rows), slices, drawn.whole)]
         if replay.before is not None:
             counts.insert(0, replay.before.frame(TALLY))
         tally = shadow.added(counts)
@@ -220,7 +225,8 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             judge=spec.judge_by,
             days=tuple(replay.days),
             asked=asked,
-            left_out=due.height - drawn.height + (0 if before is None else before.left_out),
+            left_out=due.height - drawn.rows.height + (0 if before is None else before.left_out),
+            whole=tuple(sorted({*drawn.whole, *(() if before is None else before.whole)})),
             parts=shadow.judged(tally, slices, spec),
         )
 

@@ -27,6 +27,8 @@ def numbers(facts: ShadowFacts) -> dict[str, int | str]:
         "lost": overall.lost,
         "won": overall.won,
         "verdict": str(overall.test.verdict),
+        **({"left_out": facts.left_out} if facts.left_out else {}),
+        **({"replayed_whole": ", ".join(facts.whole)} if facts.whole else {}),
     }
 
 

@@ -1,5 +1,6 @@
-"""Which answers a shadow takes for right: the teacher's, or truth that may decide."""
+"""Which answers a shadow takes for right, and which requests it replays where there are more than one look takes."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+import stillhouse.live.shadow
 import stillhouse.stages.shadow
 from stillhouse.live.feedback import with_wanted
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
-from stillhouse.records.builds import BuildStore
+from stillhouse.live.shadow import Word
+from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.records.rollouts import offer
-from stillhouse.stages.shadow import Replay
+from stillhouse.stages.names import SHADOW
+from stillhouse.stages.shadow import Replay, ShadowFacts, plan
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, rows
@@ -72,3 +76,33 @@ def test_of_a_day_of_which_too_little_came_no_truth_judges(
     wanted = asked.filter("wanted")
     say(builds, wanted.head(int(0.7 * wanted.height)))
     assert right(builds, tmp_path, asked, "sample", monkeypatch) == set()
+
+
+def test_a_rare_slice_is_counted_whole_over_several_looks(
+    builds: BuildStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(builds.ledger, "a")
+    offer(builds.ledger, "r", named("b"), seen=seen(builds.ledger), export=model_of("b"), run_id="run", relied_on=())
+    place = {"name": "places", "column": "label", "values": ["place"], "critical": True}
+    file = small_recipe(tmp_path, rows=100, name="r", traffic={}, rollout={}, slices=[place])
+    store, at = TrafficStore(builds.home.artifacts, "r"), builds.ledger.now().timestamp() + 60
+    few = partial(stillhouse.live.shadow.draw, at_most=200, whole_at_most=50)
+    monkeypatch.setattr(stillhouse.live.shadow, "draw", few)
+    monkeypatch.setattr(stillhouse.stages.shadow, "_says", lambda *about: lambda text: Word(text.partition(" ")[0]))
+    monkeypatch.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
+    newest = None
+    for look, shares in enumerate([(0.6, 0.38, 0.02), (0.6, 0.38, 0.02), (0.5, 0.3, 0.2)]):
+        many = 100 if look == 2 else 1_000
+        frame = rows(many, at=at, release="a", first=1 + 1_000 * look, shares=shares, seed=look)
+        put(store, frame, texts=[f"{label} {number}" for label, number in frame.select("label", "number").rows()])
+        replay = Replay.of(file, builds, seen(builds.ledger), newest, key=str, at=at + 60)
+        planned = plan(replay)
+        order = BuildRequest("r", SHADOW, "run", "1", dict(planned.depends_on))
+        newest = builds.make(order, planned.build)
+    assert newest is not None
+    facts = newest.facts(ShadowFacts)
+    labels = store.frame(day_at(at), "requests").sort("number")["label"]
+    rare = [int((labels.slice(1_000 * look, 1_000) == "place").sum()) for look in (0, 1)]
+    assert facts.whole == ("places",) and facts.parts["places"].rows == (labels == "place").sum()
+    assert facts.overall.rows == (200 - rare[0]) + (200 - rare[1]) + 100, "of all requests the sample counts"
+    assert 2_100 - facts.left_out <= 500, "and none more was replayed than without"
