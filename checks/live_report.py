@@ -118,6 +118,19 @@ def latency_is_inside_its_objective(context: GateContext) -> Finding:
     return share_at_most(found.events, found.rows, found.limit, said)
 
 
+@gate("a machine that runs out of memory ends the server, and whoever asks it meanwhile has no answer", blocking=False)
+def memory_is_inside_its_limit(context: GateContext) -> Finding:
+    """What the process of a server held through two minutes, of the server that held most."""
+    held = _facts(context).memory
+    if held is None:
+        return Finding(Verdict.PASS, "no server has said what it held for two minutes")
+    said = f"{held.most_mb:,.0f} MB were held by the server that held most"
+    if held.limit_mb is None:
+        return Finding(Verdict.PASS, f"{said}, and the recipe sets no limit", observed=held.most_mb)
+    verdict = Verdict.FAIL if held.most_mb > held.limit_mb else Verdict.PASS
+    return Finding(verdict, f"{said}, at most {held.limit_mb:,.0f} MB", observed=held.most_mb, limit=held.limit_mb)
+
+
 _SAID_BY = {"unknown": "callers who chose to give feedback", "sample": "a sample"}
 """Reports of earlier versions say `sample` of whatever a caller took for one."""
 

@@ -13,16 +13,23 @@ from checks.live_report import (
     label_free_and_debiased_agree,
     latency_is_inside_its_objective,
     matured_truth_holds,
+    memory_is_inside_its_limit,
     the_teacher_answers_as_recorded,
 )
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
+from stillhouse.stages.live_report import HeldMemory, LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
-from tests.faults.live_report import advice, shuffled, with_, with_a_teacher_that_has_changed
+from tests.faults.live_report import (
+    advice,
+    shuffled,
+    with_,
+    with_a_server_that_holds_too_much,
+    with_a_teacher_that_has_changed,
+)
 
 NO_TRUTH = MaturedTruth(selection="unknown", matured=40, known=0, right=0, low=0.0, high=1.0)
 RECIPE = recipe(traffic={}, watch={"latency_ms": 20, "agreement_tolerance": 0.02})
@@ -148,6 +155,22 @@ def test_without_a_limit_on_answers_of_the_teacher_there_is_nothing_to_ask() -> 
     assert answer_of(fallback_is_inside_its_budget, day(), recipe=RECIPE)[0] is PASS
 
 
+@pytest.mark.parametrize(
+    ("held", "verdict", "says"),
+    [
+        (None, PASS, "no server has said"),
+        (HeldMemory(most_mb=310.2, limit_mb=None), PASS, "310 MB were held by the server that held most"),
+        (HeldMemory(most_mb=300.0, limit_mb=300.0), PASS, "at most 300 MB"),
+        (HeldMemory(most_mb=310.2, limit_mb=300.0), FAIL, "310 MB were held by the server that held most, at most 300"),
+    ],
+)
+def test_memory_is_held_against_the_limit_where_there_is_one(
+    held: HeldMemory | None, verdict: object, says: str
+) -> None:
+    found, sentence = answer_of(memory_is_inside_its_limit, day(memory=held), recipe=RECIPE)
+    assert found is verdict and says in sentence
+
+
 def truth(right: int, low: float, high: float, selection: str = "complete") -> MaturedTruth:
     return MaturedTruth(selection=selection, matured=120, known=100, right=right, low=low, high=high)
 
@@ -232,6 +255,10 @@ FAULTS = [
         "the teacher answers most requests", "fallback_is_inside_its_budget",
         with_(lambda frame: frame.with_columns(source=pl.lit("teacher")), fallback_share=0.3),
         "400 of 400 answers come from the teacher",
+    ),
+    advice(
+        "a server that holds too much", "memory_is_inside_its_limit", with_a_server_that_holds_too_much,
+        "900 MB were held by the server that held most, at most 300 MB",
     ),
     advice(
         "a model that fails", "errors_are_inside_their_budget",

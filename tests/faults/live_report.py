@@ -6,6 +6,7 @@ Does not: what is asked of it (test_live_report.py).
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
+from stillhouse.records.replicas import Heartbeat, beat
 from stillhouse.release.bundle import MODEL
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.tasks import task_of
@@ -92,6 +94,15 @@ def with_a_teacher_that_has_changed(bench: Bench) -> RecipeFile:
 
     bench.patch("stillhouse.teachers.teacher:NetworkTeacher.ask", put)
     return a_day(bench)
+
+
+def with_a_server_that_holds_too_much(bench: Bench) -> RecipeFile:
+    """Its process has held three times what the recipe allows for two minutes."""
+    ledger = bench.place.builds.ledger
+    at = datetime.fromtimestamp(NOW - 70, UTC).isoformat()
+    serves = serving_now(ledger, NAME)
+    beat(ledger.url, Heartbeat("r1", NAME, serves.number, serves.champion.release, None, at, 900.0, 900.0))
+    return a_day(bench, memory_mb_at_most=300.0)
 
 
 def advice(name: str, gate: str, plant: Plant, says: str) -> Fault:
