@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.digests import digest_of
+from stillhouse.live.feedback import that_may_decide
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
+from stillhouse.recipe.traffic import TrafficSpec
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class LiveMix:
     Args:
         days: those of which there are answers, the oldest first.
         characters: how long each text was, in its one spelling; of a full log those that all days have kept alike.
-        truths: what people said of mature answers among them.
+        truths: what people said of mature answers among them, as far as it is known which ones they speak of: of all
+            of them, or of those that were drawn.
         read: digest of the files of answers and feedback that were read.
     """
 
@@ -35,24 +38,32 @@ class LiveMix:
     read: str
 
 
-def live_mix(store: TrafficStore, *, at: float, days: int, matures_after_days: int) -> LiveMix:
+def live_mix(store: TrafficStore, spec: TrafficSpec, *, key: bytes, at: float, days: int) -> LiveMix:
     """Read the last whole days of a recipe's traffic.
 
     Args:
         store: of the recipe.
+        spec: how long feedback is waited for, and which answers it comes for.
+        key: by which the answers are drawn whose truth is asked for, see `feedback.is_wanted`.
         at: now, in seconds since 1970.
         days: how many.
-        matures_after_days: how long after an answer its feedback is waited for.
     """
     first, today = day_at(at - days * SECONDS_A_DAY), day_at(at)
     meant = [day for day in store.days() if first <= day < today and store.segments(day, "requests")]
     share = min([1.0, *(least_share(store, day) for day in meant)])
     lengths, truths = [pl.Series("characters", dtype=pl.Int32)], [pl.Series("truth", dtype=pl.String)]
     for day in meant:
-        rows = kept_by(answers(store, [day], at=at, matures_after_days=matures_after_days), share)
+        rows = kept_by(answers(store, [day], at=at, matures_after_days=spec.matures_after_days), share)
         lengths.append(rows["characters"])
-        truths.append(rows.filter("matured")["truth"].drop_nulls())
+        truths.append(_that_count(rows.filter("matured"), spec, key)["truth"].drop_nulls())
     return LiveMix(tuple(meant), pl.concat(lengths), pl.concat(truths), _read(store, meant))
+
+
+def _that_count(rows: pl.DataFrame, spec: TrafficSpec, key: bytes) -> pl.DataFrame:
+    """Answers whose truth stands for that of all."""
+    if spec.feedback == "sample":
+        return that_may_decide(rows, key, spec.feedback_returned_at_least)
+    return rows if spec.feedback == "complete" else rows.clear()
 
 
 def _read(store: TrafficStore, days: Sequence[str]) -> str:

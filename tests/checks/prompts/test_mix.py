@@ -79,7 +79,7 @@ class Live:
         return ask(
             the_mix_matches_recent_traffic, prompts(many(1)), recipe=recipe(data__traffic="live", traffic=traffic),
             made_from={"source": artifact(frames={"rows": source}, stage="source")},
-            home=SimpleNamespace(artifacts=str(self.folder)),
+            home=SimpleNamespace(artifacts=str(self.folder), serving=self.folder / "serving"),
             ledger=SimpleNamespace(entries=lambda name, kind: entries),
         )  # fmt: skip
 
@@ -143,10 +143,12 @@ def test_labels_of_live_texts_count_only_as_people_gave_them_to_known_answers(tm
     assert alike.verdict is PASS and alike.sentence.startswith("2 columns alike")
     assert alike.sentence.endswith("labels are those that people gave to 120")
     live.truths(80, "B", days_ago=9.0, first=121)
-    moved = live.asked(source, feedback="sample")
+    moved = live.asked(source, feedback="complete")
     assert moved.verdict is FAIL
     assert moved.sentence.startswith("label 'B' is 0% of the source and 40% of live traffic")
     assert live.asked(source, feedback="unknown").verdict is PASS
+    undrawn = live.asked(source, feedback="sample")
+    assert undrawn.verdict is PASS and undrawn.evidence["truths"] == 0, "nobody was asked for these"
 
 
 def test_half_of_the_training_rows_may_be_synthetic() -> None:

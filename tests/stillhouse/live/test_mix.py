@@ -5,8 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stillhouse.live.feedback import is_wanted
 from stillhouse.live.mix import LiveMix, live_mix
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.recipe.traffic import TrafficSpec
 from tests.stillhouse.live.made import NOON, put, rows
 
 
@@ -15,8 +17,12 @@ def store(tmp_path: Path) -> TrafficStore:
     return TrafficStore(str(tmp_path), "r")
 
 
-def mix(store: TrafficStore, *, days_later: float = 1.0, days: int = 3) -> LiveMix:
-    return live_mix(store, at=NOON + days_later * SECONDS_A_DAY, days=days, matures_after_days=2)
+KEY = b"drawn by this"
+
+
+def mix(store: TrafficStore, *, days_later: float = 1.0, days: int = 3, feedback: str = "complete") -> LiveMix:
+    spec = TrafficSpec.model_validate({"feedback": feedback, "matures_after_days": 2})
+    return live_mix(store, spec, key=KEY, at=NOON + days_later * SECONDS_A_DAY, days=days)
 
 
 def say(store: TrafficStore, number: int, truth: str, *, at: float) -> None:
@@ -46,6 +52,16 @@ def test_labels_are_what_people_said_of_mature_answers(store: TrafficStore) -> N
     assert mix(store).truths.to_list() == [], "they have not matured"
     found = mix(store, days_later=3)
     assert found.truths.to_list() == ["place", "person"] and found.read != before.read
+    assert mix(store, days_later=3, feedback="unknown").truths.to_list() == [], "of whoever cares to speak"
+
+
+def test_of_drawn_answers_only_those_count_whose_truth_was_asked_for(store: TrafficStore) -> None:
+    put(store, rows(40, wanted_share=0.5))
+    drawn = [number for number in range(1, 41) if is_wanted(f"r1-0-{number}", 0.5, key=KEY)]
+    assert 10 < len(drawn) < 30
+    for number in range(1, 41):
+        say(store, number, "place" if number in drawn else "person", at=NOON + 60)
+    assert mix(store, days_later=3, feedback="sample").truths.to_list() == ["place"] * len(drawn)
 
 
 def test_of_a_full_log_no_day_counts_more_than_another(store: TrafficStore) -> None:
