@@ -6,6 +6,7 @@ import polars as pl
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of
 from stillhouse.data.privacy import redact
+from stillhouse.live.columns import COLUMNS, columns_sent
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import overdue
 from stillhouse.stages.traffic import TrafficFacts, spec_of
@@ -51,10 +52,12 @@ def nothing_was_lost_unseen(context: GateContext) -> Finding:
 
 @gate("what is kept of people has to be what the recipe says, which is nothing that names them")
 def no_personal_data_is_left(context: GateContext) -> Finding:
-    """Texts, truths and who said them are redacted, and keys are stand-ins."""
+    """Texts, truths and who said them are redacted, keys are stand-ins, and columns have words of the recipe alone."""
     store, day = _store(context), context.artifact.facts(TrafficFacts).day
-    feedback, keys = store.frame(day, "feedback"), store.frame(day, "requests")["key"].drop_nulls()
+    feedback, requests = store.frame(day, "feedback"), store.frame(day, "requests")
+    keys = requests["key"].drop_nulls()
     columns = {
+        "values that callers sent": _values_of_no_slice(requests, context),
         "texts": store.frame(day, "texts")["text"],
         "truths": feedback["truth"],
         "names of who says so": feedback["by"].drop_nulls(),
@@ -65,6 +68,14 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
     looked = sum(map(len, columns.values())) + len(keys)
     sentence = f"personal data is in {', '.join(left)}" if left else f"none is in {looked:,} texts, truths and keys"
     return none_of(sum(found.values()), sentence)
+
+
+def _values_of_no_slice(requests: pl.DataFrame, context: GateContext) -> pl.Series:
+    """Values that callers sent and no slice of the recipe names, of which a server keeps none."""
+    sent = [columns_sent(each) or {} for each in requests[COLUMNS].drop_nulls().unique().sort()]
+    named = {value for each in context.recipe.slices for value in each.values}
+    found = sorted({value for each in sent for value in each.values()} - named)
+    return pl.Series(found, dtype=pl.String)
 
 
 @gate("a text that is kept for longer than was promised is a promise that was broken")

@@ -72,16 +72,15 @@ def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedR
     if length := re.fullmatch(LENGTH, slice):
         return {"characters": (int(length[1]), None if length[2] is None else int(length[2]))}
     named = next((each for each in file.recipe.slices if each.name == slice), None)
-    if named is not None and named.column == LABEL:
-        return {"labels": named.values}
-    if named is not None and file.recipe.cascade is not None and named.column in file.recipe.cascade.request_columns:
-        return {"column": named.column, "values": named.values}
+    if named is not None and named in file.recipe.slices_of_requests:
+        by_label = named.column == LABEL
+        return {"labels": named.values} if by_label else {"column": named.column, "values": named.values}
     if named is not None:
         raise StillhouseError(
             f"it is known of rows by their column {named.column!r}, and not when a request comes",
             where=f"slice {slice}", expected=how,
             do="Name the classes or the lengths that it shows in, one after the other; or have callers send the "
-            "column, and name it in `cascade.request_columns`.",
+            "column, and name it in `serving.request_columns`.",
         )  # fmt: skip
     label = slice.removeprefix(_BY_LABEL)
     known = OnnxClassifier(builds.artifact(champion.release, champion.manifest).folder / MODEL).labels

@@ -63,6 +63,7 @@ REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
     "student_confidence": pl.Float64,
     "wanted_share": pl.Float64,
     "kept_share": pl.Float64,
+    "columns": pl.String,
 }
 TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
 FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -79,7 +80,8 @@ COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
 }
 """Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
 and a text has the number of its answer. `wanted_share` is the chance with which the truth of an answer was asked for
-(feedback.py), null where nothing was drawn; `kept_share` the share by which it was kept (thinning.py)."""
+(feedback.py), null where nothing was drawn; `kept_share` the share by which it was kept (thinning.py); `columns` what
+is kept of the columns that the caller sent (columns.py)."""
 
 ADDED: dict[FileKind, dict[str, str | float | None]] = {
     "requests": {
@@ -88,6 +90,7 @@ ADDED: dict[FileKind, dict[str, str | float | None]] = {
         "student_confidence": None,
         "wanted_share": None,
         "kept_share": 1.0,
+        "columns": None,
     },
     "texts": {},
     "feedback": {},
@@ -254,7 +257,9 @@ class TrafficStore:
             for name, value in ADDED[segment.kind].items()
             if name not in frame.columns
         ]
-        return frame.with_columns(added), pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
+        # In one order, wherever among the columns an earlier version lacks one.
+        rows = frame.with_columns(added).select("replica", *schema)
+        return rows, pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
 
     def frame(self, day: str, kind: FileKind) -> pl.DataFrame:
         """All rows of a kind of one day, by replica and number; none where nothing was kept."""

@@ -254,6 +254,7 @@ class KeptAnswer:
     student_confidence: float | None
     wanted_share: float | None
     kept_share: float
+    columns: str | None
 
 
 def the_answer(store: TrafficStore, id: str, *, issued_at: float) -> KeptAnswer | None:

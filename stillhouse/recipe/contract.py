@@ -158,7 +158,7 @@ class Recipe(Part):
     serving: ServingSpec = Field(
         ServingSpec(),
         exclude=True,  # another limit on requests is no other contract
-        description="what a server of the champion takes at most",
+        description="what a server of the champion is sent, and what it takes at most",
     )
     traffic: TrafficSpec | None = Field(
         None,
@@ -375,6 +375,35 @@ class Recipe(Part):
                 )
         foreign = sorted(set(cascade.request_columns) - set(column_of.values()))
         return "request_columns", f"{foreign[0]} is the column of no slice" if foreign else ""
+
+    @model_validator(mode="after")
+    def _callers_send_columns_of_slices(self) -> "Recipe":
+        sent, protecting = self.serving.request_columns, () if self.cascade is None else self.cascade.request_columns
+        for column in sent:
+            if column == "label":
+                mistake = "label is what the student answers, and no caller sends it"
+            elif column not in {item.column for item in self.slices}:
+                mistake = f"{column} is the column of no slice"
+            elif column in protecting:
+                mistake = f"cascade.request_columns names {column} already, and it is named once"
+            elif sent.count(column) > 1:
+                mistake = f"{column} is named twice"
+            else:
+                continue
+            raise FieldError(mistake, "serving", "request_columns")
+        return self
+
+    @property
+    def request_columns(self) -> tuple[str, ...]:
+        """Columns of slices that callers send: those by which a cascade protects, part of its bar, and further ones."""
+        protecting = () if self.cascade is None else self.cascade.request_columns
+        every = dict.fromkeys((*protecting, *self.serving.request_columns))
+        return tuple(column for column in every if column != "label")
+
+    @property
+    def slices_of_requests(self) -> tuple[SliceSpec, ...]:
+        """Slices that are known when a request comes: by what the student answers, or by what callers send."""
+        return tuple(each for each in self.slices if each.column in ("label", *self.request_columns))
 
     @property
     def weights(self) -> WeightsSpec:

@@ -1,6 +1,6 @@
 """How a recipe's champion is served.
 
-Belongs here: what a server of this recipe takes at most, and how it asks the teacher.
+Belongs here: what a server of this recipe is sent, what it takes at most, and how it asks the teacher.
 Does not: where it listens and who may ask, which belong to the machine (stillhouse/serving/).
 """
 
@@ -38,13 +38,19 @@ class TeacherCallsSpec(Part):
 
 
 class ServingSpec(Part):
-    """Limits of one server, beyond which a request is refused before work on it begins."""
+    """What a server is asked, and its limits, beyond which a request is refused before work on it begins."""
 
     concurrency: int = Field(
         64, ge=1, description="requests that wait or are worked on at one time; a further one is refused for a moment"
     )
     body_bytes: int = Field(200_000, ge=1_000, description="size of a request's body")
     texts: int = Field(64, ge=1, description="texts of one request")
+    request_columns: tuple[str, ...] = Field(
+        (),
+        description="columns of slices whose value callers send with each text: such a slice can be put in "
+        "quarantine, and the traffic log keeps its values; a column by which a cascade may protect slices is named in "
+        "cascade.request_columns instead",
+    )
     teacher_away: Literal["answer", "refuse"] = Field(
         "answer",
         description="where the teacher should answer and cannot: answer = the student does, and the answer says so "

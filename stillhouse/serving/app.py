@@ -340,6 +340,7 @@ class _Asked:
             student_label=None if to_teacher is None else to_teacher.label,
             student_confidence=None if to_teacher is None else to_teacher.confidence,
             wanted_share=self.slot.feedback_share if status == 200 else None,  # nobody was asked about a failure
+            columns=self.columns,
         )
 
 

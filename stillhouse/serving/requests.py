@@ -4,7 +4,8 @@ Belongs here: the two records, and what a server asks of whatever keeps them.
 Does not: writing them down (spool.py), answering (answer.py).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
@@ -33,6 +34,7 @@ class ServedRequest:
             where the student was to answer.
         student_confidence: likewise.
         wanted_share: the chance with which its truth was asked for; None where nothing was drawn.
+        columns: as the caller sent them; whoever writes them down keeps the values that the recipe names.
     """
 
     id: str
@@ -54,6 +56,7 @@ class ServedRequest:
     student_label: str | None = None
     student_confidence: float | None = None
     wanted_share: float | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

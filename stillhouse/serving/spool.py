@@ -12,7 +12,8 @@ a file whose transaction was not committed is removed at the next start, and one
 again, under the same digest. What a killed process had received and not stored is counted at the next start, exactly
 (counts.py). `received = stored + dropped + lost + thinned + waiting` holds on every day.
 
-No text, truth or name of who said it touches the disk before it was redacted. Both threads rest between short pieces of
+No text, truth or name of who said it touches the disk before it was redacted, and of the columns that a caller sent no
+value that the recipe does not name. Both threads rest between short pieces of
 work, because a request waits as long as they hold the interpreter.
 """
 
@@ -39,6 +40,7 @@ from stillhouse.data.privacy import may_be_personal, redact_text
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, sync_file, sync_folder
 from stillhouse.home import Home
+from stillhouse.live.columns import KeptColumns
 from stillhouse.live.segments import (
     COLUMNS,
     FILE_KINDS,
@@ -114,6 +116,7 @@ class TrafficLog:
         replica: its name, which no other replica has at the same time.
         store: where sealed files go.
         keep_texts: whether texts are kept, redacted.
+        columns: what is kept of the columns that callers send; None keeps nothing of them.
         room: what is left on the store to the traffic of the recipe; None where it has no limit.
         limits: how it works.
         clock: seconds since 1970, UTC.
@@ -130,12 +133,13 @@ class TrafficLog:
         store: TrafficStore,
         *,
         keep_texts: bool,
+        columns: KeptColumns | None = None,
         room: Room | None = None,
         limits: SpoolLimits = SpoolLimits(),
         clock: Callable[[], float] = time.time,
         each_day: Callable[[date], None] = lambda today: None,
     ) -> None:
-        self.replica, self._store, self._keep_texts = replica, store, keep_texts
+        self.replica, self._store, self._keep_texts, self._columns = replica, store, keep_texts, columns
         self._limits, self._clock, self._each_day, self._today = limits, clock, each_day, ""
         self._at_once = min(_ROWS_A_TRANSACTION, max(1, limits.capacity // 2))
         self.received = self.stored = self.dropped = self.thinned = 0
@@ -257,7 +261,8 @@ class TrafficLog:
             day = _day(row)
             stored[day] += 1
             if isinstance(row, ServedRequest):
-                requests.append((day, number, *_request_columns(row), 1.0))
+                sent = None if self._columns is None else self._columns.written(row.columns)
+                requests.append((day, number, *_as_it_is(row), 1.0, sent))
                 if self._keep_texts and row.text is not None:
                     answered.append((day, number, row))
             else:
@@ -477,8 +482,8 @@ def _is_news(tally: Tally, published: str | None) -> bool:
     return tally.model_dump(include=settled) != before.model_dump(include=settled)
 
 
-_request_columns = attrgetter(*(name for name in COLUMNS["requests"] if name not in ("number", "kept_share")))
-"""All of a row but for what the log adds, and its text."""
+_as_it_is = attrgetter(*(name for name in COLUMNS["requests"] if name not in ("number", "kept_share", "columns")))
+"""All of a row but for what the log adds, its text, and what its caller said of that."""
 
 
 class _Rest:
@@ -550,6 +555,7 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
         replica,
         store,
         keep_texts=file.recipe.keeps_texts,
+        columns=KeptColumns.of(file.recipe),
         room=None if spec.bytes_at_most is None else Room(store, spec.bytes_at_most, spec.days),
         each_day=lambda today: expire(store, spec, today),
     )

@@ -22,6 +22,7 @@ from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.faults.bench import Fault
 from tests.faults.traffic import (
     SAYS_WHERE,
+    SAYS_WHO,
     keeps_texts_where_none_may_be,
     of_a_release_that_nobody_promoted,
     of_a_replica_that_vanished,
@@ -92,6 +93,7 @@ def keep(store: TrafficStore, day: str = DAY, **row: Any) -> None:
     """One answer, its text and its feedback."""
     text, truth, by, key = (row.get(name) for name in ("text", "truth", "by", "key"))
     answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key, "champion", None, None, None, 1.0)
+    answer = (*answer, row.get("columns"))
     store.put(day, "requests", sealed(columns_of("requests", "r1", [answer])))
     store.put(day, "texts", sealed(columns_of("texts", "r1", [(1, "a", text or "a question")])))
     store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(2, "a", 0.0, truth or "x", by)])))
@@ -104,6 +106,7 @@ def keep(store: TrafficStore, day: str = DAY, **row: Any) -> None:
         ({"truth": "mail jane.doe@example.org"}, "1 truths"),
         ({"by": "jane.doe@example.org"}, "1 names of who says so"),
         ({"key": "jane.doe"}, "1 keys"),
+        ({"columns": '{"kind":"jane.doe@example.org"}'}, "1 values that callers sent"),
         ({"key": KEY + "0"}, "1 keys"),
     ],
 )
@@ -119,6 +122,15 @@ def test_what_names_nobody_was_looked_at_and_is_counted(store: TrafficStore, art
     keep(store, key=KEY)
     verdict = answer_of(no_personal_data_is_left, day({}), **installed(artifacts))
     assert verdict == (PASS, "none is in 3 texts, truths and keys")
+
+
+def test_a_word_of_the_recipe_that_callers_send_is_no_personal_data(store: TrafficStore, artifacts: str) -> None:
+    number = {"name": "one_customer", "column": "kind", "values": ["+49 30 901820"], "critical": False}
+    keep(store, key=KEY, columns='{"kind":"+49 30 901820","other":null}')
+    found = installed(artifacts)
+    assert answer_of(no_personal_data_is_left, day({}), **found)[0] is FAIL
+    found["recipe"] = recipe(traffic={"days": 90, "text_days": 14}, slices=[number])
+    assert answer_of(no_personal_data_is_left, day({}), **found)[0] is PASS
 
 
 def ago(days: int) -> str:
@@ -188,6 +200,11 @@ FAULTS = [
         "a caller's key as it came", TRAFFIC, "no_personal_data_is_left",
         written_otherwise("requests", lambda frame: frame.with_columns(key=pl.lit("jane.doe"))),
         "personal data is in 2 keys",
+    ),
+    Fault(
+        "what a caller sent in a column, as it came", TRAFFIC, "no_personal_data_is_left",
+        written_otherwise("requests", lambda frame: frame.with_columns(SAYS_WHO)),
+        "personal data is in 1 values that callers sent",
     ),
     Fault(
         "texts that nobody removes", TRAFFIC, "retention_holds", stays_for_ever,

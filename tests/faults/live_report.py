@@ -46,6 +46,7 @@ def answers(builds: BuildStore) -> pl.DataFrame:
         "confidence": confidence, "degraded": False, "status": 200, "latency_ms": 1.0,
         "characters": asked["question"].str.len_chars(), "tokens": 10, "key": None,
         "arm": "champion", "student_label": None, "student_confidence": None, "wanted_share": None, "kept_share": 1.0,
+        "columns": None,
     }  # fmt: skip
     schema = {"replica": pl.String, **COLUMNS["requests"]}
     whole = {name: value if hasattr(value, "__len__") and not isinstance(value, str) else [value] * ANSWERS

@@ -80,3 +80,4 @@ def stays_for_ever(bench: Bench) -> RecipeFile:
 
 
 SAYS_WHERE = pl.lit("mail jane.doe@example.org").alias("text")
+SAYS_WHO = pl.lit('{"kind":"jane.doe@example.org"}').alias("columns")

@@ -111,7 +111,7 @@ class World:
         release = "b1" if arm == "challenger" else "a1"
         rows = [
             (n, f"{self.rows}-{n}", at, "a1" if n <= fails else release, 1, "student", "x", 0.5, False, 200, 1.0, 3, 2,
-             f"{self.rows}k{n}", arm, None, None, None, 1.0)
+             f"{self.rows}k{n}", arm, None, None, None, 1.0, None)
             for n in range(1, callers + 1)
         ]  # fmt: skip
         self.rows += 1

@@ -75,6 +75,7 @@ def rows(
         "student_confidence": None,
         "wanted_share": None,
         "kept_share": 1.0,
+        "columns": None,
         **columns,
     }
     schema = {"replica": pl.String, **COLUMNS["requests"]}

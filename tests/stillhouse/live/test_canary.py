@@ -48,6 +48,7 @@ def keep(store: TrafficStore, rows: Sequence[Row], day: int = 0) -> None:
             None,
             None,
             1.0,
+            None,
         )
         for n, (key, arm, release, status, ms, after) in enumerate(rows, start=1)
     ]

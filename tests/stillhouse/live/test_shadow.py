@@ -46,7 +46,7 @@ def kept(store: TrafficStore, replica: str, texts: Sequence[str], first: int = 1
     numbers = range(first, first + len(texts))
     rows = [
         (n, f"{replica}{n}", at + n, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None,
-         None, 1.0)
+         None, 1.0, None)
         for n in numbers
     ]  # fmt: skip
     store.put(NAMED, "requests", sealed(columns_of("requests", replica, rows)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stillhouse.data.cleaning import prompt_ids
+from stillhouse.live.columns import KeptColumns
 from stillhouse.live.segments import Erasure, Tally, TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.traffic import Erased, answers, arithmetic, erase, erase_again, expire, overdue, the_answer
 from stillhouse.recipe.traffic import TrafficSpec
@@ -32,8 +34,13 @@ def _nothing_was_said(ids: Sequence[str]) -> None:
     """Where no teacher was asked."""
 
 
-def keep(tmp_path: Path, store: TrafficStore, *rows: object, replica: str = "r1") -> None:
-    log = TrafficLog(tmp_path / replica, replica, store, keep_texts=True, limits=QUICK)
+BY_POST = KeptColumns({"channel": frozenset({"post"})})
+
+
+def keep(
+    tmp_path: Path, store: TrafficStore, *rows: object, replica: str = "r1", columns: KeptColumns | None = None
+) -> None:
+    log = TrafficLog(tmp_path / replica, replica, store, keep_texts=True, columns=columns, limits=QUICK)
     for row in rows:
         log.put(row)  # type: ignore[arg-type]
     log.close()
@@ -66,7 +73,30 @@ def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
     answer = columns_of(
         "requests",
         "r1",
-        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None, None, 1.0)],
+        [
+            (
+                1,
+                "a",
+                DAY,
+                "r",
+                1,
+                "student",
+                "x",
+                0.5,
+                False,
+                200,
+                1.0,
+                3,
+                2,
+                None,
+                "champion",
+                None,
+                None,
+                None,
+                1.0,
+                None,
+            )
+        ],
     )
     store.put(FIRST, "requests", sealed(answer))
     for number in range(files):
@@ -135,7 +165,8 @@ def test_texts_go_first_and_the_rest_later(tmp_path: Path, store: TrafficStore) 
 @pytest.mark.long
 def test_an_erasure_takes_the_texts_of_one_caller_and_the_key(tmp_path: Path, store: TrafficStore) -> None:
     rows = [served("a", key="k1"), served("b", key="k2"), served("c", key="k1", at=DAY + A_DAY), served("d")]
-    keep(tmp_path, store, *rows, served("later", key="k1", at=DAY + 2 * A_DAY))
+    rows = [replace(each, columns={"channel": "post", "customer": "k1"}) for each in rows]
+    keep(tmp_path, store, *rows, served("later", key="k1", at=DAY + 2 * A_DAY), columns=BY_POST)
     asked = Erasure(key="k1", at=DAY + 1.5 * A_DAY)
     assert erase(store, asked, _nothing_was_said) == Erased(texts=2, keys=2)
     assert texts_of(store) == ["b", "d", "later"]
@@ -146,6 +177,8 @@ def test_an_erasure_takes_the_texts_of_one_caller_and_the_key(tmp_path: Path, st
         None,
         "k1",
     ]
+    sent = [each for day in store.days() for each in store.frame(day, "requests")["columns"]]
+    assert sent == ['{"channel":"post"}'] * 4 + ["{}"], "words of the recipe name nobody"
     assert all(replica.problems == [] for day in store.days() for replica in arithmetic(store, day))
     assert erase_again(store, store.erasures(), _nothing_was_said) == Erased(0, 0)
 

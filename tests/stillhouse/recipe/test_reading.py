@@ -953,6 +953,48 @@ def test_layers_learn_those_that_they_were_cut_from_where_nothing_else_is_said(
 PROTECTED = {"slices": [{"name": "people", "column": "kind", "values": ["HUM:ind"], "critical": True}]}
 
 
+TWO_COLUMNS = {
+    "slices": [*PROTECTED["slices"], {"name": "by_post", "column": "channel", "values": ["post"], "critical": True}]
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (["kind", "channel"], None),
+        (["region"], "region is the column of no slice"),
+        (["label"], "label is what the student answers, and no caller sends it"),
+        (["kind", "kind"], "kind is named twice"),
+    ],
+)
+def test_callers_send_columns_of_slices_without_a_cascade_too(
+    tmp_path: Path, columns: list[str], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"] |= {**TWO_COLUMNS, "serving": {"request_columns": columns}}
+    path = written(tmp_path, document)
+    if says is not None:
+        with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: serving.request_columns: {says}"):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    assert recipe.request_columns == ("kind", "channel")
+    assert [each.name for each in recipe.slices_of_requests] == ["people", "by_post"]
+    del document["attributes"]["serving"]
+    path.write_text(yaml.safe_dump(document))
+    without = read_recipe(path).recipe
+    assert without.digest == recipe.digest, "which columns are sent is no part of the contract"
+    assert without.request_columns == () and without.slices_of_requests == ()
+
+
+@pytest.mark.long
+def test_a_cascade_and_the_server_name_columns_side_by_side(tmp_path: Path) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    cascade = {"margin": 0.01, "protect": ["people"], "request_columns": ["kind"]}
+    document["attributes"] |= {**TWO_COLUMNS, "cascade": cascade, "serving": {"request_columns": ["channel"]}}
+    assert read_recipe(written(tmp_path, document)).recipe.request_columns == ("kind", "channel")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("cascade", "others", "says"),
@@ -962,6 +1004,11 @@ PROTECTED = {"slices": [{"name": "people", "column": "kind", "values": ["HUM:ind
         ({"protect": ["people"]}, PROTECTED, r"cascade.protect: a server does not know which texts are in people"),
         ({"protect": ["persons"]}, PROTECTED, "cascade.protect: there is no slice persons, only people"),
         ({"request_columns": ["channel"]}, PROTECTED, "cascade.request_columns: channel is the column of no slice"),
+        (
+            {"request_columns": ["kind"]},
+            {**PROTECTED, "serving": {"request_columns": ["kind"]}},
+            "serving.request_columns: cascade.request_columns names kind already, and it is named once",
+        ),
         ({"share_at_most": 1.5}, {}, "cascade.share_at_most"),
         ({"delta": 0.5}, {}, "cascade.delta"),
         ({}, {"serving": {"teacher": {"usd_per_month": 5}}}, "cascade: serving.teacher.usd_per_month must be left out"),

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from stillhouse.home import Home
+from stillhouse.live.columns import KeptColumns
 from stillhouse.live.feedback import PURPOSE, with_wanted
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import answers, arithmetic
@@ -15,6 +16,7 @@ from stillhouse.recipe.serving import ServingSpec
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
 from stillhouse.serving.tokens import Access, Tokens
 from tests.stillhouse.serving.conftest import RECIPE, Installation
@@ -34,13 +36,19 @@ class Keeping:
     folder: Path
 
 
+COLUMNS = KeptColumns({"channel": frozenset({"post", "fax"})})
+"""Of a recipe with a slice of two values of a column that callers send."""
+
+
 @pytest.fixture
 def keeping(installation: Installation, home: Home, tmp_path: Path) -> Iterator[Keeping]:
     installation.promote(0)
     slot, tokens = Slot(RECIPE, ServingSpec()), Tokens(home.serving)
     Follower(installation.builds, {RECIPE: slot}, tokens, "one").look()
     store = TrafficStore(str(tmp_path / "store"), RECIPE)
-    log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=SpoolLimits(write_seconds=0.01))
+    log = TrafficLog(
+        tmp_path / "spool", "r1", store, keep_texts=True, columns=COLUMNS, limits=SpoolLimits(write_seconds=0.01)
+    )
     ids = RequestIds.of(home.serving)
     server = Server({RECIPE: slot}, ids, Access(tokens, "127.0.0.1"), {RECIPE: log})
     with TestClient(server, base_url="http://127.0.0.1:8080") as client:
@@ -106,6 +114,40 @@ def test_of_what_was_not_answered_nobody_is_asked_for_the_truth(
     keeping.log.close()
     (row,) = keeping.store.frame(keeping.store.days()[0], "requests").to_dicts()
     assert (row["status"], row["wanted_share"]) == (500, None)
+
+
+def test_of_what_callers_say_of_a_text_the_words_of_the_recipe_are_kept_and_nothing_else(keeping: Keeping) -> None:
+    """Neither a value nor the name of a column can bring anything into the log, whatever becomes of the request."""
+    said = [
+        {"channel": " post "}, {"channel": PERSONAL}, {"customer": PERSONAL}, {PERSONAL: "post"}, {"channel": "POST"},
+        {"channel": f'fax","customer":"{PERSONAL}'}, {}, {"channel": "fax", "key": PERSONAL},
+    ]  # fmt: skip
+    for columns in said:
+        asked = {"texts": ["who is it ?", "where is it ?"], "columns": columns}
+        assert keeping.client.post(f"/v1/{RECIPE}/predict", json=asked).status_code == 200
+    assert keeping.client.post(f"/v1/{RECIPE}/predict", json={"text": "who is it ?"}).status_code == 200
+    keeping.log.close()
+    (day,) = keeping.store.days()
+    of_each = [
+        '{"channel":"post"}', '{"channel":null}', "{}", "{}", '{"channel":null}', '{"channel":null}', "{}",
+        '{"channel":"fax"}',
+    ]  # fmt: skip
+    kept = keeping.store.frame(day, "requests")["columns"].to_list()
+    assert kept == [each for each in of_each for _ in range(2)] + ["{}"]
+    assert arithmetic(keeping.store, day)[0].problems == []
+    for path in (*(keeping.folder / "spool").rglob("*"), *(keeping.folder / "store").rglob("*")):
+        assert path.is_dir() or PERSONAL.encode() not in path.read_bytes(), path
+
+
+def test_where_a_champion_fails_what_its_caller_said_is_kept_the_same_way(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoadedRelease, "say", None)
+    asked = {"text": "who is it ?", "columns": {"channel": "post", "customer": PERSONAL}}
+    assert keeping.client.post(f"/v1/{RECIPE}/predict", json=asked).status_code == 500
+    keeping.log.close()
+    (day,) = keeping.store.days()
+    assert keeping.store.frame(day, "requests").select("status", "columns").rows() == [(500, '{"channel":"post"}')]
 
 
 def test_a_server_whose_log_cannot_be_written_is_not_ready(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:

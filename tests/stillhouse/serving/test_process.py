@@ -141,6 +141,27 @@ def test_when_it_is_asked_to_end_the_last_rows_of_its_log_are_sealed_and_sent(
 
 
 @pytest.mark.long
+def test_what_callers_say_of_a_slice_of_the_recipe_is_in_the_file_and_nothing_else_is(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.promote(0)
+    by_post = {"name": "by_post", "column": "channel", "values": ["post"], "critical": False}
+    small_recipe(
+        tmp_path, name=RECIPE, rows=60, traffic={"days": 30}, slices=[by_post],
+        serving={"request_columns": ["channel"]},
+    )  # fmt: skip
+    with serving(RECIPE, tmp_path / "recipes", tmp_path / "errors") as running:
+        for columns in ({"channel": "post"}, {"channel": SECRET, "customer": SECRET}, {}):
+            assert "label" in running.ask(RECIPE, text=TEXT, columns=columns)
+    store = TrafficStore(installation.builds.home.artifacts, RECIPE)
+    (day,) = store.days()
+    assert store.frame(day, "requests")["columns"].to_list() == ['{"channel":"post"}', '{"channel":null}', "{}"]
+    assert arithmetic(store, day)[0].problems == []
+    for folder in (Path(installation.builds.home.artifacts), installation.builds.home.serving):
+        assert all(SECRET.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.long
 def test_when_it_is_asked_to_end_at_its_very_start_it_sends_what_an_earlier_process_has_left(
     installation: Installation, tmp_path: Path
 ) -> None:

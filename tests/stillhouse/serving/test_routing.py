@@ -2,15 +2,19 @@
 
 import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestration.quarantine import quarantine_slice
+from stillhouse.errors import StillhouseError
 from stillhouse.records.builds import Artifact
 from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, entry_of
 from stillhouse.serving.breaker import FAILURES_IN_A_ROW, ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.routing import Taken, is_the_challengers
+from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
 pytestmark = pytest.mark.long
@@ -227,6 +231,26 @@ def test_what_is_in_quarantine_is_answered_by_the_champion_before(served: Served
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     says(served, champion, quarantine=(taken_from(before, yesterday, characters=(1, None)),))
     assert served.predict(text=TEXT).json()["release"] == champion.digest, "it expires by itself"
+
+
+def test_a_slice_of_a_column_that_callers_send_is_taken_from_the_champion_without_a_cascade(
+    served: Served, tmp_path: Path
+) -> None:
+    before, champion = served.installation.release(0), served.installation.promote(1)
+    by_post = {"name": "by_post", "column": "channel", "values": ["post"], "critical": True}
+    until = datetime.now(UTC).date()
+
+    def taken(**serving: Any) -> None:
+        file = small_recipe(tmp_path, name=RECIPE, rows=60, slices=[by_post], serving=serving)
+        quarantine_slice(served.installation.builds, file, "by_post", by="Ann", reason="They misread it.", until=until)
+
+    with pytest.raises(StillhouseError, match="known of rows by their column 'channel', and not when a request comes"):
+        taken()
+    taken(request_columns=["channel"])
+    served.follower.look()
+    assert served.predict(text=TEXT, columns={"channel": "app"}).json()["release"] == champion.digest
+    for columns in ({"channel": "post"}, {}):
+        assert served.predict(text=TEXT, columns=columns).json()["release"] == before.digest
 
 
 def test_where_nobody_can_answer_instead_the_champion_does_and_says_so(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.columns import KeptColumns
 from stillhouse.live.segments import FILE_KINDS, FileKind, Tally, TrafficStore
 from stillhouse.live.thinning import LEAST, Room, is_kept, least_share
 from stillhouse.live.traffic import arithmetic
@@ -225,9 +227,11 @@ def test_a_disk_that_cannot_be_written_stops_no_answer_and_what_is_dropped_is_th
 
 def test_nothing_personal_is_in_any_byte_of_spool_or_segments(tmp_path: Path) -> None:
     ids = RequestIds(bytes(32))
-    log = log_in(tmp_path, limits=SpoolLimits(seal_seconds=3600, write_seconds=0.002))
+    columns = KeptColumns({"channel": frozenset({"post"})})
+    log = log_in(tmp_path, columns=columns, limits=SpoolLimits(seal_seconds=3600, write_seconds=0.002))
     for place, value in enumerate(PERSONAL):
-        log.put(served(str(place), text=f"write to {value} about \u200b{value}", key=ids.keyed(value)))
+        row = served(str(place), text=f"write to {value} about \u200b{value}", key=ids.keyed(value))
+        log.put(replace(row, columns={"channel": value, value: "post", "customer": value}))
         log.put(Feedback(str(place), DAY, "small", value, value))
     until(lambda: log.stored == 2 * len(PERSONAL))
     on_disk = {path.name: path.read_bytes() for path in (tmp_path / "spool").iterdir() if path.is_file()}
@@ -241,6 +245,14 @@ def test_nothing_personal_is_in_any_byte_of_spool_or_segments(tmp_path: Path) ->
             assert value.encode() not in content, name
     texts = TrafficStore(str(tmp_path / "store"), "small").frame("2024-10-04", "texts")["text"]
     assert texts[0] == "write to [EMAIL] about [EMAIL]"
+
+
+def test_of_a_recipe_whose_callers_send_no_columns_nothing_that_they_say_is_kept(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.put(replace(served("a"), columns={"channel": "post"}))
+    log.close()
+    found = TrafficStore(str(tmp_path / "store"), "small").frame("2024-10-04", "requests")
+    assert found["columns"].to_list() == [None]
 
 
 def test_texts_that_left_the_spool_are_in_none_of_its_pages(tmp_path: Path) -> None:
@@ -424,7 +436,7 @@ def test_rows_that_a_killed_process_had_thinned_keep_their_share_and_are_counted
         day = int(DAY // A_DAY)
         for number in (9_001, 9_002):
             row = (day, number, f"late {number}", DAY, "r", 1, "student", "x", 0.5, 0, 200, 1.0, 3, 2, None, "champion")
-            database.execute(insertion("requests"), (*row, None, None, None, 1.0))
+            database.execute(insertion("requests"), (*row, None, None, None, 1.0, None))
         database.execute("UPDATE days SET received = received + 2, stored = stored + 2")
         thin(database, [(day, 9_001)], 0.25, up_to=9_002)
     log_in_again = TrafficLog(
