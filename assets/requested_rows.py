@@ -13,6 +13,7 @@ from pydantic import Field
 from assets.keys import address_of, key_of
 from assets.materializations import newest_materialization
 from stillhouse.base import Record
+from stillhouse.live.columns import as_sent
 from stillhouse.live.slices import LiveSlice, slices_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
@@ -82,7 +83,8 @@ def _delivered(builds: BuildStore, file: RecipeFile, slice: LiveSlice, since: da
 
 def _labelled(builds: BuildStore, made: Entry, slice: LiveSlice) -> int:
     prompts = builds.artifact(made.body["digest"], made.body["manifest"]).frame("prompts").drop_nulls("label")
-    return slice.rows_of(prompts.with_columns(characters=pl.col("text").str.len_chars())).height
+    sent = as_sent(prompts, [] if slice.column is None else [slice.column])
+    return slice.rows_of(prompts.select("label", sent, characters=pl.col("text").str.len_chars())).height
 
 
 def _request(event: Event) -> RequestedRows:

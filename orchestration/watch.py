@@ -29,7 +29,7 @@ from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFindi
 from stillhouse.live.memory import over_memory
 from stillhouse.live.reader import new_rows, with_texts
 from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
-from stillhouse.live.slices import RowsAsked, rows_asked
+from stillhouse.live.slices import RowsAsked, rows_asked, slices_of
 from stillhouse.live.state import WatchBook
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import (
@@ -256,6 +256,7 @@ def _written(
         if seen is None:
             return Looked(None, ())
         state = read.state or _begun(builds, file, terms, seen, at, before=None)
+        state = _with_slices(builds, file, state, seen)
         state, findings = moved(held_to_terms(state, terms), seen)
         if book.write(read, state, findings):
             return Looked(state, findings)
@@ -358,6 +359,15 @@ def _begun(
     assert promotion is not None, "what serves was promoted"
     since = datetime.fromisoformat(promotion.at).timestamp()
     return begin(terms, reference_of(builds, file, seen.champion), since=since, at=at, before=before)
+
+
+def _with_slices(builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment) -> WatchState:
+    """Watch the slices that the recipe names now: of which columns callers send is no part of what a release fixes."""
+    watched = tuple(each.slice for each in state.reference.slices)
+    if watched == slices_of(file.recipe) or seen.champion.release != state.release:
+        return state
+    slices = reference_of(builds, file, seen.champion).slices
+    return state.model_copy(update={"reference": state.reference.model_copy(update={"slices": slices})})
 
 
 def _with_canary(

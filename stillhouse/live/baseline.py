@@ -88,6 +88,7 @@ def golden_reference(
     truth: Sequence[str | None],
     handed_on: Sequence[bool] | None = None,
     slices: Sequence[LiveSlice] = (),
+    columns: Sequence[str | None] | None = None,
 ) -> Reference:
     """Count what a release says to its golden rows.
 
@@ -104,6 +105,7 @@ def golden_reference(
         truth: the label of each; None where it has none.
         handed_on: whether the teacher behind it answers each; None where there is no cascade.
         slices: that are watched by themselves.
+        columns: what callers would send with each text, as `as_sent` has it; None where they send none.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
     taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
@@ -127,7 +129,9 @@ def golden_reference(
         labelled=sum(each is not None for each in known_truth),
         wrong=sum(each is not None and each != answer for each, answer in zip(known_truth, answers, strict=True)),
         handed_on=None if handed_on is None else (sum(handed_on), len(texts)),
-        slices=slice_references(slices, texts, answers, teacher=taught, truth=known_truth),
+        slices=slice_references(
+            slices, texts, answers, teacher=taught, truth=known_truth, columns=columns or [None] * len(texts)
+        ),
     )
 
 

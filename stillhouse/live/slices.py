@@ -5,8 +5,8 @@ rows are asked for where one is weak.
 Does not: their limits (watches.py), counting live rows (watch.py), whether rows were delivered
 (assets/requested_rows.py).
 
-A slice is known by what the student answers, or by the length of the text. The traffic log keeps none of the columns
-that callers send, so a slice by such a column is not among them.
+A slice is known by what the student answers, by the length of the text, or by a column that callers send. A row whose
+caller did not send that column is in none of its slices.
 """
 
 import re
@@ -16,6 +16,8 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.columns import COLUMNS, value_sent
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.watch import LENGTH
 from stillhouse.release.cascade import LABEL
@@ -26,8 +28,13 @@ class LiveSlice(Record):
     """A part of the traffic."""
 
     name: str
-    labels: tuple[str, ...] = Field((), description="What the student answers; empty where lengths decide.")
-    characters: tuple[int, int | None] | None = Field(None, description="Fewest and most; null where labels decide.")
+    labels: tuple[str, ...] = Field((), description="What the student answers, if that decides.")
+    characters: tuple[int, int | None] | None = Field(None, description="Fewest and most, if they decide.")
+    # Left out where they say nothing, so that a reference of other slices is what it was.
+    column: str | None = Field(
+        None, exclude_if=lambda named: named is None, description="A column that callers send, if it decides."
+    )
+    values: tuple[str, ...] = Field((), exclude_if=lambda named: not named, description="Of that column.")
     critical: bool = Field(description="Whether owners are sent what is asked for; another slice is reported only.")
     margin: float = Field(description="That the bar allows on it.")
 
@@ -35,8 +42,10 @@ class LiveSlice(Record):
         """Those of some rows that are in it.
 
         Args:
-            rows: with `label` and `characters`.
+            rows: with `label`, `characters` and `columns`, as the traffic log has them.
         """
+        if self.column is not None:
+            return rows.filter(value_sent(self.column).is_in(self.values))
         if self.characters is None:
             return rows.filter(pl.col("label").is_in(self.labels))
         fewest, most = self.characters
@@ -63,15 +72,11 @@ class RowsAsked(Record):
 
 
 def slices_of(recipe: Recipe) -> tuple[LiveSlice, ...]:
-    """The slices of a recipe that are watched: those by the label, and the lengths that its watch names."""
+    """The slices of a recipe that are watched: those that are known of a request, and the lengths its watch names."""
     margin = recipe.bar.margin
-    by_label = [
-        LiveSlice(name=each.name, labels=each.values, critical=each.critical, margin=each.margin or margin)
-        for each in recipe.slices
-        if each.column == LABEL
-    ]
+    named = (_named(each, each.margin or margin) for each in recipe.slices_of_requests)
     lengths = () if recipe.watch is None else recipe.watch.lengths
-    return (*by_label, *(_by_length(each, margin) for each in lengths))
+    return (*named, *(_by_length(each, margin) for each in lengths))
 
 
 def slice_references(
@@ -81,6 +86,7 @@ def slice_references(
     *,
     teacher: Sequence[str | None],
     truth: Sequence[str | None],
+    columns: Sequence[str | None],
 ) -> tuple[SliceReference, ...]:
     """Count golden rows by slice.
 
@@ -90,10 +96,17 @@ def slice_references(
         answers: the student's answer to each.
         teacher: what the teacher says to each; None where it says nothing, or answers it itself.
         truth: the label of each; None where it has none, or the teacher answers it.
+        columns: what callers would send with each, as `as_sent` has it.
     """
     rows = pl.DataFrame(
-        {"label": answers, "characters": [len(each) for each in texts], "teacher": teacher, "truth": truth},
-        schema={"label": pl.String, "characters": pl.Int64, "teacher": pl.String, "truth": pl.String},
+        {
+            "label": answers,
+            "characters": [len(each) for each in texts],
+            "teacher": teacher,
+            "truth": truth,
+            COLUMNS: columns,
+        },
+        schema_overrides={"label": pl.String, "teacher": pl.String, "truth": pl.String, COLUMNS: pl.String},
     )
     found = []
     for each in slices:
@@ -125,6 +138,12 @@ def rows_asked(slice: LiveSlice, disagree: float, *, alpha: float) -> RowsAsked:
     discordance = min(max(disagree, slice.margin, alpha), 1.0)
     needed = rows_needed_for(slice.margin, discordance, alpha)
     return RowsAsked(slice=slice.name, critical=slice.critical, rows_needed=needed)
+
+
+def _named(slice: SliceSpec, margin: float) -> LiveSlice:
+    if slice.column == LABEL:
+        return LiveSlice(name=slice.name, labels=slice.values, critical=slice.critical, margin=margin)
+    return LiveSlice(name=slice.name, column=slice.column, values=slice.values, critical=slice.critical, margin=margin)
 
 
 def _by_length(name: str, margin: float) -> LiveSlice:

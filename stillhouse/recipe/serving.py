@@ -47,9 +47,9 @@ class ServingSpec(Part):
     texts: int = Field(64, ge=1, description="texts of one request")
     request_columns: tuple[str, ...] = Field(
         (),
-        description="columns of slices whose value callers send with each text: such a slice can be put in "
-        "quarantine, and the traffic log keeps its values; a column by which a cascade may protect slices is named in "
-        "cascade.request_columns instead",
+        description="columns of slices whose value callers send with each text: such a slice is watched and can be put "
+        "in quarantine, and the traffic log keeps its values; a column by which a cascade may protect slices is named "
+        "in cascade.request_columns instead",
     )
     teacher_away: Literal["answer", "refuse"] = Field(
         "answer",

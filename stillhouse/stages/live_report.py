@@ -18,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference, golden_reference
+from stillhouse.live.columns import as_sent
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.reader import Marks, first_day, up_to
@@ -249,6 +250,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         truth=labels,
         handed_on=_handed_on(bundle, golden, answers, sure),
         slices=slices_of(file.recipe),
+        columns=as_sent(golden, file.recipe.request_columns).to_list(),
     )
 
 

@@ -7,8 +7,10 @@ tests/stillhouse/live/test_slices.py.
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 import sqlalchemy as sa
@@ -45,6 +47,11 @@ from tests.small import Measured, small_recipe
 from tests.stillhouse.live.made import LABELS, by_label, put, reference, rows
 
 ROWS = {"number": 600, "person": 300, "place": 100}
+BY_POST = '{"channel":"post"}'
+POST = {
+    "slices": [{"name": "by_post", "column": "channel", "values": ["post"], "critical": True, "margin": 0.1}],
+    "serving": {"request_columns": ["channel"]},
+}
 
 
 def recipe(folder: Path, *, critical: bool = True, **changes: object) -> RecipeFile:
@@ -81,9 +88,18 @@ def now(builds: BuildStore) -> float:
 
 
 def days_of(
-    builds: BuildStore, file: RecipeFile, at: float, wrong: dict[str, float], *, days: int, short: float = 0.0
+    builds: BuildStore,
+    file: RecipeFile,
+    at: float,
+    wrong: dict[str, float],
+    *,
+    days: int,
+    short: float = 0.0,
+    by_post: float = 0.0,
 ) -> list[LiveFinding]:
     """Days of answers of which it turned out how many were wrong, and a look at them once all have matured.
+
+    One caller in ten says that its text came by post.
 
     Args:
         builds: with ledger and traffic.
@@ -92,19 +108,21 @@ def days_of(
         wrong: share by label.
         days: how many.
         short: share of short texts, if that is more.
+        by_post: share of those that came by post, likewise.
     """
     look(builds, file, at=at)
     store = TrafficStore(builds.home.artifacts, "r")
     for day in range(days):
         moment = at + day * SECONDS_A_DAY
-        frame = rows(1000, at=moment, seed=day, first=2000 * day + 1, release="b")
+        sent = np.random.default_rng((1, day)).choice([BY_POST, '{"channel":null}', "{}"], 1000, p=[0.1, 0.8, 0.1])
+        frame = rows(1000, at=moment, seed=day, first=2000 * day + 1, release="b", columns=sent.tolist())
         put(store, frame)
-        is_wrong = pl.Series(
-            [
-                number % 100 < 100 * max(wrong[label], short if characters <= 20 else 0.0)
-                for number, label, characters in frame.select("number", "label", "characters").iter_rows()
-            ]
+        share = pl.max_horizontal(
+            pl.col("label").replace_strict(wrong),
+            pl.when(pl.col("characters") <= 20).then(short),
+            pl.when(pl.col("columns") == BY_POST).then(by_post),
         )
+        is_wrong = pl.col("number") % 100 < 100 * share
         truth = pl.when(is_wrong).then(pl.lit("another")).otherwise("label").alias("truth")
         said = frame.select("replica", pl.col("number") + 1000, "id", "at", truth, pl.lit(None, pl.String).alias("by"))
         store.put(day_at(moment), "feedback", sealed(said))
@@ -203,16 +221,21 @@ def test_of_a_slice_that_is_not_critical_rows_are_asked_for_in_reports_alone(
     assert not asked.critical
 
 
-def delivered(builds: BuildStore, batch: str, places: int, others: int = 0, unlabelled: int = 0) -> None:
-    """The prompts of a batch, made from rows of the slice and others."""
+def delivered(
+    builds: BuildStore, batch: str, places: int, others: int = 0, unlabelled: int = 0, channel: str | None = None
+) -> None:
+    """The prompts of a batch, made from rows of the slice and others, which may all have come by a channel."""
     labels = ["place"] * places + ["person"] * others + [None] * unlabelled
     frame = pl.DataFrame({"text": [f"{batch} {each}" for each in range(len(labels))], "label": labels})
+
+    if channel is not None:
+        frame = frame.with_columns(channel=pl.lit(channel))
 
     def build(folder: Path) -> Measured:
         frame.write_parquet(folder / "prompts.parquet")
         return Measured({})
 
-    depends_on = {"places": places, "others": others, "unlabelled": unlabelled}
+    depends_on = {"places": places, "others": others, "unlabelled": unlabelled, "channel": channel}
     builds.make(BuildRequest("r", PROMPTS, "run", "1", depends_on, batch=batch), build)
 
 
@@ -256,6 +279,49 @@ def test_of_a_length_any_row_with_a_label_is_delivered_whose_text_is_so_long(
     assert requested_rows(builds, file) == ()
 
 
+def test_a_slice_of_a_column_that_callers_send_is_found_weak_and_asks_for_rows_that_have_its_value(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    file = recipe(tmp_path, **POST)
+    (finding,) = days_of(builds, file, now, WELL, days=14, by_post=0.5)
+    assert (finding.kind, finding.watch) == (FoundKind.WEAK_SLICE, "slice_truth by_post")
+    hand_on(builds, file)
+    (asked,) = requested_rows(builds, file)
+    assert (asked.slice, asked.critical) == ("by_post", True)
+    shown = live_screen(builds, file, day_at(now), at=now + 30 * SECONDS_A_DAY)
+    assert f"rows wanted: {asked.sentence}" in [str(each) for each in live_table(shown)]
+    needed = asked.rows_needed
+    assert needed is not None
+    delivered(builds, BASE, needed)
+    assert requested_rows(builds, file) == (asked,), "rows of a source that has no such column"
+    delivered(builds, BASE, needed - 1, others=1, unlabelled=1000, channel="app")
+    assert requested_rows(builds, file) == (asked,)
+    delivered(builds, BASE, needed - 2, others=1, unlabelled=1000, channel="post")
+    assert requested_rows(builds, file) == (asked,)
+    delivered(builds, BASE, needed - 2, others=2, channel="post")
+    assert requested_rows(builds, file) == ()
+
+
+def test_without_such_a_slice_the_same_fall_is_in_none(builds: BuildStore, tmp_path: Path, now: float) -> None:
+    assert days_of(builds, recipe(tmp_path), now, WELL, days=14, by_post=0.5) == []
+    not_sent = recipe(tmp_path, slices=POST["slices"])
+    assert slices_of(not_sent.recipe) == ()
+
+
+def test_a_column_that_callers_send_from_now_on_is_watched_without_another_release(
+    builds: BuildStore, tmp_path: Path, now: float
+) -> None:
+    before = look(builds, recipe(tmp_path, slices=POST["slices"]), at=now).state
+    file = recipe(tmp_path, **POST)
+    (finding,) = days_of(builds, file, now, WELL, days=14, by_post=0.5)
+    assert finding.watch == "slice_truth by_post"
+    after = look(builds, file, at=now + 23 * SECONDS_A_DAY).state
+    assert before is not None and after is not None and after.release == before.release
+    assert [each.slice.name for each in after.reference.slices] == ["by_post"] and before.reference.slices == ()
+    back = look(builds, recipe(tmp_path, slices=POST["slices"]), at=now + 24 * SECONDS_A_DAY).state
+    assert back is not None and back.reference.slices == () and back.bets.keys() == before.bets.keys()
+
+
 def test_a_watch_that_begins_again_finds_the_same_and_asks_for_nothing_more(
     builds: BuildStore, tmp_path: Path, now: float
 ) -> None:
@@ -282,10 +348,12 @@ def test_a_request_ends_with_its_release(builds: BuildStore, tmp_path: Path, now
     assert requested_rows(builds, file) == ()
 
 
+@pytest.mark.parametrize(("others", "weak"), [({}, "of_place"), (POST, "by_post")])
 def test_the_teacher_finds_a_slice_weak_and_is_asked_about_each_text_once(
-    builds: BuildStore, tmp_path: Path, now: float, monkeypatch: pytest.MonkeyPatch
+    builds: BuildStore, tmp_path: Path, now: float, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any], weak: str
 ) -> None:
-    file = recipe(tmp_path, traffic={}, watch={"ask_teacher": 1.0, "ask_when_drifting": 1.0})
+    """Callers say of places that they came by post."""
+    file = recipe(tmp_path, **{"traffic": {}, "watch": {"ask_teacher": 1.0, "ask_when_drifting": 1.0}, **others})
     label, asked = dict[str, str](), list[str]()
 
     def answers(_: object, __: object, ___: object, texts: Sequence[str], *, at: float) -> pl.DataFrame:
@@ -306,13 +374,15 @@ def test_the_teacher_finds_a_slice_weak_and_is_asked_about_each_text_once(
     for day in range(4):
         at = now + day * SECONDS_A_DAY
         frame = rows(600, at=at + 1, seed=day, first=1000 * day + 1, release="b")
+        by_post = pl.when(pl.col("label") == "place").then(pl.lit(BY_POST)).otherwise(pl.lit("{}"))
+        frame = frame.with_columns(columns=by_post)
         texts = [f"text {id}" for id in frame["id"]]
         label |= dict(zip(texts, frame["label"], strict=True))
         put(TrafficStore(builds.home.artifacts, "r"), frame, texts=texts)
         found += ask(builds, file, at=at + 60).findings
     assert len(asked) == len(set(asked)) == len(label), "each once, whatever it is in"
     (finding,) = found
-    assert (finding.kind, finding.watch) == (FoundKind.WEAK_SLICE, "slice_agreement of_place")
+    assert (finding.kind, finding.watch) == (FoundKind.WEAK_SLICE, f"slice_agreement {weak}")
     assert finding.asks is not None and finding.evidence is not None
     share = finding.evidence.events / finding.evidence.rows
     assert finding.asks.rows_needed == rows_needed_for(0.1, share, file.recipe.bar.alpha)

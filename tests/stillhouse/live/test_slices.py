@@ -21,17 +21,28 @@ from tests.small import small_recipe
 from tests.stillhouse.live.made import LABELS, NOON, SLICES, by_label, reference, rows, terms
 
 SHARES = dict(zip(LABELS, (0.6, 0.3, 0.1), strict=True))
+BY_POST = LiveSlice(name="by_post", column="channel", values=("post", "fax"), critical=True, margin=0.1)
 SHORT = LiveSlice(name="length=1-20", characters=(1, 20), critical=True, margin=0.1)
 
 
-def test_slices_by_label_and_the_lengths_that_are_named_are_watched_and_other_columns_are_not(tmp_path: Path) -> None:
+def test_slices_are_watched_by_label_by_columns_that_callers_send_and_by_the_lengths_that_are_named(
+    tmp_path: Path,
+) -> None:
     people = {"name": "people", "column": "label", "values": ["HUM"], "critical": False, "margin": 0.3}
     places = {"name": "places", "column": "label", "values": ["LOC", "NUM"], "critical": True}
-    kinds = {"name": "kinds", "column": "kind", "values": ["HUM:ind"], "critical": True}
-    file = small_recipe(
-        tmp_path, slices=[people, places, kinds], traffic={}, watch={"lengths": ["length=1-20", "length=200-"]},
-        bar={"margin": 0.2},
-    )  # fmt: skip
+    kinds = {"name": "kinds", "column": "kind", "values": ["HUM:ind"], "critical": True, "margin": 0.4}
+    others = {"name": "others", "column": "question", "values": ["?"], "critical": True}
+    watched = {
+        "slices": [people, kinds, places, others], "traffic": {}, "bar": {"margin": 0.2},
+        "watch": {"lengths": ["length=1-20", "length=200-"]},
+    }  # fmt: skip
+    file = small_recipe(tmp_path, **watched, serving={"request_columns": ["kind"]})
+    sent = next(each for each in slices_of(file.recipe) if each.column is not None)
+    assert (sent.name, sent.column, sent.values, sent.labels) == ("kinds", "kind", ("HUM:ind",), ())
+    assert (sent.critical, sent.margin) == (True, 0.4)
+    by_cascade = small_recipe(tmp_path, **watched, cascade={"margin": 0.05, "request_columns": ["kind"]})
+    assert slices_of(by_cascade.recipe) == slices_of(file.recipe)
+    file = small_recipe(tmp_path, **watched)
     found = {each.name: each for each in slices_of(file.recipe)}
     assert list(found) == ["people", "places", "length=1-20", "length=200-"]
     assert (found["people"].labels, found["people"].critical, found["people"].margin) == (("HUM",), False, 0.3)
@@ -44,6 +55,8 @@ def test_a_watch_that_names_no_length_is_written_as_it_was() -> None:
     assert WatchSpec(lengths=("length=1-20",)).model_dump()["lengths"] == ("length=1-20",)
     assert "slices" not in reference().model_dump()
     assert Reference.model_validate_json(reference(slices=SLICES).model_dump_json()).slices == SLICES
+    assert {"column", "values"}.isdisjoint(SLICES[0].slice.model_dump())
+    assert LiveSlice.model_validate_json(BY_POST.model_dump_json()) == BY_POST
     for wrong in ("1-20", "length=20", "length=a-b"):
         with pytest.raises(ValidationError):
             WatchSpec(lengths=(wrong,))
@@ -57,6 +70,24 @@ def test_a_row_is_in_a_slice_by_what_the_student_answers_or_by_its_length() -> N
     assert SHORT.model_copy(update={"characters": (20, None)}).rows_of(frame)["characters"].to_list() == [20, 21]
 
 
+def test_a_row_is_in_a_slice_of_a_column_by_the_value_that_its_caller_sent() -> None:
+    sent = ['{"channel":"post"}', '{"channel":null}', '{"region":"post"}', "{}", None, '{"channel":"fax"}']
+    frame = pl.DataFrame({"number": range(6), "columns": sent})
+    assert BY_POST.rows_of(frame)["number"].to_list() == [0, 5]
+    assert BY_POST.rows_of(frame[:0]).is_empty() and BY_POST.rows_of(frame[4:5]).is_empty()
+
+
+def test_golden_rows_are_counted_by_the_columns_that_callers_would_send() -> None:
+    found = golden_reference(
+        "r", ["x", "y"], ["a", "b", "c", "d"], ["x", "x", "x", "y"], [0.5, 0.6, 0.7, 0.8],
+        teacher=["y", "y", None, "y"], truth=["x", "y", "y", "x"], slices=[BY_POST],
+        columns=['{"channel":"post"}', '{"channel":"app"}', '{"channel":"fax"}', None],
+    ).slices  # fmt: skip
+    assert [(each.heard, each.disagreed, each.labelled, each.wrong) for each in found] == [(1, 1, 2, 1)]
+    (nobody,) = slice_references([BY_POST], ["a"], ["x"], teacher=["x"], truth=["x"], columns=[None])
+    assert (nobody.heard, nobody.labelled) == (0, 0), "rows of a recipe that did not name the column yet"
+
+
 def test_golden_rows_are_counted_by_slice_without_those_that_the_teacher_answers() -> None:
     of_x = LiveSlice(name="x", labels=("x",), critical=True, margin=0.1)
     found = golden_reference(
@@ -67,7 +98,7 @@ def test_golden_rows_are_counted_by_slice_without_those_that_the_teacher_answers
     assert [(each.slice.name, each.heard, each.disagreed, each.labelled, each.wrong) for each in found] == [
         ("x", 1, 1, 2, 2), ("length=1-20", 1, 0, 2, 2),
     ]  # fmt: skip
-    (nobody,) = slice_references([of_x], [], [], teacher=[], truth=[])
+    (nobody,) = slice_references([of_x], [], [], teacher=[], truth=[], columns=[])
     assert (nobody.heard, nobody.labelled) == (0, 0)
 
 
