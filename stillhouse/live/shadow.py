@@ -19,6 +19,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.columns import COLUMNS, is_in_slice
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.rollout import ShadowSpec
@@ -50,13 +51,13 @@ class Word:
     handed_on: bool = False
 
 
-Say = Callable[[str], Word]
-"""What a release says to one text."""
+Say = Callable[[str, str | None], Word]
+"""What a release says to one text, and to what is kept of the columns that its caller sent (columns.py)."""
 
 COUNTS = ("rows", "differ", "lost", "won", "unanswered")
 _DUE_SCHEMA = {
     "replica": pl.String, "day": pl.String, "number": pl.Int64, "id": pl.String, "text": pl.String,
-    "release": pl.String, "label": pl.String,
+    "release": pl.String, "label": pl.String, COLUMNS: pl.String,
 }  # fmt: skip
 SEEN_SCHEMA = {"replica": pl.String, "day": pl.String, "upto": pl.Int64}
 TALLY_SCHEMA = {"slice": pl.String, **dict.fromkeys(COUNTS, pl.Int64)}
@@ -74,14 +75,6 @@ class Judged(Record):
     test: AnytimeTest
 
 
-def known_when_asked(slices: Sequence[SliceSpec]) -> list[SliceSpec]:
-    """The slices of a recipe that are known of a request: those of classes, by what the champion's student says.
-
-    Other columns come with rows and not with requests.
-    """
-    return [each for each in slices if each.column == "label"]
-
-
 def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFrame) -> pl.DataFrame:
     """Texts of requests that are to be replayed: those of some days, from a moment on, that were not seen yet.
 
@@ -92,14 +85,15 @@ def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFra
         seen: of each replica and day up to which number its rows were seen, as `SEEN_SCHEMA`.
 
     Returns:
-        `replica`, `day`, `number`, `id` and `text`, by replica, day and number; and `release` and `label`, what that
-        release's student answered when it was asked.
+        `replica`, `day`, `number`, `id`, `text` and `columns`, by replica, day and number; and `release` and `label`:
+        what the student of that release answered when it was asked.
     """
     found = [pl.DataFrame(schema=_DUE_SCHEMA)]
     for day in days:
         texts = store.frame(day, "texts").with_columns(day=pl.lit(day))
         label = pl.coalesce("student_label", "label").alias("label")
-        asked = store.frame(day, "requests").filter(pl.col("at") >= since).select("replica", "number", "release", label)
+        asked = store.frame(day, "requests").filter(pl.col("at") >= since)
+        asked = asked.select("replica", "number", "release", label, COLUMNS)
         new = texts.join(asked, on=["replica", "number"]).join(seen, on=["replica", "day"], how="left")
         new = new.filter(pl.col("number") > pl.col("upto").fill_null(0))
         found.append(new.select(*_DUE_SCHEMA))
@@ -146,7 +140,7 @@ def draw(
     if rows.height <= at_most:
         return Draw(rows.with_columns(plain=pl.lit(True)))
     own = rows.filter(pl.col("release") == champion)
-    of_slices = {each.name: own.filter(pl.col("label").is_in(each.values)) for each in slices if each.critical}
+    of_slices = {each.name: own.filter(is_in_slice(each, "label")) for each in slices if each.critical}
     whole, rare = list[str](), rows.clear()
     for name, part in sorted(of_slices.items(), key=lambda each: (each[1].height, each[0])):
         more = pl.concat([rare, part.join(rare, on="id", how="anti")])
@@ -167,24 +161,24 @@ def seen_after(seen: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def replayed(rows: pl.DataFrame, champion: Say, challenger: Say) -> pl.DataFrame:
-    """Put each different text to both, one at a time as a server does.
+    """Put each different text, with what its caller said of it, to both, one at a time as a server does.
 
     Returns:
         The rows with `said`, what the student of the champion says, by which slices are known; `champion` and
         `challenger`, what the two students say; and `champion_asks` and `challenger_asks`, whether the teacher behind
         it is to answer.
     """
-    texts = rows["text"].unique(maintain_order=True).to_list()
-    words = [(text, champion(text), challenger(text)) for text in texts]
+    asked = rows.select("text", COLUMNS).unique(maintain_order=True).rows()
+    words = [(*each, champion(*each), challenger(*each)) for each in asked]
     said = pl.DataFrame(
-        [(text, one.label, one.label, other.label, one.handed_on, other.handed_on) for text, one, other in words],
+        [(*each, one.label, one.label, other.label, one.handed_on, other.handed_on) for *each, one, other in words],
         schema={
-            "text": pl.String, "said": pl.String, "champion": pl.String, "challenger": pl.String,
+            "text": pl.String, COLUMNS: pl.String, "said": pl.String, "champion": pl.String, "challenger": pl.String,
             "champion_asks": pl.Boolean, "challenger_asks": pl.Boolean,
         },
         orient="row",
     )  # fmt: skip
-    return rows.join(said, on="text", how="left", maintain_order="left")
+    return rows.join(said, on=["text", COLUMNS], how="left", nulls_equal=True, maintain_order="left")
 
 
 Who = Literal["champion", "challenger"]
@@ -228,8 +222,8 @@ def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
     """Say of each request who was right.
 
     Args:
-        rows: `text`, `champion` and `challenger` as callers get them, and `right`, the label that the judge gives; null
-            where it gives none.
+        rows: as `replayed` gives them, with `champion` and `challenger` as callers get them, and `right`, the label
+            that the judge gives; null where it gives none.
 
     Returns:
         The same with `characters` and, as booleans, `differ`, `lost`, `won` and `unanswered`.
@@ -256,7 +250,7 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str
     """
     plain = rows.filter("plain") if whole else rows
     parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
-    parts |= {each.name: pl.col("said").is_in(each.values) for each in slices}
+    parts |= {each.name: is_in_slice(each, "said") for each in slices}
     for name, (fewest, most) in LENGTHS.items():
         parts[name] = (pl.col("characters") >= fewest) & (pl.lit(most is None) | (pl.col("characters") <= (most or 0)))
     counted = [
@@ -283,7 +277,7 @@ def judged(tally: pl.DataFrame, slices: Sequence[SliceSpec], spec: ShadowSpec) -
 
     Args:
         tally: as `tallied` gives it.
-        slices: of the recipe, those that are known of a request.
+        slices: of the recipe, those that are known when a request comes.
         spec: with the margin.
     """
     known = {each.name: each for each in slices}

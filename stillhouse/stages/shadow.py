@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +20,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback, shadow
+from stillhouse.live.columns import columns_sent
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
 from stillhouse.live.traffic import answers
@@ -202,7 +204,7 @@ class Replay:
 def plan(replay: Replay) -> Plan[ShadowFacts]:
     """Replay what is due, and add it to what was counted before."""
     recipe, spec = replay.file.recipe, replay.spec.shadow
-    slices = shadow.known_when_asked(recipe.slices)
+    slices = recipe.slices_of_requests
     segments = [each for day in replay.days for each in replay.store.segments(day, "texts")]
 
     def build(folder: Path) -> ShadowFacts:
@@ -255,26 +257,33 @@ def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
     model, rule = OnnxClassifier(folder / MODEL), _rule_in(folder)
     task = task_of(recipe.data.answer, model.labels)
 
-    def say(text: str) -> Word:
+    @cache  # a text that was asked with several columns is one question to the student
+    def student(text: str) -> tuple[str, float | None]:
         logits = model.logits([text])
         (label,) = task.written(task.answers(logits))
         sure = None if rule is None else task.confidence(logits, model.temperature)
-        return Word(str(label), rule is not None and sure is not None and _hands_on(rule, str(label), float(sure[0])))
+        return str(label), None if sure is None else float(sure[0])
+
+    def say(text: str, kept: str | None) -> Word:
+        label, sure = student(text)
+        return Word(label, rule is not None and sure is not None and _hands_on(rule, label, sure, kept))
 
     return say
 
 
-def _hands_on(rule: Rule, label: str, sure: float) -> bool:
-    return rule.hands_on(label, sure, {}) is not None
+def _hands_on(rule: Rule, label: str, sure: float, kept: str | None) -> bool:
+    """Whether a release hands a text on, as far as that is known of one that is replayed.
+
+    Where nothing of what its caller sent was to be kept, slices by it are protected in neither release.
+    """
+    sent = columns_sent(kept)
+    if sent is None:
+        of_classes = tuple(each for each in rule.protected if each.column == LABEL)
+        rule, sent = rule.model_copy(update={"protected": of_classes}), {}
+    return rule.hands_on(label, sure, sent) is not None
 
 
 def _rule_in(folder: Path) -> Rule | None:
-    """By what a release hands texts on, as far as that is known of a text that is replayed.
-
-    Columns that callers have sent are not kept, so that slices of them are protected in neither release.
-    """
+    """By what a release hands texts on; None where it has no cascade."""
     written = folder / CASCADE
-    if not written.is_file():
-        return None
-    rule = Cascade.model_validate_json(written.read_bytes()).rule
-    return rule.model_copy(update={"protected": tuple(each for each in rule.protected if each.column == LABEL)})
+    return Cascade.model_validate_json(written.read_bytes()).rule if written.is_file() else None

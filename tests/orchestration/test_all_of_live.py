@@ -58,8 +58,12 @@ from tests.small import questions, small_recipe
 pytestmark = pytest.mark.slow
 
 BY = ["--by", "Ann Lee <ann@example.org>", "--reason", "all of it is tried together"]
-TEXTS = questions(1_700)["question"].to_list()[1_200:1_600]
+ASKED = questions(1_700)[1_200:1_600]
+TEXTS = ASKED["question"].to_list()
 """Of the kind of the rows, and nobody has trained on them."""
+KIND = dict(ASKED.select("question", "kind").iter_rows())
+"""What callers say of each."""
+PEOPLE = {"name": "people", "column": "kind", "values": ["HUM:ind", "HUM:gr"], "critical": False}
 SEEN: dict[str, Any] = {}
 
 
@@ -71,7 +75,8 @@ def recipe(place: Place, epochs: int, *, with_teacher: bool = True) -> RecipeFil
         place.folder,
         students=[student, as_it_is],
         bar={"margin": 0.6, "champion_margin": 0.3},
-        slices=[],
+        slices=[PEOPLE],
+        serving={"request_columns": ["kind"]},
         traffic={"days": 30, "text_days": 7},
         **({"cascade": {"margin": 0.05, "share_at_most": 0.95}} if with_teacher else {}),
         watch={"ask_teacher": 1.0, "ask_when_drifting": 1.0, "latency_ms": 1_000.0},
@@ -158,7 +163,8 @@ class Running:
     asked: list[InThisProcess]
 
     def predict(self, text: str, key: str) -> dict[str, Any]:
-        found = self.client.post("/v1/small/predict", json={"text": text, "key": key})
+        asked = {"text": text, "key": key, "columns": {"kind": KIND[text]}}
+        found = self.client.post("/v1/small/predict", json=asked)
         assert found.status_code == 200, found.text
         return dict(found.json())
 
@@ -238,6 +244,10 @@ def test_the_watch_holds_traffic_against_the_cascade_that_was_judged(place: Plac
     own = rows.filter(pl.col("student_label").is_null()).height
     assert shown.day.agreement is not None and shown.day.agreement.requests == own
     assert shown.day.answers == rows.height
+    (people,) = looked.state.reference.slices
+    assert people.slice.name == "people" and 0 < people.labelled < looked.state.reference.labelled
+    assert 0 < looked.state.bets["slice_agreement people"].rows < own
+    assert people.slice.rows_of(rows).height == sum(KIND[text] in PEOPLE["values"] for text in TEXTS[:250])
     fallback = next(each for each in shown.day.shares if each.kind == "fallback")
     assert (fallback.events, fallback.rows, fallback.reference) == (rows.height - own, rows.height, golden)
     assert "come from the teacher" in command("live", "small").output or "fallback" in command("live", "small").output
@@ -269,6 +279,7 @@ def test_the_next_release_is_on_its_way_with_a_cascade_of_its_own_and_is_compare
     assert command("rollout", "small", "--replay").exit_code == 0
     facts = place.newest(SHADOW).facts(ShadowFacts)
     assert facts.overall.rows == 200 and facts.overall.unanswered == 0
+    assert facts.parts["people"].rows == sum(KIND[text] in PEOPLE["values"] for text in TEXTS[:200])
     assert 0 < facts.overall.differ < 100, "what both hand on they answer alike"
     challenger = now(place).challenger
     assert challenger is not None and (challenger.stage, challenger.share) == (Stage.CANARY, 0.5)

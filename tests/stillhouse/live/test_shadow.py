@@ -1,6 +1,6 @@
 """Replaying what was asked: which texts are due, who lost, and what that proves, by hand counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +20,6 @@ from stillhouse.live.shadow import (
     draw,
     due,
     judged,
-    known_when_asked,
     outcomes,
     replayed,
     sample,
@@ -31,27 +30,43 @@ from stillhouse.live.shadow import (
 )
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.rollout import ShadowSpec
+from stillhouse.release.cascade import ProtectedSlice, Rule
+from stillhouse.stages.shadow import _hands_on
+from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from stillhouse.statistics.verdicts import Verdict
 
 DAY = 20_000 * 86_400.0
 NAMED = "2024-10-04"
 PEOPLE = SliceSpec(name="people", column="label", values=("HUM", "WHO"), critical=True)
 PLACES = SliceSpec(name="places", column="label", values=("LOC",), critical=True, margin=0.1)
-BY_COLUMN = SliceSpec(name="old", column="age", values=("old",), critical=True)
+BY_COLUMN = SliceSpec(name="old", column="age", values=("old", "very old"), critical=True, margin=0.3)
+OLD = '{"age":"old"}'
 NOTHING_SEEN = pl.DataFrame(schema=SEEN_SCHEMA)
 
 
-def kept(store: TrafficStore, replica: str, texts: Sequence[str], first: int = 1, at: float = DAY + 60) -> None:
+def kept(
+    store: TrafficStore,
+    replica: str,
+    texts: Sequence[str],
+    first: int = 1,
+    at: float = DAY + 60,
+    columns: str | None = None,
+) -> None:
     """Rows of one replica, sealed in one file."""
     numbers = range(first, first + len(texts))
     rows = [
         (n, f"{replica}{n}", at + n, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None,
-         None, 1.0, None)
+         None, 1.0, columns)
         for n in numbers
     ]  # fmt: skip
     store.put(NAMED, "requests", sealed(columns_of("requests", replica, rows)))
     asked = [(n, f"{replica}{n}", text) for n, text in zip(numbers, texts, strict=True)]
     store.put(NAMED, "texts", sealed(columns_of("texts", replica, asked)))
+
+
+def asked_for(texts: Sequence[str], columns: Sequence[str | None] | None = None) -> pl.DataFrame:
+    sent = columns or [None] * len(texts)
+    return pl.DataFrame({"text": texts, "columns": sent}, schema={"text": pl.String, "columns": pl.String})
 
 
 @pytest.fixture
@@ -67,9 +82,10 @@ def test_each_text_is_due_once_from_the_offer_on(store: TrafficStore) -> None:
     seen = seen_after(NOTHING_SEEN, found)
     assert seen.rows() == [("r1", NAMED, 2), ("r2", NAMED, 7)]
     assert due(store, [NAMED], DAY + 62, seen).is_empty()
-    kept(store, "r1", ["later"], first=3)
+    kept(store, "r1", ["later"], first=3, columns=OLD)
     again = due(store, [NAMED], DAY + 62, seen)
-    assert again["text"].to_list() == ["later"]
+    assert again.select("text", "columns").rows() == [("later", OLD)]
+    assert found["columns"].to_list() == [None, None]
     assert seen_after(seen, again).rows() == [("r1", NAMED, 3), ("r2", NAMED, 7)]
     assert due(store, [], DAY, NOTHING_SEEN).columns == found.columns
 
@@ -95,7 +111,8 @@ def test_a_sample_is_the_same_whatever_order_the_rows_are_in() -> None:
 def asked_of(labels: Sequence[str], *, release: str = "champion", first: int = 0, look: int = 0) -> pl.DataFrame:
     """Requests as they are due, answered with these labels."""
     ids = [f"{release}-{look}-{number}" for number in range(first, first + len(labels))]
-    columns = {"id": ids, "text": [f"text {each}" for each in ids], "release": release, "label": labels}
+    texts = [f"text {each}" for each in ids]
+    columns = {"id": ids, "text": texts, "release": release, "label": labels, "columns": None}
     return pl.DataFrame(columns, schema={name: pl.String for name in columns})
 
 
@@ -127,6 +144,15 @@ def test_what_is_rare(slices: list[SliceSpec], rare: int, whole_at_most: int, wh
     rows = asked_of(["HUM"] * rare + ["NUM"] * (1_000 - rare))
     found = draw(rows, slices, "champion", at_most=200, whole_at_most=whole_at_most)
     assert found.whole == whole and found.rows.height <= 200
+
+
+def test_a_slice_that_callers_name_is_rare_by_what_they_send() -> None:
+    post = SliceSpec(name="by post", column="channel", values=("post",), critical=True)
+    sent = ['{"channel":"post"}'] * 30 + ['{"channel":"web"}'] * 500 + [None] * 470
+    rows = asked_of(["NUM"] * 1_000).with_columns(columns=pl.Series(sent))
+    found = draw(rows, [post], "champion", at_most=200, whole_at_most=50)
+    assert found.whole == ("by post",)
+    assert found.rows.filter(columns='{"channel":"post"}').height == 30
 
 
 def test_where_all_is_replayed_there_is_no_draw() -> None:
@@ -174,21 +200,40 @@ def test_a_draw_that_takes_a_slice_whole_says_of_all_requests_what_a_plain_one_s
 def test_each_different_text_is_asked_once_by_itself() -> None:
     asked: list[str] = []
 
-    def champion(text: str) -> Word:
+    def champion(text: str, columns: str | None) -> Word:
         asked.append(text)
         return Word("HUM")
 
-    rows = replayed(pl.DataFrame({"text": ["a", "b", "a"]}), champion, lambda text: Word(text.upper()))
+    rows = replayed(asked_for(["a", "b", "a"]), champion, lambda text, columns: Word(text.upper()))
     assert asked == ["a", "b"]
     assert rows["champion"].to_list() == ["HUM"] * 3 and rows["challenger"].to_list() == ["A", "B", "A"]
+
+
+def test_a_text_is_handed_on_by_what_its_own_caller_said(store: TrafficStore) -> None:
+    """A value that no slice names is another one, and not one that was not sent."""
+    by_post = ProtectedSlice(name="by_post", column="channel", values=("post",), declared=True)
+    of_people = ProtectedSlice(name="people", column="label", values=("HUM",), declared=True)
+    found = CascadeThreshold(
+        threshold=0.5, handed_on=0.3, rows=300, margin=0.02, delta=0.1, lost=0, won=0, p_value=0.05, next_p_value=None
+    )
+
+    def says(*protected: ProtectedSlice) -> Callable[[str, str | None], Word]:
+        rule = Rule(threshold=found, protected=protected)
+        return lambda text, columns: Word("HUM", _hands_on(rule, "HUM", 0.9, columns))
+
+    sent = ['{"channel":"post"}', '{"channel":null}', "{}", None]
+    rows = replayed(asked_for(["a"] * 4, sent), says(by_post), says(by_post, of_people))
+    assert rows["columns"].to_list() == sent
+    assert rows["champion_asks"].to_list() == [True, False, True, False], "nothing is known of the last"
+    assert rows["challenger_asks"].to_list() == [True] * 4
 
 
 def test_what_callers_get_is_the_teachers_where_a_release_hands_a_text_on() -> None:
     """A challenger that keeps what the champion hands on is held against the teacher's answer, not the student's."""
     asks = {"both": (True, True), "one": (True, False), "other": (False, True), "none": (False, False)}
     rows = replayed(
-        pl.DataFrame({"text": [*asks, "one"]}), lambda text: Word("HUM", asks[text][0]),
-        lambda text: Word("LOC", asks[text][1]),
+        asked_for([*asks, "one"]), lambda text, columns: Word("HUM", asks[text][0]),
+        lambda text, columns: Word("LOC", asks[text][1]),
     )  # fmt: skip
     assert (to_ask(rows, "champion", same_teacher=True), to_ask(rows, "challenger", same_teacher=True)) == (
         ["one"], ["other"],
@@ -241,6 +286,15 @@ def tally_of(rows: pl.DataFrame) -> pl.DataFrame:
     return tallied(outcomes(rows), [PEOPLE, PLACES])
 
 
+def test_a_slice_of_a_column_has_the_requests_whose_callers_sent_one_of_its_values() -> None:
+    sent = [OLD, '{"age":"very old"}', '{"age":null}', "{}", None, '{"age":"old","channel":"post"}']
+    rows = outcomes(ROWS).with_columns(pl.Series("columns", sent))
+    tally = tallied(rows, [BY_COLUMN])
+    (counts,) = tally.filter(pl.col("slice") == "old").rows()
+    assert counts == ("old", 3, 2, 2, 0, 0)
+    assert judged(tally, [BY_COLUMN], ShadowSpec())["old"].critical
+
+
 @given(st.integers(0, 5))
 def test_counting_in_two_looks_is_counting_in_one(cut: int) -> None:
     """Counts know no order, so what expired since the first look is still in."""
@@ -275,10 +329,6 @@ def test_all_requests_pass_at_the_margin_and_a_slice_fails_on_any_loss() -> None
 def test_too_few_requests_say_how_many_more_they_need() -> None:
     test = judged(a_tally(all_requests=(100, 2, 1, 1, 0)), [], ShadowSpec())[ALL].test
     assert test.verdict is Verdict.INCONCLUSIVE and test.rows_needed is not None and 100 < test.rows_needed < 2_000
-
-
-def test_a_slice_of_another_column_is_not_known_when_a_request_comes() -> None:
-    assert known_when_asked([PEOPLE, BY_COLUMN, PLACES]) == [PEOPLE, PLACES]
 
 
 def test_answers_of_the_judge_are_joined_by_text() -> None:

@@ -88,7 +88,7 @@ def test_a_rare_slice_is_counted_whole_over_several_looks(
     store, at = TrafficStore(builds.home.artifacts, "r"), builds.ledger.now().timestamp() + 60
     few = partial(stillhouse.live.shadow.draw, at_most=200, whole_at_most=50)
     monkeypatch.setattr(stillhouse.live.shadow, "draw", few)
-    monkeypatch.setattr(stillhouse.stages.shadow, "_says", lambda *about: lambda text: Word(text.partition(" ")[0]))
+    monkeypatch.setattr(stillhouse.stages.shadow, "_says", lambda *about: lambda text, _: Word(text.partition(" ")[0]))
     monkeypatch.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
     newest = None
     for look, shares in enumerate([(0.6, 0.38, 0.02), (0.6, 0.38, 0.02), (0.5, 0.3, 0.2)]):
