@@ -80,8 +80,8 @@ class LiveAnswers:
             ids: `prompt_ids` of the texts.
 
         Returns:
-            A row for each that it was asked about, in no order. One that it refused is not among them: a server that is
-            put right may answer it.
+            A row for each that it was asked about, in no order. One that its server turned away is not among them: put
+            right it may answer it.
         """
         wanted, rows = list(dict.fromkeys(ids)), []
         if self.path.exists():
@@ -92,7 +92,7 @@ class LiveAnswers:
                     rows += database.execute(
                         "SELECT prompt, answer, failure FROM answers WHERE fingerprint = ? AND failure IS NOT ? "
                         f"AND prompt IN ({places})",
-                        (fingerprint, Failure.REFUSED.value, *some),
+                        (fingerprint, Failure.TURNED_AWAY.value, *some),
                     ).fetchall()
         return pl.DataFrame(rows, schema=_SAID, orient="row")
 
@@ -163,7 +163,7 @@ def ask_teacher(asked: LiveTeacher, answers: LiveAnswers, texts: Sequence[str], 
     prompts = pl.DataFrame({"text": texts}, schema={"text": pl.String})
     prompts = prompts.select(prompt_ids(prompts["text"]), "text")
     fingerprint, ids = asked.teacher.fingerprint, prompts["prompt_id"].to_list()
-    refused = [pl.DataFrame(schema=_SAID)]
+    turned_away = [pl.DataFrame(schema=_SAID)]
     if answers.kept(fingerprint, ids).height < prompts["prompt_id"].n_unique():
         with answers.one_at_a_time(fingerprint):
             known = answers.kept(fingerprint, ids)
@@ -174,8 +174,8 @@ def ask_teacher(asked: LiveTeacher, answers: LiveAnswers, texts: Sequence[str], 
             for some in todo.iter_slices(TEXTS_AT_ONCE) if todo.height else ():
                 answered = with_answers(asked.teacher.ask(some), asked.task).select(*_SAID)
                 answers.keep(fingerprint, answered, at=at)
-                refused.append(answered.filter(pl.col("failure") == Failure.REFUSED))
+                turned_away.append(answered.filter(pl.col("failure") == Failure.TURNED_AWAY))
                 known = pl.concat([known, answered])
                 progress.step("live texts", known.height, prompts["prompt_id"].n_unique())
-    known = pl.concat([answers.kept(fingerprint, ids), *refused])
+    known = pl.concat([answers.kept(fingerprint, ids), *turned_away])
     return prompts.select("prompt_id").join(known, on="prompt_id", how="left", maintain_order="left")

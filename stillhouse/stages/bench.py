@@ -126,7 +126,14 @@ class Bench:
             "terms": self.recipe.terms.model_dump(mode="json"),
             "usd_per_hour": self.recipe.machine_usd_per_hour,
             "groups": self.groups,
+            **self.asked_again(self.golden),
         }
+
+    def asked_again(self, rows: pl.DataFrame) -> dict[str, list[str]]:
+        """See `SignalStore.asked_again`; of a teacher behind no server everything is final."""
+        if not self.recipe.teacher.servers:
+            return {}
+        return self.signal.asked_again(rows["prompt_id"].to_list(), self._teacher_facts.fingerprint)
 
     def log_golden_read(self, reader: Reader) -> None:
         """Tell the ledger that somebody is judged on the golden rows, so that it is known how often they were used."""

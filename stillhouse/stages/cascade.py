@@ -264,6 +264,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
         build,
         {
             **bench.depends_on(),
+            **bench.asked_again(pl.concat([bench.golden, _calibrating(bench)], how="diagonal")),
             "prompts": bench.prompts.digest,
             "export": chosen.export.digest,
             "evaluation": chosen.evaluation.digest,
@@ -364,7 +365,7 @@ def _asked(bench: Bench, export: Artifact) -> tuple[Both, Both, int]:
     student = OnnxClassifier(export.folder / MODEL)
     facts = bench.teacher.facts(TeacherFacts)
     temperatures = (student.temperature, facts.temperature)
-    known = labelled_rows(bench.prompts.frame("prompts")).filter(pl.col("split") == "validation")
+    known = _calibrating(bench)
     said = bench.signal.read(known["prompt_id"].to_list(), facts.fingerprint).filter(pl.col("failure").is_null())
     rows = known.join(said.select("prompt_id", "logits"), on="prompt_id", how="inner", maintain_order="left")
     if rows.is_empty():
@@ -381,6 +382,10 @@ def _asked(bench: Bench, export: Artifact) -> tuple[Both, Both, int]:
         return Both(of, logits, taught, temperatures, bench.task, spec_of(bench.recipe).request_columns)
 
     return both(rows.drop("logits"), logits_of(rows)), both(bench.golden, teacher), known.height - rows.height
+
+
+def _calibrating(bench: Bench) -> pl.DataFrame:
+    return labelled_rows(bench.prompts.frame("prompts")).filter(pl.col("split") == "validation")
 
 
 def _on_call(teacher: Artifact) -> TeacherOnCall:

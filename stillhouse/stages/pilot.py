@@ -82,7 +82,7 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
     asked = validation.select("prompt_id", "text")
     replies = teacher.replies(asked)
     pilot = Pilot(validation, replies, teacher.costs(replies, asked), teacher.task)
-    refused = pilot.answers.filter(pl.col("failure") == Failure.REFUSED.value).height
+    refused = pilot.answers.filter(pl.col("failure").is_in([Failure.REFUSED.value, Failure.TURNED_AWAY.value])).height
     if refused > MOST_REFUSED * validation.height:
         raise StillhouseError(
             f"the server refused {refused:,} of the first {validation.height:,} texts",

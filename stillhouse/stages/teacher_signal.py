@@ -59,7 +59,11 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
 
     return Plan(
         build,
-        {"prompts": prompts.digest, "fingerprint": facts.fingerprint},
+        {
+            "prompts": prompts.digest,
+            "fingerprint": facts.fingerprint,
+            **signal.asked_again(asked(prompts)["prompt_id"].to_list(), facts.fingerprint),
+        },
         config={"review": review.model_dump(mode="json") if review else None},
     )
 

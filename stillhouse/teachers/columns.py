@@ -19,6 +19,9 @@ model a server says has answered."""
 ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 DISAGREEMENT = "disagreement"
 """A further column that ensembles alone have: the share of members that answer otherwise than all together."""
+UNHEARD = "unheard"
+"""A column that the store alone sees, of ensembles a server of which turned a text away: whether a row is one of those,
+and is to be put together again once that member answers."""
 RATIONALE = "rationale"
 """A further column that answers from elsewhere may have: why the teacher answered so, in its words."""
 

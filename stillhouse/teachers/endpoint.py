@@ -325,7 +325,7 @@ class EndpointTeacher:
                 return answer
             if answer.is_of_this_text:
                 # Not kept as a reply: a server that is put right may answer it.
-                return Reply(answer.what, Failure.REFUSED, None, 0, 0, 0.0)
+                return Reply(answer.what, Failure.TURNED_AWAY, None, 0, 0, 0.0)
             refused = answer.what
             if answer.is_final:
                 break

@@ -18,8 +18,9 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.teacher import Combination
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import outputs_for
-from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT, ERROR, TOOK
+from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT, ERROR, TOOK, UNHEARD
 from stillhouse.teachers.signal import SignalStore
+from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import Teacher
 
 
@@ -99,7 +100,7 @@ class EnsembleTeacher:
                 DISAGREEMENT: [each if there else None for each, there in zip(apart.tolist(), answered, strict=True)],
             },
             schema={**ANSWER_SCHEMA, DISAGREEMENT: pl.Float32()},
-        ).with_columns(*_took(answers), *_said_instead(answers[0], pl.Series(answered)))
+        ).with_columns(*_took(answers), *_said_instead(answers[0], pl.Series(answered)), *_unheard(answers))
 
     def _observed(self, answers: Sequence[pl.DataFrame]) -> list[str | None]:
         rows = zip(*(each["observed"] for each in answers), strict=True)
@@ -150,6 +151,13 @@ def _took(answers: Sequence[pl.DataFrame]) -> list[pl.Series]:
     """What the answers of all members took together, as far as any of them says it; null where one does not know."""
     said = {name: [each[name] for each in answers if name in each.columns] for name in TOOK}
     return [sum(columns[1:], start=columns[0]) for columns in said.values() if columns]
+
+
+def _unheard(answers: Sequence[pl.DataFrame]) -> list[pl.Series]:
+    """Which texts a member would still answer, whose server turned them away; nothing where there are none."""
+    turned_away = [(each["failure"] == Failure.TURNED_AWAY.value).fill_null(False) for each in answers]
+    either = pl.Series(UNHEARD, np.any([each.to_numpy() for each in turned_away], axis=0))
+    return [either] if either.any() else []
 
 
 def _said_instead(answers: pl.DataFrame, answered: pl.Series) -> list[pl.Series]:

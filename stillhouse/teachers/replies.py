@@ -58,8 +58,13 @@ class Replies:
             name: self.task.names[min(votes, key=lambda index: (-votes[index], index))] if votes else None
             for name, votes in self._votes.items()
         }
-        reasons = self._samples[0].select("prompt_id", "failure").with_columns(
-            pl.coalesce("failure", *(each["failure"].alias(f"{n}") for n, each in enumerate(self._samples)))
+        failures = pl.concat_list(each["failure"] for each in self._samples).alias("failures")
+        turned_away = Failure.TURNED_AWAY.value
+        # One more reply may bring an answer.
+        reasons = self._samples[0].select("prompt_id", failures).select(
+            "prompt_id",
+            pl.when(pl.col("failures").list.contains(turned_away)).then(pl.lit(turned_away))
+            .otherwise(pl.col("failures").list.drop_nulls().list.first()).alias("failure"),
         )  # fmt: skip
         answer = pl.col("prompt_id").replace_strict(chosen, return_dtype=pl.String)
         return reasons.select(

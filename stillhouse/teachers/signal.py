@@ -27,7 +27,7 @@ from stillhouse.files import one_process_at_a_time, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import logits_of
-from stillhouse.teachers.columns import ANSWER_SCHEMA, SIGNAL_SCHEMA, columns_of_calls, further_columns
+from stillhouse.teachers.columns import ANSWER_SCHEMA, SIGNAL_SCHEMA, UNHEARD, columns_of_calls, further_columns
 from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import Teacher
 
@@ -75,18 +75,23 @@ class SignalStore:
         self.shard_rows = shard_rows
 
     def missing(self, prompt_ids: Sequence[str], fingerprint: str) -> list[str]:
-        """The prompts this teacher has not answered yet, in the order asked and each once.
+        """The prompts that this teacher is still to be asked, in the order given and each once.
 
-        One that was refused is among them: a server that is put right may answer it.
+        One that its server turned away is among them, however often that was; one that the model itself refused is
+        not: that is its reply, which was paid for.
         """
-        shards = self._good_shards(fingerprint, columns=["prompt_id", "failure"])
-        stored = {
-            prompt_id
-            for rows in shards
-            for prompt_id, failure in rows.select("prompt_id", failure_of(rows)).iter_rows()
-            if failure != Failure.REFUSED
-        }
+        shards = self._good_shards(fingerprint, columns=["prompt_id", "failure", "latency_ms", UNHEARD])
+        stored = {prompt_id for rows in shards for prompt_id in rows.filter(~_is_asked_again(rows))["prompt_id"]}
         return [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in stored]
+
+    def asked_again(self, prompt_ids: Sequence[str], fingerprint: str) -> dict[str, list[str]]:
+        """What an artifact that reads these answers depends on beside who gave them, after they were captured.
+
+        Nothing where all are final. With a text that a server turned away an artifact is complete only until the next
+        capture, so which ones those are is a part of what it was made from, and an answer to one makes another.
+        """
+        waiting = sorted(self.missing(prompt_ids, fingerprint))
+        return {"asked_again": waiting} if waiting else {}
 
     def capture(self, prompts: pl.DataFrame, teacher: Teacher) -> CaptureReport:
         """Ask the teacher whatever it has not been asked, and store the answers shard by shard.
@@ -144,9 +149,10 @@ class SignalStore:
         frames = [rows.filter(pl.col("prompt_id").is_in(wanted)) for rows in self._good_shards(fingerprint)]
         # Version 0.1.0 wrote no column of failures.
         rows = pl.concat([pl.DataFrame(schema=ANSWER_SCHEMA), *frames], how="diagonal")
-        # An answer goes before a refusal that was written earlier, and of refusals the one that counts all attempts.
+        # What is final goes before what was asked again since, and of that the row that counts all attempts.
         costliest = [-pl.col("usd").fill_null(0.0)] if "usd" in rows.columns else []
-        rows = rows.sort("prompt_id", pl.col("failure").is_not_null(), *costliest, maintain_order=True).unique(
+        order = (_is_asked_again(rows), pl.col("failure").is_not_null(), *costliest)
+        rows = rows.sort("prompt_id", *order, maintain_order=True).unique(
             "prompt_id", keep="first", maintain_order=True
         )
         if rows.height < len(wanted):
@@ -240,6 +246,17 @@ def largest_change(teacher: Teacher, answered: pl.DataFrame) -> float:
 def failure_of(rows: pl.DataFrame) -> pl.Expr:
     """The column of failures; version 0.1.0 wrote none."""
     return pl.col("failure") if "failure" in rows.columns else pl.lit(None, pl.String).alias("failure")
+
+
+def _is_asked_again(rows: pl.DataFrame) -> pl.Expr:
+    """Whether a row is no last word: a server turned the text away, of an ensemble that of a member.
+
+    Earlier versions called that as they called a refusal of the model, and only the former took no time at all.
+    """
+    failure = failure_of(rows)
+    turned_away = (failure == Failure.TURNED_AWAY) | ((failure == Failure.REFUSED) & (pl.col("latency_ms") == 0))
+    unheard = pl.col(UNHEARD) if UNHEARD in rows.columns else pl.lit(False)
+    return turned_away.fill_null(False) | unheard.fill_null(False)
 
 
 def _require_unique(prompts: pl.DataFrame) -> None:

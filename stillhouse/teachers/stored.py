@@ -42,6 +42,8 @@ class Failure(StrEnum):
     NO_LABEL = "the answer is no label of the rows"
     CUT_OFF = "the answer was cut off"
     REFUSED = "the teacher refused to answer"
+    TURNED_AWAY = "the server refused the request"
+    """The one failure that is no reply, and is asked again: a server that is put right may answer."""
     TWO_ANSWERS = "answered in two ways"
 
 

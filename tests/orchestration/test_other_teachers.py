@@ -41,6 +41,7 @@ from stillhouse.students.examples import explained
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
+from stillhouse.teachers.stored import Failure
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
@@ -554,6 +555,66 @@ def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: 
         report = json.loads((place.newest("selection").folder / "report.json").read_text())
         assert [each["sentence"] for each in report["ablations"]] == [ablation.sentence]
         assert audit_recipe(place.home, "small").ok
+
+
+def test_a_text_that_a_server_turns_away_once_is_in_its_batch_after_the_next_round(
+    tmp_path: Path, shared: Path
+) -> None:
+    """Regression: the later answer was kept in the store, and the artifact of the batch was found again without it."""
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        return services[asked.partition("Question: ")[2].rstrip("\n")]
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        # max_tokens of its own, so that no teacher is found that another test has asked.
+        file = small_recipe_elsewhere(
+            place.folder, kind="endpoint", source=server.url, answers={}, changed={"slices": []},
+            ask={"model": "large", "prompt": str(place.folder / "prompt.md"), "settings": {"max_tokens": 5}},
+            endpoint={
+                "usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0, "concurrency": 1,
+            },
+        )  # fmt: skip
+
+        def capture(turns_away: int) -> tuple[Any, list[str], list[str]]:
+            """The artifact after a round in which the server turns so many texts away first, and whom it was asked of.
+
+            Args:
+                turns_away: of the texts that are asked first.
+            """
+            server.faults = {server.calls + number: "400" for number in range(turns_away)}
+            before = server.asked.copy()
+            result = place.run(file, TEACHER_SIGNAL, TRANSFER_SET)
+            assert result.success, failures(result)
+            artifact = place.newest(TEACHER_SIGNAL, "base")
+            rows = artifact.frame("signal")
+            asked = [text.partition("Question: ")[2].rstrip("\n") for text in (server.asked - before).elements()]
+            return artifact, sorted(rows.filter(pl.col("failure").is_not_null())["prompt_id"]), asked
+
+        assert place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES).success
+        prompts = place.newest(PROMPTS, "base").frame("prompts")
+        ids = dict(prompts.select("text", "prompt_id").iter_rows())
+        first, waiting, asked = capture(3)
+        assert len(waiting) == 3 and len(asked) > 500
+        assert set(first.frame("signal")["failure"].drop_nulls()) == {Failure.TURNED_AWAY}
+        canary = {*(each for each in asked if asked.count(each) > 1)}
+        assert canary, "asked in the first round of a day"
+        bill = server.usd
+
+        second, still_waiting, asked = capture(2)
+        assert sorted(ids[each] for each in asked) == waiting and len(still_waiting) == 2, "those alone"
+        assert second.digest != first.digest and bill < server.usd
+        third, still, asked = capture(2)
+        assert third.digest == second.digest and still == still_waiting and len(asked) == 2, "nothing has changed"
+        fourth, silent, asked = capture(0)
+        assert not silent and sorted(ids[each] for each in asked) == still_waiting
+        learned = place.newest(TRANSFER_SET).frame("transfer_set")
+        trained_on = {*prompts.filter(pl.col("split") == "train")["prompt_id"]} & {*waiting}
+        assert trained_on and trained_on <= {*learned["prompt_id"]}
+        again, _, asked = capture(0)
+        assert again.digest == fourth.digest and asked == []
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd), "nothing was paid that was turned away"
 
 
 def counts_of(place: Place) -> PromptFacts:

@@ -43,7 +43,7 @@ class Counting:
                 "prompt_id": prompts["prompt_id"],
                 "fingerprint": [self.fingerprint] * prompts.height,
                 "logits": logits,
-                "failure": [Failure.REFUSED.value if no else None for no in refused],
+                "failure": [Failure.TURNED_AWAY.value if no else None for no in refused],
             },
             schema=ANSWER_SCHEMA,
         )
@@ -86,7 +86,7 @@ def test_what_was_answered_before_a_teacher_went_away_is_not_asked_again(answers
 
 def test_a_refusal_is_said_and_asked_again(answers: LiveAnswers) -> None:
     refusing = ask_teacher(LiveTeacher(Counting(refuses="who"), TASK), answers, ["who"], at=0)
-    assert refusing.select("answer", "failure").rows() == [(None, Failure.REFUSED)]
+    assert refusing.select("answer", "failure").rows() == [(None, Failure.TURNED_AWAY)]
     assert said(Counting(), answers, "who") == ["person"]
 
 

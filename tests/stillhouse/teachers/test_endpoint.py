@@ -53,7 +53,7 @@ def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
 
 FAULTS = {
     "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None,
-    "400": Failure.REFUSED, "422": Failure.REFUSED,
+    "400": Failure.TURNED_AWAY, "422": Failure.TURNED_AWAY,
     "error": None, "usage": None, "negative": None,
     "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_LABEL,
 }  # fmt: skip
@@ -316,10 +316,60 @@ def test_what_was_refused_is_asked_again_by_the_next_capture(tmp_path: Path) -> 
         asked = teacher(server, tmp_path, concurrency=1)
         assert store.capture(rows, asked).computed == 6
         said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
-        assert said["failure"].drop_nulls().to_list() == [Failure.REFUSED] * 2
+        assert said["failure"].drop_nulls().to_list() == [Failure.TURNED_AWAY] * 2
         assert store.capture(rows, asked).computed == 2 and server.calls == 8
         assert store.read(rows["prompt_id"].to_list(), asked.fingerprint)["failure"].null_count() == 6
         assert store.capture(rows, asked).computed == 0
+
+
+@pytest.mark.long
+def test_what_the_model_itself_refuses_is_its_reply_and_is_asked_no_second_time(tmp_path: Path) -> None:
+    """Regression: each capture read it out of the log again, and wrote another shard of it."""
+    rows = texts(4)
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with serving(Server(answer, {1: "refusal", 2: "400"})) as server:
+        asked, ids = teacher(server, tmp_path, concurrency=1), rows["prompt_id"].to_list()
+        store.capture(rows, asked)
+        assert store.asked_again(ids, asked.fingerprint) == {
+            "asked_again": store.read(ids, asked.fingerprint).filter(failure=Failure.TURNED_AWAY)["prompt_id"].to_list()
+        }
+        assert store.capture(rows, asked).computed == 1 and server.calls == 5
+        assert store.asked_again(ids, asked.fingerprint) == {}
+        assert store.read(ids, asked.fingerprint)["failure"].drop_nulls().to_list() == [Failure.REFUSED]
+        assert store.capture(rows, asked).computed == 0 and server.calls == 5
+        assert asked.calls.spent("tickets") == pytest.approx(server.usd)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("faults", "expected"), [({1: "400"}, None), ({0: "outside", 1: "400", 2: "null"}, Failure.TURNED_AWAY)]
+)
+def test_one_of_several_samples_that_is_turned_away_is_asked_again_unless_another_answers(
+    faults: dict[int, str], expected: str | None, tmp_path: Path
+) -> None:
+    rows = texts(1)
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with serving(Server(answer, faults)) as server:
+        asked = teacher(server, tmp_path, asking=replace(ASKING, samples=3), concurrency=1)
+        store.capture(rows, asked)
+        assert store.read(rows["prompt_id"].to_list(), asked.fingerprint)["failure"].to_list() == [expected]
+        assert store.capture(rows, asked).computed == (expected is not None)
+        assert store.read(rows["prompt_id"].to_list(), asked.fingerprint)["failure"].to_list() == [None]
+        assert server.calls == (3 if expected is None else 4)
+
+
+def test_what_an_earlier_version_called_a_refusal_is_asked_again_where_no_reply_came(tmp_path: Path) -> None:
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    took = {"p": 0.0, "q": 3.5, "r": None}
+    rows = pl.DataFrame(
+        [(name, "a" * 64, Failure.REFUSED.value, each) for name, each in took.items()],
+        schema=["prompt_id", "fingerprint", "failure", "latency_ms"], orient="row",
+    )  # fmt: skip
+    everything = rows.select(
+        pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name) for name, kind in ANSWER_SCHEMA.items()
+    )
+    store._write(everything, "a" * 64)
+    assert store.missing([*took], "a" * 64) == ["p"], "a call took its time, and a batch took none that is known"
 
 
 CAPTURING = """
@@ -385,7 +435,7 @@ def test_a_prompt_without_an_answer_says_what_came_in_its_place(tmp_path: Path) 
     with serving(Server(lambda asked: "Write to  ann@example.org", {1: "422", 2: "refusal", 3: "null"})) as server:
         said = teacher(server, tmp_path, concurrency=1).ask(rows)
     assert said["failure"].to_list() == [
-        Failure.NO_LABEL, Failure.REFUSED, Failure.REFUSED, Failure.EMPTY, Failure.NO_LABEL, Failure.NO_LABEL
+        Failure.NO_LABEL, Failure.TURNED_AWAY, Failure.REFUSED, Failure.EMPTY, Failure.NO_LABEL, Failure.NO_LABEL
     ]  # fmt: skip
     assert said["error"].to_list() == [
         "Write to [EMAIL]", 'status 422, {"error": {"message": "not now"}}', "I cannot help with that", None,

@@ -29,6 +29,7 @@ class Fake:
     took: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     observed: str | None = None
+    says_instead: Failure = Failure.NOT_ASKED
 
     def verify(self) -> None:
         pass
@@ -36,7 +37,7 @@ class Fake:
     def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
         ids = prompts["prompt_id"].to_list()
         self.asked += ids
-        silent = [None if self.said[each] is not None else Failure.NOT_ASKED.value for each in ids]
+        silent = [None if self.said[each] is not None else self.says_instead.value for each in ids]
         return pl.DataFrame(
             {
                 **dict.fromkeys(ANSWER_SCHEMA, [None] * len(ids)),
@@ -96,6 +97,27 @@ def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order()
         EnsembleTeacher([*members()[:2], Member(members()[2].teacher, 1.5, 0.7)], Combination.VOTES, TASK),
     ]
     assert len({whole.fingerprint, *(each.fingerprint for each in others)}) == 4
+
+
+def test_what_a_members_server_turned_away_is_put_together_again_once_it_answers(tmp_path: Path) -> None:
+    """Of many rows, since which of two shards is read first is chance."""
+    ids = [f"q{number}" for number in range(12)]
+    prompts = pl.DataFrame({"prompt_id": [*ids, "r"], "text": [*ids, "R"]})
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), shard_rows=1)
+    steady = Fake("a" * 64, {**{each: [0.0, 1.0, 0.0] for each in ids}, "r": None})
+    server = Fake("b" * 64, dict.fromkeys([*ids, "r"]), says_instead=Failure.TURNED_AWAY)
+    whole = EnsembleTeacher([Member(steady, 1.0, 0.9), Member(server, 1.0, 0.8)], Combination.VOTES, TASK, store)
+    store.capture(prompts, whole)
+    assert store.asked_again([*ids, "r"], whole.fingerprint) == {"asked_again": sorted([*ids, "r"])}
+    alone = store.read([*ids, "r"], whole.fingerprint)
+    assert "unheard" not in alone.columns and alone["disagreement"].to_list() == [*[0.0] * 12, None]
+    server.said |= {each: [5.0, 0.0, 0.0] for each in ids}
+    for again in range(2):
+        store.capture(prompts, whole)
+        said = store.read([*ids, "r"], whole.fingerprint)
+        assert said["disagreement"].to_list() == [*[0.5] * 12, None], "both are heard"
+        assert store.asked_again([*ids, "r"], whole.fingerprint) == {"asked_again": ["r"]}
+        assert (steady.asked.count("q3"), server.asked.count("q3")) == (1, 2), again
 
 
 def test_another_model_behind_a_members_name_is_seen() -> None:
