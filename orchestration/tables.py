@@ -397,9 +397,15 @@ def batch_read_lines(path: Path, found: "BatchRead") -> Iterator[Text]:
     for failure, replies in found.failures.items():
         yield Text(f"{replies:,} of the new ones: {failure}. They are paid for, and not asked again", "yellow")
     for each in found.left_out:
-        yield Text(f"{each.lines:,} left out and not booked, as {each.why}: {'; '.join(each.first)}", "yellow")
+        yield Text(f"{each.lines:,} left out, as {each.why}: {'; '.join(each.first)}", "yellow")
         if each.do:
             yield Text(f"  {each.do}", "dim")
+    if found.booked_beside:
+        yield Text(
+            f"{found.booked_beside:,} lines whose reply is not used are billed all the same, and booked as "
+            f"{amount(found.usd_beside)} USD",
+            "yellow",
+        )
     if found.over_counted:
         yield Text(
             f"for {found.over_counted:,} the server counts more tokens than a call can take. Raise tokens_around if "

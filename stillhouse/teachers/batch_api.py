@@ -7,6 +7,7 @@ of a stored teacher (stored_answers.py).
 A request is called by the digest that the log has its reply by, so a reply is the same whichever way it came.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -21,21 +22,23 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.teachers.calls import Reply
+from stillhouse.teachers.calls import BatchLine, Reply
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.protocol import reply_in
+from stillhouse.teachers.protocol import counted_tokens, reply_in
 from stillhouse.teachers.requests import request_line
 from stillhouse.teachers.stored import Failure
 
 _AT_ONCE = 500
 """Replies that are put into the log together, or not at all."""
 _SHOWN = 3
+_OURS = re.compile("[0-9a-f]{64}")
+"""What a request is called that was written here; of any other nobody knows who has to pay."""
 _VERSION = re.compile(r"[-@:](\d{3,}[\d-]*|latest)")
 """What a server adds to the name of a model to say which one of that name has answered, and to no other model's."""
 
 
 class LeftOut(StrEnum):
-    """Why a line is not put into the log."""
+    """Why the reply of a line is not put into the log."""
 
     UNREADABLE = "not readable as a reply of a batch"
     FAILED = "a request that failed"
@@ -55,7 +58,7 @@ _DO = {
 
 
 class LinesLeftOut(Record):
-    """Lines of a file that are not put into the log, for one reason."""
+    """Lines of a file whose replies are not put into the log, for one reason."""
 
     why: str = Field(description=f"One of: {'; '.join(LeftOut)}.")
     lines: int = Field(description="How many.")
@@ -76,7 +79,12 @@ class BatchRead(Record):
         description="Of those taken, for how many the server counts more tokens than a call can take."
     )
     usd: float = Field(description="What those taken cost by their usage, at the prices of the recipe.")
-    left_out: tuple[LinesLeftOut, ...] = Field(description="Lines that are not taken, and not booked.")
+    left_out: tuple[LinesLeftOut, ...] = Field(description="Lines that are not taken.")
+    booked_beside: int = Field(
+        description="Lines whose reply is not used, and whose usage the provider has counted: billed all the same, and "
+        "booked now with the reason. A line is booked once, however often it is read."
+    )
+    usd_beside: float = Field(description="What those cost by their usage, at the prices of the recipe.")
     missing: int = Field(description="Requests that have no reply yet.")
     usd_spent: float = Field(description="What all calls of the recipe have cost by now.")
     usd_at_most: float = Field(description="That they may cost together.")
@@ -146,11 +154,29 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 @dataclass(frozen=True)
+class _Said:
+    """A line that says which request it is about.
+
+    Args:
+        digest: of the line, however it is written.
+        request: that it names.
+        tokens: read and written, as far as it counts both; else none.
+        reply: of a completion; None where it holds none.
+    """
+
+    digest: str
+    request: str
+    tokens: tuple[int, int]
+    reply: Reply | None
+
+
+@dataclass(frozen=True)
 class _Unusable:
-    """A line that holds no reply."""
+    """A line that holds no reply to a request, and what can be read of it all the same."""
 
     why: LeftOut
     what: str
+    said: _Said | None = None
 
 
 class _Taking:
@@ -170,41 +196,52 @@ class _Taking:
         self._there_already, self._over_counted, self._usd = 0, 0, 0.0
         self._seen, self._taken = set[str](), set[str]()
         self._failures: Counter[str] = Counter()
-        self._waiting: list[tuple[str, float, Reply]] = []
+        self._beside: list[float] = []
+        self._waiting: list[BatchLine] = []
 
     def take(self, number: int, line: bytes) -> None:
         """Put a line beside those that are written next, or say why not."""
         self.replies += 1
         found = _reply_of(line)
-        why = found if isinstance(found, _Unusable) else self._why_not(*found)
+        why = found if isinstance(found, _Unusable) else self._why_not(found)
         if why is not None:
             self.left_out[why.why] += 1
             if self.left_out[why.why] <= _SHOWN:
                 self.first[why.why].append(f"line {number}: {why.what}" if why.what else f"line {number}")
+        said = found.said if isinstance(found, _Unusable) else found
+        if said is None or (why is not None and not _OURS.fullmatch(said.request)):
             return
-        assert not isinstance(found, _Unusable)
-        request, reply = found
-        self._seen.add(request)
-        most = self.teacher.endpoint.most(self.requests[request])
-        self._waiting.append((request, self.teacher.endpoint.cost(reply, most), reply))
+        if why is None:
+            assert said.reply is not None
+            self._seen.add(said.request)
+            usd = self.teacher.endpoint.cost(said.reply, self.teacher.endpoint.most(self.requests[said.request]))
+        else:
+            usd = self.teacher.endpoint.usd(*said.tokens)
+        self._waiting.append(
+            BatchLine(said.digest, said.request, usd, said.reply, None if why is None else why.why.value)
+        )
         if len(self._waiting) == _AT_ONCE:
             self.write()
 
     def write(self) -> None:
         """Put what was taken into the log."""
         waiting, self._waiting = self._waiting, []
-        new = self.teacher.calls.record(waiting, self.teacher.recipe)
-        self._taken |= new
-        self._there_already += len(waiting) - len(new)
-        for request, usd, reply in waiting:
-            if request in new:
-                self._usd += usd
-                self._over_counted += usd > self.teacher.endpoint.most(self.requests[request])
-                if reply.failure is not None and not (self.teacher.asking.codes and reply.failure == Failure.CUT_OFF):
-                    self._failures[str(reply.failure)] += 1
+        recorded = self.teacher.calls.record(waiting, self.teacher.recipe, twice=LeftOut.TWICE.value)
+        self._taken |= recorded.requests
+        self._beside += recorded.beside
+        for line in (each for each in waiting if each.why is None):
+            reply = line.reply
+            if line.request not in recorded.requests or reply is None:
+                self._there_already += 1
+                continue
+            self._usd += line.usd
+            self._over_counted += line.usd > self.teacher.endpoint.most(self.requests[line.request])
+            if reply.failure is not None and not (self.teacher.asking.codes and reply.failure == Failure.CUT_OFF):
+                self._failures[str(reply.failure)] += 1
 
-    def _why_not(self, request: str, reply: Reply) -> _Unusable | None:
-        asking = self.teacher.asking
+    def _why_not(self, said: "_Said") -> "_Unusable | None":
+        asking, request, reply = self.teacher.asking, said.request, said.reply
+        assert reply is not None
         if request not in self.requests:
             return _Unusable(LeftOut.UNKNOWN, f"custom_id {_in_short(request)}")
         if request in self._seen:
@@ -229,32 +266,37 @@ class _Taking:
                 LinesLeftOut(why=why, lines=lines, first=tuple(self.first[why]), do=_DO.get(why, ""))
                 for why, lines in self.left_out.items()
             ),
+            booked_beside=len(self._beside),
+            usd_beside=sum(self._beside),
             missing=len(self.requests) - len(self.known | self._seen),
             usd_spent=self.teacher.calls.spent(self.teacher.recipe),
             usd_at_most=self.teacher.limits.usd_at_most,
         )
 
 
-def _reply_of(line: bytes) -> tuple[str, Reply] | _Unusable:
+def _reply_of(line: bytes) -> _Said | _Unusable:
     """The request that a line answers, and what it says."""
     try:
         said = json.loads(line)
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     except (ValueError, RecursionError):
         return _Unusable(LeftOut.UNREADABLE, "no JSON, or cut off")
     if not isinstance(said, dict) or not isinstance(said.get("custom_id"), str):
         return _Unusable(LeftOut.UNREADABLE, "no custom_id")
     response, error = said.get("response"), said.get("error")
+    status, body = (response.get(name) for name in ("status_code", "body")) if isinstance(response, dict) else (0, None)
+    tokens = counted_tokens(body.get("usage")) if isinstance(body, dict) else (0, 0)
+    reply = reply_in(body, None) if status == 200 and not error else None
+    found = _Said(digest, said["custom_id"], tokens, reply)
     if error:
-        return _Unusable(LeftOut.FAILED, _in_short(json.dumps(error)))
+        return _Unusable(LeftOut.FAILED, _in_short(json.dumps(error)), found)
     if not isinstance(response, dict):
-        return _Unusable(LeftOut.UNREADABLE, "neither a response nor an error")
-    status, body = response.get("status_code"), response.get("body")
+        return _Unusable(LeftOut.UNREADABLE, "neither a response nor an error", found)
     if status != 200:
-        return _Unusable(LeftOut.FAILED, f"status {status}, {_in_short(json.dumps(body))}")
-    reply = reply_in(body, None)
+        return _Unusable(LeftOut.FAILED, f"status {status}, {_in_short(json.dumps(body))}", found)
     if reply is None:
-        return _Unusable(LeftOut.FAILED, f"a reply that is none of the protocol: {_in_short(json.dumps(body))}")
-    return said["custom_id"], reply
+        return _Unusable(LeftOut.FAILED, f"a reply that is none of the protocol: {_in_short(json.dumps(body))}", found)
+    return found
 
 
 def _may_be(named: str | None, asked: str) -> bool:

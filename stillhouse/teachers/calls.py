@@ -5,8 +5,8 @@ Does not: making a call (endpoint.py), reading the replies of a batch (batch_api
 
 A call is in the log before it is made, at the most that it can cost, and gets its real cost with its reply. A process
 that dies leaves its open calls at the most that they can cost, so that no kill lets more be spent than the cap. A reply
-that is in the log is never paid for again, whatever became of who asked. Replies of a batch, which were paid for
-elsewhere, are in it from when they are read.
+that is in the log is never paid for again, whatever became of who asked. Lines of a batch, which were paid for
+elsewhere, are in it from when they are read: their replies, and of those that are no use what they cost and why.
 """
 
 import json
@@ -33,18 +33,18 @@ CREATE TABLE IF NOT EXISTS calls (
 );
 CREATE INDEX IF NOT EXISTS calls_of_request ON calls (request, usd);
 CREATE INDEX IF NOT EXISTS calls_by_time ON calls (recipe, sent_at, usd);
+CREATE TABLE IF NOT EXISTS batch_lines (line TEXT PRIMARY KEY, call INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
 DROP INDEX IF EXISTS calls_by_request;
 DROP INDEX IF EXISTS calls_by_recipe;
 """
 """What a recipe has spent, in all or of late, is asked before each call, and what a request has cost with each answer:
 by an index that holds all that the sum needs, since beside it in the rows are the replies. Those that went before held
-no time, and only calls with a reply."""
+no time, and only calls with a reply. A line of a batch is booked as a call, and known by its digest from then on; `why`
+says why its reply is not the one of the request. Lines that were read before there was this table are in none."""
 _AT_ONCE = 500
 """Requests looked up by one statement."""
-_UNLESS_THERE = """
-INSERT INTO calls (request, recipe, sent_at, usd, reply) SELECT ?, ?, ?, ?, ?
-WHERE NOT EXISTS (SELECT 1 FROM calls WHERE request = ? AND reply IS NOT NULL)
-"""
+_REPLIED = "SELECT id, reply FROM calls WHERE request = ? AND reply IS NOT NULL ORDER BY id DESC"
+_BOOK = "INSERT INTO calls (request, recipe, sent_at, usd, reply) VALUES (?, ?, ?, ?, ?)"
 
 
 class CapReachedError(StillhouseError):
@@ -72,6 +72,38 @@ class Reply:
     tokens_out: int
     milliseconds: float | None
     alternatives: Sequence[tuple[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class BatchLine:
+    """A line of a batch, which came by no call from here.
+
+    Args:
+        digest: of the line, by which it is known when it is read again.
+        request: digest of what it answers.
+        usd: what it cost; 0 where nobody counted that, and the line is no use.
+        reply: what was said; None where it cannot be read.
+        why: the reply is not that of the request; None where it is.
+    """
+
+    digest: str
+    request: str
+    usd: float
+    reply: Reply | None
+    why: str | None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is new in the log.
+
+    Args:
+        requests: whose replies are new.
+        beside: what each line has cost whose reply is not used.
+    """
+
+    requests: frozenset[str]
+    beside: tuple[float, ...]
 
 
 class CallLog:
@@ -164,27 +196,41 @@ class CallLog:
             connection.execute("UPDATE calls SET usd = ?, reply = ? WHERE id = ?", (usd, said, call))
             connection.commit()
 
-    def record(self, replies: Sequence[tuple[str, float, Reply]], recipe: str) -> set[str]:
-        """Write down replies that came by no call from here; a request that has a reply keeps the one it has.
+    def record(self, lines: Sequence[BatchLine], recipe: str, *, twice: str) -> Recorded:
+        """Write down lines that came by no call from here, each once; a request that has a reply keeps the one it has.
 
-        They are written beyond the cap, too, since they have been billed.
+        They are written beyond the cap, too, since they have been billed. A line that was no use when it was read, and
+        now is, is not booked again: its reply is put to what is booked.
 
         Args:
-            replies: the digest of each request, what it cost, and what was said.
+            lines: of one batch.
             recipe: who pays.
-
-        Returns:
-            The requests whose replies are new.
+            twice: why a second reply to a request is not used.
         """
-        at, new = _now(), set[str]()
+        at, new, beside = _now(), set[str](), list[float]()
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for request, usd, reply in replies:
-                added = connection.execute(_UNLESS_THERE, (request, recipe, at, usd, _written(reply), request))
-                if added.rowcount:
-                    new.add(request)
+            for line in lines:
+                booked = connection.execute("SELECT call FROM batch_lines WHERE line = ?", (line.digest,)).fetchone()
+                replied = connection.execute(_REPLIED, (line.request,)).fetchone()
+                is_used = line.reply is not None and line.why is None and replied is None
+                if is_used:
+                    new.add(line.request)
+                if booked is not None:
+                    if is_used:
+                        _use(connection, line, booked[0], recipe)
+                elif not is_used and (same := _read_before(connection, line, replied)) is not None:
+                    _know(connection, line, same, None)
+                elif is_used or line.usd:
+                    why = None if is_used else line.why or twice
+                    said = _written(line.reply) if is_used and line.reply else None
+                    call = connection.execute(_BOOK, (line.request, recipe, at, line.usd, said)).lastrowid
+                    assert call is not None
+                    _know(connection, line, call, why)
+                    if not is_used:
+                        beside.append(line.usd)
             connection.commit()
-        return new
+        return Recorded(frozenset(new), tuple(beside))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -226,6 +272,25 @@ def _now() -> str:
 
 def _written(reply: Reply) -> str:
     return json.dumps(reply.__dict__)
+
+
+def _know(connection: sqlite3.Connection, line: BatchLine, call: int, why: str | None) -> None:
+    connection.execute("INSERT OR REPLACE INTO batch_lines VALUES (?, ?, ?)", (line.digest, call, why))
+
+
+def _use(connection: sqlite3.Connection, line: BatchLine, call: int, recipe: str) -> None:
+    """Put the reply of a line that is booked to what is booked, for whoever uses it."""
+    assert line.reply is not None
+    connection.execute("UPDATE calls SET reply = ?, recipe = ? WHERE id = ?", (_written(line.reply), recipe, call))
+    _know(connection, line, call, None)
+
+
+def _read_before(connection: sqlite3.Connection, line: BatchLine, replied: tuple[int, str] | None) -> int | None:
+    """The call as which a line was booked before lines were known by their digests; None where it was not."""
+    if replied is None or line.reply is None or replied[1] != _written(line.reply):
+        return None
+    is_known = connection.execute("SELECT 1 FROM batch_lines WHERE call = ?", (replied[0],)).fetchone()
+    return None if is_known else replied[0]
 
 
 def _spent(connection: sqlite3.Connection, recipe: str, since: datetime | None = None) -> float:

@@ -112,7 +112,7 @@ class Endpoint:
 
     def most(self, body: dict[str, Any]) -> float:
         """USD that a call can cost at the most."""
-        return self._usd(*self.most_tokens(body))
+        return self.usd(*self.most_tokens(body))
 
     def most_tokens(self, body: dict[str, Any]) -> tuple[int, int]:
         """Tokens that a call can read and write at the most: no token is shorter than a byte."""
@@ -121,9 +121,10 @@ class Endpoint:
 
     def cost(self, reply: Reply, most: float) -> float:
         """What a reply cost by the server's own count; at the most where it does not count."""
-        return self._usd(reply.tokens_in, reply.tokens_out) if reply.tokens_in else most
+        return self.usd(reply.tokens_in, reply.tokens_out) if reply.tokens_in else most
 
-    def _usd(self, read: int, written: int) -> float:
+    def usd(self, read: int, written: int) -> float:
+        """What so many tokens cost that were read, and written."""
         return (read * self.limits.usd_per_million_in + written * self.limits.usd_per_million_out) / _MILLION
 
     @property

@@ -340,8 +340,76 @@ def test_replies_without_the_probabilities_that_were_asked_for_are_left_out(tmp_
         ask(file, "--write", str(requests))
         answer_a_batch(server, requests, replies)
     ended = ask(file, "--read", str(replies))
-    assert ended.returncode == 1 and f"{ROWS} left out and not booked, as {LeftOut.NO_PROBABILITIES}" in ended.stdout
-    assert "Set `by: samples`" in ended.stdout and call_log(home).spent("small") == 0
+    assert ended.returncode == 1 and f"{ROWS} left out, as {LeftOut.NO_PROBABILITIES}" in ended.stdout
+    assert f"{ROWS} lines whose reply is not used are billed all the same" in ended.stdout
+    assert "Set `by: samples`" in ended.stdout and call_log(home).spent("small") == pytest.approx(server.usd)
+
+
+def billed(line: Line, read: int, written: int = 1) -> Line:
+    """A line whose server counts tokens."""
+    usage = {"prompt_tokens": read, "completion_tokens": written}
+    return {**line, "response": {**line["response"], "body": {**line["response"]["body"], "usage": usage}}}
+
+
+def test_what_a_provider_has_billed_is_booked_once_though_its_reply_is_no_use(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)
+    ask(file, "--write", str(requests))
+    good = of_requests(requests)
+    others = {**billed(reply("somebody else's", "HUM"), 50_000), "id": "x"}
+    empty = {**billed(good[5], 32), "response": billed(good[5], 32)["response"] | {"status_code": 500}}
+    nothing: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 64, "completion_tokens": 0}}
+    lines = [
+        billed(good[0], 1),
+        {**billed(good[0], 2), "id": "another"},
+        of_model(billed(good[1], 4), "large-mini"),
+        billed({**good[2], "custom_id": "0" * 64}, 8),
+        {**billed(good[3], 16), "error": {"code": "too late"}},
+        empty,
+        {**good[6], "response": {"status_code": 200, "body": nothing}},
+        others,
+        billed(good[7], -128),
+        reply(good[8]["custom_id"], None, status=429),
+        billed(of_model(good[9], "large-mini"), 2**40),
+    ]
+    written(replies, [*lines, lines[2]])
+    code, found = read(file, replies)
+    beside = ((2 + 4 + 8 + 16 + 32 + 64) * USD_IN + 5 * USD_OUT) / 1e6
+    assert (code, found["taken"], found["booked_beside"]) == (1, 2, 6), "what is no count is no bill"
+    assert found["usd_beside"] == pytest.approx(beside) and found["usd_spent"] == pytest.approx(found["usd"] + beside)
+    of_one = call_log(home).booked([good[1]["custom_id"]])
+    assert [*of_one.values()] == pytest.approx([(4 * USD_IN + USD_OUT) / 1e6]), "of its own request"
+
+    replies.write_text("".join(json.dumps(each, indent=None, sort_keys=True) + "\r\n" for each in reversed(lines)))
+    code, again = read(file, replies)
+    assert (code, again["taken"], again["booked_beside"], again["usd_beside"]) == (1, 0, 0, 0)
+    assert again["usd_spent"] == found["usd_spent"], "read in another order and spelling, booked once"
+
+    code, now = read(file, replies, "--answered-by", "large-mini")
+    assert now["taken"] == 2 and now["booked_beside"] == 0
+    assert now["usd_spent"] - found["usd_spent"] == pytest.approx(uncounted_usd(file, home, good[9]["custom_id"]))
+    assert {good[1]["custom_id"]} == {*call_log(home).replies([good[1]["custom_id"]])}
+
+
+def uncounted_usd(file: RecipeFile, home: Home, request: str) -> float:
+    """What is booked for a reply whose tokens nobody has counted: the most that it can cost."""
+    teacher, prompts = asked_by(file, call_log(home))
+    return teacher.endpoint.most(teacher.requests(prompts)[request])
+
+
+def test_what_was_billed_for_a_reply_of_no_use_counts_against_the_cap(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer)) as server:
+        file = behind(server, tmp_path, usd_at_most=0.5)
+        ask(file, "--write", str(requests))
+        written(replies, [of_model(billed(line, 10_000), "larger") for line in of_requests(requests)])
+        code, found = read(file, replies)
+        assert (code, found["taken"]) == (1, 0) and found["usd_spent"] > 0.5
+        assert "no run makes a call until you raise it" in ask(file, "--read", str(replies)).stdout
+        teacher, prompts = asked_by(file, call_log(home))
+        with pytest.raises(CapReachedError):
+            teacher.replies(prompts)
+        assert server.calls == 0
 
 
 def test_a_file_that_is_no_answer_of_a_batch_api_is_refused(tmp_path: Path, home: Home) -> None:

@@ -4,14 +4,16 @@ What of a file is taken, and what is said of the rest, is in tests/orchestration
 """
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stillhouse.teachers.batch_api import BatchRead, batch_lines, read_batch
-from stillhouse.teachers.calls import CallLog, Reply
+from stillhouse.teachers.calls import BatchLine, CallLog, Recorded, Reply
 from tests.protocol import USD_IN, USD_OUT, Server
 from tests.stillhouse.teachers.asked import answer, teacher, texts
 from tests.warm import WarmParent
@@ -78,8 +80,8 @@ class Dying(CallLog):
 
     pieces = 0
 
-    def record(self, replies: Sequence[tuple[str, float, Reply]], recipe: str) -> set[str]:
-        new = super().record(replies, recipe)
+    def record(self, lines: Sequence[BatchLine], recipe: str, *, twice: str) -> Recorded:
+        new = super().record(lines, recipe, twice=twice)
         self.pieces += 1
         if self.pieces == 2:
             raise KeyboardInterrupt
@@ -90,10 +92,44 @@ def test_a_reply_that_is_there_is_kept(tmp_path: Path) -> None:
     """By itself the log lets nobody double, whatever its callers hold."""
     log, said = CallLog(tmp_path / "calls.db"), Reply("access", None, "large", 7, 1, None)
     other = Reply("billing", None, "large", 7, 1, None)
-    assert log.record([("a", 0.1, said), ("a", 0.1, other)], "tickets") == {"a"}
-    assert log.record([("a", 0.1, other), ("b", 0.2, other)], "tickets") == {"b"}
-    assert log.replies(["a", "b"]) == {"a": said, "b": other} and log.spent("tickets") == pytest.approx(0.3)
-    call = log.reserve("c", "tickets", usd=0.4, usd_at_most=1.0)
-    assert log.record([("c", 0.1, said)], "tickets") == {"c"}, "a call that nobody answered is no reply"
+    first, second = BatchLine("1", "a", 0.1, said, None), BatchLine("2", "a", 0.4, other, None)
+    found = log.record([first, second], "tickets", twice="twice")
+    assert (found.requests, found.beside) == ({"a"}, (0.4,)), "it was billed as well"
+    found = log.record([second, BatchLine("3", "b", 0.2, other, None), first], "tickets", twice="twice")
+    assert (found.requests, found.beside) == ({"b"}, ())
+    assert log.replies(["a", "b"]) == {"a": said, "b": other} and log.spent("tickets") == pytest.approx(0.7)
+    call = log.reserve("c", "tickets", usd=0.4, usd_at_most=2.0)
+    found = log.record([BatchLine("4", "c", 0.1, said, None)], "tickets", twice="twice")
+    assert found.requests == {"c"}, "a call that nobody answered is no reply"
     log.settle(call, usd=0.0, reply=None)
-    assert log.replies(["c"]) == {"c": said} and log.spent("tickets") == pytest.approx(0.4)
+    assert log.replies(["c"]) == {"c": said} and log.spent("tickets") == pytest.approx(0.8)
+
+
+def test_what_was_no_use_is_booked_once_and_its_reply_taken_from_when_it_is_of_use(tmp_path: Path) -> None:
+    log, said = CallLog(tmp_path / "calls.db"), Reply("access", None, "larger", 7, 1, None)
+    unused = BatchLine("1", "a", 0.1, said, "of another model")
+    for booked in ((0.1,), ()):
+        found = log.record([unused, unused], "tickets", twice="twice")
+        assert (found.requests, found.beside) == (set(), booked)
+    assert log.replies(["a"]) == {} and log.spent("tickets") == pytest.approx(0.1)
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as database:
+        assert database.execute("SELECT line, why FROM batch_lines").fetchall() == [("1", "of another model")]
+    found = log.record([replace(unused, why=None)], "mail", twice="twice")
+    assert (found.requests, found.beside) == ({"a"}, ())
+    assert log.replies(["a"]) == {"a": said} and log.booked(["a"]) == {"a": pytest.approx(0.1)}
+    assert (log.spent("tickets"), log.spent("mail")) == (0, pytest.approx(0.1)), "who uses it pays"
+    assert log.record([unused], "tickets", twice="twice") == log.record([], "tickets", twice="twice")
+
+
+def test_a_line_that_was_read_before_lines_were_known_is_not_booked_as_another(tmp_path: Path) -> None:
+    log, said = CallLog(tmp_path / "calls.db"), Reply("access", None, "large", 7, 1, None, [("A", -0.5)])
+    log.record([BatchLine("1", "a", 0.1, said, None)], "tickets", twice="twice")
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as database:
+        database.execute("DROP TABLE batch_lines")
+        database.commit()
+    for why in (None, "no request of the recipe as it is now"):
+        found = log.record([BatchLine("1", "a", 0.1, said, why)], "tickets", twice="twice")
+        assert (found.requests, found.beside) == (set(), ())
+    assert log.spent("tickets") == pytest.approx(0.1)
+    found = log.record([BatchLine("2", "a", 0.1, said, None)], "tickets", twice="twice")
+    assert found.beside == (0.1,), "a second one that says the same is a second one"
