@@ -11,9 +11,10 @@ from pydantic import Field
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
 from stillhouse.base import Record
-from stillhouse.economics import Decision, Economics, actual, forecast
+from stillhouse.economics import Book, Decision, Economics, actual, forecast
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.corrections import Correction, corrections
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.report.reading import read_report
@@ -23,6 +24,8 @@ from stillhouse.stages.names import CASCADE, KINDS, SELECTION, kind_of
 
 ANSWERS_PAID = "teacher's answers"
 """What a server was paid, which is no compute of this machine."""
+CORRECTED = "compute, corrected"
+"""What people have added to compute, whatever it was spent on."""
 OTHER = "other"
 """What a stage of an older or newer version is spent on, as far as this one can know: money all the same."""
 
@@ -51,7 +54,11 @@ class Account(Record):
     what: str = Field(description="The decision in a sentence.")
     forecast: Economics | None
     actual: Economics | None = Field(description="Null while no student was evaluated.")
-    spent_usd: dict[str, float] = Field(description="Compute so far, by kind.")
+    spent_usd: dict[str, float] = Field(description="Compute and answers so far, by kind, with what was corrected.")
+    corrections: tuple[Correction, ...] = Field(
+        description="What people have corrected; those of serving are in no sum here, since a student pays for itself "
+        "by what calls cost."
+    )
     data_share: float | None = Field(
         description="Part of all compute that went into data, capture and evaluation rather than training or a stage "
         "that is not known here; null before any was spent."
@@ -64,6 +71,9 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
     paid = call_log(builds.home).spent(file.name)
     if paid:
         costs[ANSWERS_PAID] = paid
+    given = corrections(builds.ledger, file.name)
+    if of_compute := sum(each.usd for each in given if each.book is Book.COMPUTE):
+        costs[CORRECTED] = of_compute
     expected = measured = None
     if recipe.economics is not None:
         expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
@@ -81,7 +91,8 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
         forecast=expected,
         actual=measured,
         spent_usd=costs,
-        data_share=1 - (costs.get("training", 0.0) + costs.get(OTHER, 0.0)) / total if total else None,
+        corrections=tuple(given),
+        data_share=1 - sum(costs.get(kind, 0.0) for kind in ("training", OTHER, CORRECTED)) / total if total else None,
     )
 
 

@@ -1,6 +1,7 @@
 """What a run would take and could prove, before it is started, and what it took once it was.
 
-Belongs here: the answer of `stillhouse plan`, and the forecast beside what the ledger says.
+Belongs here: the answer of `stillhouse plan`, the forecast beside what the ledger says, and what servers were
+paid.
 Does not: the power of the tests (stillhouse/evaluation/planning.py), the reckoning (stillhouse/stages/forecast.py).
 """
 
@@ -9,12 +10,15 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.device import device_of
+from stillhouse.economics import Book, amount
 from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.evaluation.planning import Plan, plan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.corrections import corrected_usd
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.stages.asking import call_log
 from stillhouse.stages.forecast import Forecast, forecast
 from stillhouse.stages.names import BASE, TEACHER, stage_names
 from stillhouse.stages.preview import prompts_to_come
@@ -35,12 +39,28 @@ class Duration(Record):
         return sum((each.seconds for each in known), 0.0), sum((self.took[each.stage] for each in known), 0.0)
 
 
+class Paid(Record):
+    """What a teacher behind servers was paid so far."""
+
+    usd: float = Field(description="For all calls of the recipe, with what people have corrected.")
+    corrected_usd: float = Field(description="Of that, what was corrected; see `stillhouse correct`.")
+    usd_at_most: float = Field(description="That all calls of the recipe may cost together.")
+
+    @property
+    def sentence(self) -> str:
+        """What is spent, and what is left."""
+        of_it = "" if not self.corrected_usd else f", {self.corrected_usd:+.4g} of it corrected by people"
+        left = amount(max(self.usd_at_most - self.usd, 0.0))
+        return f"answers so far: {amount(max(self.usd, 0.0))} USD{of_it}; {left} of usd_at_most are left"
+
+
 class Planned(Plan):
     """What the golden set can prove, and how long and how much it will take to find out."""
 
     duration: Duration | None = Field(
         description="Null where the teacher's terms do not allow to learn from it: then it is not loaded at all."
     )
+    paid: Paid | None = Field(description="Null where no server is asked.")
 
 
 def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned:
@@ -52,7 +72,7 @@ def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned
     prompts = prompts_to_come(file)
     golden = prompts.filter(pl.col("split") == "golden")
     claims = plan(golden, file.recipe.bar, file.recipe.slices, discordance=discordance)
-    return Planned(**dict(claims), duration=_duration(builds, file, prompts))
+    return Planned(**dict(claims), duration=_duration(builds, file, prompts), paid=_paid(builds, file))
 
 
 def duration(builds: BuildStore, file: RecipeFile) -> Duration | None:
@@ -82,6 +102,17 @@ def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Du
             raise
         raise error.at(f"{file.where('teacher', 'source')}: {error.where}") from error
     return Duration(forecast=found, took=took(builds.ledger, file))
+
+
+def _paid(builds: BuildStore, file: RecipeFile) -> Paid | None:
+    server = next(iter(file.recipe.teacher.servers.values()), None)  # they share one cap
+    if server is None or server.endpoint is None:
+        return None
+    return Paid(
+        usd=call_log(builds.home).spent(file.name),
+        corrected_usd=corrected_usd(builds.ledger, file.name, Book.ANSWERS),
+        usd_at_most=server.endpoint.usd_at_most,
+    )
 
 
 def took(ledger: Ledger, file: RecipeFile) -> dict[str, float]:

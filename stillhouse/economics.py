@@ -1,6 +1,7 @@
 """Whether a student pays for itself.
 
-Belongs here: the arithmetic of what it costs to make, what it saves per call, and when the one has paid for the other.
+Belongs here: the arithmetic of what it costs to make, what it saves per call, and when the one has paid for the other;
+what costs are booked in.
 Does not: what was measured or spent (orchestration/economics.py), whether it is asked for at all (checks/contract.py).
 """
 
@@ -22,6 +23,17 @@ class Decision(StrEnum):
 
     FUND = "fund"
     DO_NOT_FUND = "do not fund"
+
+
+class Book(StrEnum):
+    """What the costs of a recipe are booked in."""
+
+    ANSWERS = "answers"
+    """What calls and batches of runs cost, to a teacher and models behind servers: `teacher.endpoint.usd_at_most`."""
+    SERVING = "serving"
+    """What calls of servers cost, to the teacher behind a student: `serving.teacher.usd_per_month`."""
+    COMPUTE = "compute"
+    """What this machine cost while it made artifacts."""
 
 
 class Economics(Record):

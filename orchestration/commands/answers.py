@@ -265,6 +265,8 @@ def roi(name: Name, as_json: AsJson = False) -> None:
         spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found.spent_usd.items())) or "nothing"
         share = "" if found.data_share is None else f"; {found.data_share:.0%} of it on data and evaluation"
         out.print(f"compute so far, USD: {spent}{share}")
+        for each in found.corrections:
+            out.print(Text(f"corrected: {each.sentence}", "dim"), soft_wrap=True)
     raise typer.Exit(1 if found.decision is Decision.DO_NOT_FUND else 0)
 
 

@@ -1,6 +1,6 @@
 """Commands by which a named person decides something, and the key that signs what was decided.
 
-Belongs here: waiving, approving, choosing who serves, amending, keys.
+Belongs here: waiving, approving, choosing who serves, amending, correcting costs, keys.
 Does not: what a decision is and when it counts (stillhouse/records/governance.py).
 """
 
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestration.commands.common import By, Name, Reason, find_recipe
 from orchestration.terminal import out
+from stillhouse.economics import Book
 from stillhouse.home import Home
 
 if TYPE_CHECKING:
@@ -212,6 +213,34 @@ def amend(name: Name, by: By, reason: Reason) -> None:
     bar = digest_of(bar_of(find_recipe(name).recipe))
     record(BuildStore(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
+
+
+@commands.command()
+def correct(
+    name: Name,
+    usd: Annotated[float, typer.Option(help="What is to be added to what is booked; negative takes off.")],
+    month: Annotated[str, typer.Option(help="The month that was paid for, UTC, such as 2026-11.")],
+    by: By,
+    reason: Reason,
+    of: Annotated[
+        Book,
+        typer.Option(
+            help="What was paid: answers to runs and batches, answers to servers (serving), or this machine (compute)."
+        ),
+    ] = Book.ANSWERS,
+) -> None:
+    """Correct what is booked for a month, where a price was wrong or an invoice says otherwise; caps count it at once.
+
+    The books themselves are not changed: the correction is an entry of the ledger, with name and reason.
+    """
+    from orchestration.corrections import correct_month
+    from stillhouse.economics import amount
+    from stillhouse.records.builds import BuildStore
+
+    builds, file = BuildStore(Home.from_environment()), find_recipe(name)
+    given, now = correct_month(builds, file, book=of, month=month, usd=usd, by=by, reason=reason)
+    out.print(Text(given.sentence), soft_wrap=True)
+    out.print(f"{amount(max(now, 0.0))} USD now count for {of} of {given.month}", soft_wrap=True)
 
 
 keys = typer.Typer(no_args_is_help=True, help="The key that signs the ledger's heads.")

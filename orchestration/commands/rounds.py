@@ -68,6 +68,8 @@ def plan(
             out.print()
             out.print(duration_table(found.duration))
             out.print(f"a whole run: {found.duration.forecast.sentence}")
+        if found.paid is not None:
+            out.print(found.paid.sentence, soft_wrap=True)
     raise typer.Exit(1 if found.unsupported else 0)
 
 

@@ -45,6 +45,7 @@ Kind = Literal[
     "baseline",
     "closure",
     "reopening",
+    "correction",
 ]
 
 GENESIS = "0" * 64
@@ -89,7 +90,8 @@ class EntrySubject:
     """What an entry is about, as far as it can be asked for.
 
     Args:
-        subject: address of the asset, with its batch in brackets; of a deployment the challenger's release.
+        subject: address of the asset, with its batch in brackets; of a deployment the challenger's release, of a
+            correction the book.
         gate: name of the gate.
         content: digest of what it is about: an artifact, a release, a bar.
     """
@@ -462,6 +464,7 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], EntrySubject]] = {
     "baseline": lambda recipe, body: EntrySubject(content=body["release"]),
     "closure": lambda recipe, body: EntrySubject(),
     "reopening": lambda recipe, body: EntrySubject(),
+    "correction": lambda recipe, body: EntrySubject(subject=body["book"]),
 }
 """What can be asked of each kind of entry."""
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from stillhouse.economics import amount
+from stillhouse.economics import Book, amount
 from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.records.corrections import corrected_usd
 from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import Entry, Ledger
 
@@ -82,9 +83,14 @@ def starts_a_round(refresh: RefreshSpec, event: Event) -> bool:
 
 
 def compute_usd(ledger: Ledger, recipe: str, since: datetime) -> float:
-    """What the compute of a recipe has cost since a moment, with what led to nothing."""
-    made = ledger.entries(recipe, "materialization")
-    return sum(float(entry.body["cost_usd"]) for entry in made if datetime.fromisoformat(entry.at) > since)
+    """What the compute of a recipe has cost since a moment, with what led to nothing and what people have corrected."""
+    return computed_usd(ledger, recipe, since) + corrected_usd(ledger, recipe, Book.COMPUTE, since=since)
+
+
+def computed_usd(ledger: Ledger, recipe: str, since: datetime, until: datetime | None = None) -> float:
+    """What is booked for the compute of a recipe after a moment, up to another one if it is given."""
+    made = [(datetime.fromisoformat(entry.at), entry.body) for entry in ledger.entries(recipe, "materialization")]
+    return sum(float(body["cost_usd"]) for at, body in made if at > since and (until is None or at < until))
 
 
 def _too_dear(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime, paid_usd: float) -> str | None:

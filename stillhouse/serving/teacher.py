@@ -21,11 +21,14 @@ import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
 from stillhouse.data.privacy import redact_text
+from stillhouse.economics import Book
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.records import spending
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.corrections import corrected_usd
+from stillhouse.records.ledger import Ledger
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.breaker import TeacherBreaker
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
@@ -290,14 +293,14 @@ class PaidEndpoint:
         if self._usd_per_month is None:  # the recipe has changed since, and allows nothing
             raise AwayError(Away.BUDGET)
         try:
-            seen = spending.reserve(
-                self._ledger_url, self._recipe, month, usd=usd, usd_at_most=self._usd_per_month
-            )  # fmt: skip
+            corrected = corrected_usd(Ledger(self._ledger_url), self._recipe, Book.SERVING, month=month)
+            usd_at_most = self._usd_per_month - corrected
+            seen = spending.reserve(self._ledger_url, self._recipe, month, usd=usd, usd_at_most=usd_at_most)
         except (StillhouseError, SQLAlchemyError, OSError) as error:
             raise AwayError(Away.UNCOUNTED) from error
         if seen is None:
             raise AwayError(Away.BUDGET)
-        self._seen = month, seen
+        self._seen = month, seen + corrected
 
     def _settle(self, reserved: float, cost: float, month: str) -> None:
         """Put what a call cost in the place of what was reserved, which stays where that fails."""

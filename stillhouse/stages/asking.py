@@ -16,6 +16,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.records.ledger import Ledger
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MEMBERS, MODEL, TEACHER
 from stillhouse.teachers.asked import Asking, LabelPrompt
@@ -131,7 +132,7 @@ def member_of(made: Made, builds: BuildStore) -> Member:
 
 def call_log(home: Home) -> CallLog:
     """What the teachers of an installation that are paid have been asked."""
-    return CallLog(home.signal / "calls.db")
+    return CallLog(home.signal / "calls.db", Ledger(home.ledger_url))
 
 
 def kept_model(files: Mapping[str, str], spec: TeacherSpec, store: ArtifactStore) -> dict[str, Path]:

@@ -19,8 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stillhouse.economics import Book
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, one_process_at_a_time, plain_disk_errors
+from stillhouse.records.corrections import corrected_usd
+from stillhouse.records.ledger import Ledger
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -111,10 +114,11 @@ class CallLog:
 
     Args:
         path: of the file, made when first written to.
+        ledger: with what people have corrected, which counts in what is spent; None where nobody can have.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, ledger: Ledger | None = None) -> None:
+        self.path, self._ledger = path, ledger
         self._lock = threading.Lock()
 
     def replies(self, requests: Iterable[str]) -> dict[str, Reply]:
@@ -141,14 +145,23 @@ class CallLog:
     def spent(self, recipe: str, *, since: datetime | None = None) -> float:
         """USD that the calls of a recipe have cost, those without a reply at the most that they can.
 
+        With what people have corrected: what was paid, as far as anybody knows.
+
         Args:
             recipe: who pays.
             since: from when on, in UTC; from the first call when left out.
         """
+        return self.booked_between(recipe, since) + self._corrected(recipe, since)
+
+    def booked_between(self, recipe: str, since: datetime | None, until: datetime | None = None) -> float:
+        """The same as the log has it, without corrections, up to another moment if it is given."""
         if not self.path.exists():
             return 0.0
         with self._open() as connection:
-            return _spent(connection, recipe, since)
+            return _spent(connection, recipe, since, until)
+
+    def _corrected(self, recipe: str, since: datetime | None = None) -> float:
+        return 0.0 if self._ledger is None else corrected_usd(self._ledger, recipe, Book.ANSWERS, since=since)
 
     def reserve(self, request: str, recipe: str, *, usd: float, usd_at_most: float) -> int:
         """Write down that a call is going to be made.
@@ -165,9 +178,10 @@ class CallLog:
         Raises:
             CapReachedError: if it could go beyond the cap; it is not written down then.
         """
+        corrected = self._corrected(recipe)
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            before = _spent(connection, recipe)
+            before = _spent(connection, recipe) + corrected
             if before + usd > usd_at_most:
                 connection.rollback()
                 raise CapReachedError(
@@ -293,8 +307,11 @@ def _read_before(connection: sqlite3.Connection, line: BatchLine, replied: tuple
     return None if is_known else replied[0]
 
 
-def _spent(connection: sqlite3.Connection, recipe: str, since: datetime | None = None) -> float:
+def _spent(
+    connection: sqlite3.Connection, recipe: str, since: datetime | None = None, until: datetime | None = None
+) -> float:
     first = "" if since is None else since.isoformat(timespec="milliseconds")
-    asked = "SELECT COALESCE(SUM(usd), 0) FROM calls WHERE recipe = ? AND sent_at >= ?"
-    (usd,) = connection.execute(asked, (recipe, first)).fetchone()
+    last = "~" if until is None else until.isoformat(timespec="milliseconds")  # after all digits
+    asked = "SELECT COALESCE(SUM(usd), 0) FROM calls WHERE recipe = ? AND sent_at >= ? AND sent_at < ?"
+    (usd,) = connection.execute(asked, (recipe, first, last)).fetchone()
     return float(usd)

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 import yaml
 
 from orchestration.asking import write_requests
+from orchestration.planned import _paid
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.records.builds import BuildStore
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.preview import prompts_to_come
 from stillhouse.tasks import task_of
@@ -326,6 +329,46 @@ def test_what_was_billed_is_booked_beyond_the_cap_and_nothing_more_is_asked(tmp_
         with pytest.raises(CapReachedError):
             teacher.replies(prompts, "the pilot's second time")
         assert server.calls == ROWS
+
+
+def test_what_a_person_corrects_counts_in_the_cap_the_account_and_the_plan(tmp_path: Path, home: Home) -> None:
+    requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
+    with serving(Server(answer)) as server:
+        file = behind(server, tmp_path, usd_at_most=0.5)
+        recipes, month = file.path.parents[1], f"{datetime.now(UTC):%Y-%m}"
+        ask(file, "--write", str(requests))
+        written(replies, [billed(line, 10_000) for line in of_requests(requests)[:-1]])
+        booked = read(file, replies)[1]["usd_spent"]
+        assert booked > 0.5, "the cap is used up"
+        teacher, prompts = asked_by(file, call_log(home))
+        with pytest.raises(CapReachedError):
+            teacher.replies(prompts)
+
+        who = ("--by", "Ada Lovelace", "--reason", "a batch costs half the price of the calls")
+        half = f"{-booked / 2:.4f}"
+        ended = stillhouse("correct", "small", "--usd", half, "--month", month, *who, recipes=recipes)
+        assert ended.returncode == 0, ended.stderr
+        assert f"answers of {month}: -0.39 USD" in ended.stdout and "by Ada Lovelace, because a batch" in ended.stdout
+        assert f"0.39 USD now count for answers of {month}" in ended.stdout
+        for usd, said in (("-0.4", "USD are booked"), ("0", "USD are booked"), ("nan", "USD are booked")):
+            ended = stillhouse("correct", "small", "--usd", usd, "--month", month, *who, recipes=recipes)
+            assert ended.returncode == 2 and said in ended.stderr
+        ended = stillhouse("correct", "small", "--usd", "1", "--month", "2026-31", *who, recipes=recipes)
+        assert ended.returncode == 2 and "that is no month" in ended.stderr
+
+        now = booked + float(half)
+        assert read(file, replies)[1]["usd_spent"] == pytest.approx(now)
+        said = json.loads(ask(file, "--write", str(tmp_path / "rest.jsonl"), "--json").stdout)
+        assert (said["requests"], said["usd_left"]) == (1, pytest.approx(0.5 - now))
+        account = json.loads(stillhouse("roi", "small", "--json", recipes=recipes).stdout)
+        assert account["spent_usd"] == {"teacher's answers": pytest.approx(now)}
+        assert [(each["book"], each["by"]) for each in account["corrections"]] == [("answers", "Ada Lovelace")]
+        assert "corrected: answers of" in stillhouse("roi", "small", recipes=recipes).stdout
+        paid = _paid(BuildStore(home), file)
+        assert paid is not None and paid.usd == pytest.approx(now) and paid.corrected_usd == float(half)
+        assert paid.sentence.startswith("answers so far: 0.39 USD, -0.39") and "0.11 of usd_at_most" in paid.sentence
+        teacher.replies(prompts)
+        assert server.calls == 1, "and what is left may be spent"
 
 
 def replies_in(home: Home, requests: Path) -> list[Reply]:

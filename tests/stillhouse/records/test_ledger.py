@@ -388,6 +388,7 @@ def test_a_body_that_is_no_json_names_its_entry(on_disk: Ledger) -> None:
         ("signal_shard", {"fingerprint": "f", "digest": "d"}, EntrySubject("f", content="d")),
         ("batch", {"batch": "b"}, EntrySubject("b")),
         ("round", {"run_id": "x"}, EntrySubject("x")),
+        ("correction", {"book": "answers"}, EntrySubject("answers")),
         ("round", {}, EntrySubject()),
         ("a kind of a later version", {"run_id": "x"}, EntrySubject()),
     ],

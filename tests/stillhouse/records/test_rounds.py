@@ -26,8 +26,8 @@ class AtNoon:
     def now(self) -> datetime:
         return NOW
 
-    def entries(self, recipe: str, kind: str) -> list[Entry]:
-        times = sorted(NOW - age for age in self.ages[kind])
+    def entries(self, recipe: str, kind: str, *, subject: str | None = None) -> list[Entry]:
+        times = sorted(NOW - age for age in self.ages.get(kind, ()))
         return [Entry(1, at.isoformat(), kind, recipe, self.bodies[kind], GENESIS, GENESIS) for at in times]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import stillhouse.serving.teacher
+from stillhouse.economics import Book
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.models.predictor import TorchClassifier
@@ -21,6 +22,8 @@ from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.recipe.teacher import EndpointSpec, TeacherKind
 from stillhouse.records import spending
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.corrections import correct
+from stillhouse.records.ledger import Ledger
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.breaker import FAILURES_IN_A_ROW
 from stillhouse.serving.teacher import (
@@ -90,6 +93,27 @@ def test_beyond_the_months_money_nobody_is_asked(home: Home) -> None:
     with serving(Server(answer)) as server:
         asked = said(behind(server, home, usd=1e-6), "who ?")
         assert asked == [Away.BUDGET] and server.calls == 0
+
+
+@pytest.mark.long
+def test_what_a_person_corrects_counts_in_the_month_that_it_is_of(home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    month, ledger = spending.month_now(), Ledger(home.ledger_url)
+
+    def add(usd: float, month: str = month) -> None:
+        correct(ledger, "small", book=Book.SERVING, month=month, usd=usd, booked=1.0, by="Ada", reason="by invoice 117")
+
+    with serving(Server(answer)) as server:
+        teacher = behind(server, home)
+        add(5.0, "2026-01")
+        assert said(teacher, "who ?") == [TeacherSaid("person", 0.9)]
+        add(1.0)
+        assert said(teacher, "where ?") == [Away.BUDGET] and server.calls == 1
+        add(-0.75)
+        assert said(teacher, "where ?") == [TeacherSaid("place", 0.9)], "counted at once"
+        assert teacher.usd_this_month == pytest.approx(server.usd + 0.25)
+        assert spending.spent(home.ledger_url, "small", month) == pytest.approx(server.usd), "as it was booked"
+        teacher.close()
 
 
 @pytest.mark.long

@@ -499,7 +499,7 @@ def test_what_is_spent_is_summed_without_reading_the_replies(
         assert log.spent("one", since=datetime(2026, 1, 1, tzinfo=UTC)) == log.spent("one") == 0.5
         assert log.booked(["a", "b"]) == {"a": 0.5}
     sums = [statement for statement in said if "SUM(usd)" in statement]
-    by_time = "SEARCH calls USING COVERING INDEX calls_by_time (recipe=? AND sent_at>?)"
+    by_time = "SEARCH calls USING COVERING INDEX calls_by_time (recipe=? AND sent_at>? AND sent_at<?)"
     with sqlite3.connect(path) as database:
         plans = [str(plan) for statement in sums for (*_, plan) in database.execute(f"EXPLAIN QUERY PLAN {statement}")]
         assert plans == [by_time] * 3 + ["SEARCH calls USING COVERING INDEX calls_of_request (request=?)"]

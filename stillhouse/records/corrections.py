@@ -1,0 +1,133 @@
+"""What people say was really paid, where that is not what is booked.
+
+Belongs here: their corrections, and what these add to the sums of a recipe. Does not: the books themselves, which are
+never written again (stillhouse/teachers/calls.py, spending.py, the ledger's own costs), asking people
+(orchestration/commands/).
+
+Costs are booked by the prices of a recipe, and the prices may be wrong, or an invoice says otherwise. A correction is
+of a month of one book. It counts in that month, and in a number of days back from now at the end of that month, or at
+the moment at which it was given if that was before.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.economics import Book, amount
+from stillhouse.errors import StillhouseError
+from stillhouse.records.governance import signed
+from stillhouse.records.ledger import Entry, Expected, Ledger
+
+_SMALLEST_USD = 1e-9
+"""What a float may be off by once it is a sum of many."""
+
+
+class Correction(Record):
+    """What a person says has to be added to what is booked."""
+
+    book: Book
+    month: str = Field(description="In which it was paid, UTC, such as 2026-11.")
+    usd: float = Field(description="Added to the sum; negative where too much is booked.")
+    by: str
+    reason: str
+    at: str = Field(description="When it was given, ISO 8601, UTC.")
+
+    @property
+    def counts_at(self) -> datetime:
+        """The moment at which it counts where days are counted back from now."""
+        _, after = month_of(self.month)
+        return min(after, datetime.fromisoformat(self.at))
+
+    @property
+    def sentence(self) -> str:
+        """What was corrected, by whom and why."""
+        sign = "-" if self.usd < 0 else "+"
+        return f"{self.book} of {self.month}: {sign}{amount(abs(self.usd))} USD by {self.by}, because {self.reason}"
+
+
+def correct(
+    ledger: Ledger, recipe: str, *, book: Book, month: str, usd: float, booked: float, by: str, reason: str
+) -> Correction:
+    """Record a correction; of two people who correct a recipe at once one is told to look again.
+
+    Args:
+        ledger: where it is recorded.
+        recipe: whose sum.
+        book: which sum.
+        month: of which month, such as 2026-11.
+        usd: to be added.
+        booked: USD that the book says of that month, without corrections.
+        by: who says so.
+        reason: why.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named, the month is none or to come, or less than nothing would be
+            left of what is booked.
+        OvertakenError: if somebody else was quicker.
+    """
+    first, _ = month_of(month)
+    if first > ledger.now():
+        raise StillhouseError(
+            f"{month} has not begun", where="--month", expected=f"at most {ledger.now():%Y-%m}", do="Name another."
+        )
+    newest = ledger.newest(recipe, "correction")
+    there = booked + corrected_usd(ledger, recipe, book, month=month)
+    if not math.isfinite(usd) or usd == 0 or there + usd < -_SMALLEST_USD:
+        raise StillhouseError(
+            f"{there:.4f} USD are booked for {book} of {month}, with what was corrected before",
+            where=f"--usd {usd:g}",
+            expected="what has to be added to that; a negative number takes off, at most all of it",
+            do="Give the difference between what was paid and what is booked, of this month alone.",
+        )
+    body = {"book": book.value, "month": month, "usd": usd, **signed(by, reason)}
+    expected = Expected(("correction",), None if newest is None else newest.sequence)
+    (entry,) = ledger.append_all(recipe, [("correction", body)], expected=expected)
+    return _read(entry)
+
+
+def corrections(ledger: Ledger, recipe: str, book: Book | None = None) -> list[Correction]:
+    """The corrections of a recipe in the order in which they were given, of one book if it is named."""
+    return [_read(entry) for entry in ledger.entries(recipe, "correction", subject=book and book.value)]
+
+
+def corrected_usd(
+    ledger: Ledger, recipe: str, book: Book, *, month: str | None = None, since: datetime | None = None
+) -> float:
+    """What corrections add to a sum.
+
+    Args:
+        ledger: where they are recorded.
+        recipe: whose sum.
+        book: which sum.
+        month: of this month alone.
+        since: of those that count from this moment on.
+    """
+    return math.fsum(
+        each.usd
+        for each in corrections(ledger, recipe, book)
+        if (month is None or each.month == month) and (since is None or each.counts_at >= since)
+    )
+
+
+def month_of(month: str) -> tuple[datetime, datetime]:
+    """When a month begins, and when the next one does, UTC.
+
+    Raises:
+        StillhouseError: if it is none.
+    """
+    found = re.fullmatch(r"(2\d{3})-(0[1-9]|1[0-2])", month, re.ASCII)
+    if found is None:
+        raise StillhouseError(
+            "that is no month", where=f"--month {month!r}", expected="year and month, such as 2026-11",
+            do="Name the month that was paid for.",
+        )  # fmt: skip
+    first = datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
+    return first, first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+
+
+def _read(entry: Entry) -> Correction:
+    said = {name: entry.body[name] for name in ("book", "month", "usd", "by", "reason")}
+    return Correction(**said, at=entry.at)
