@@ -368,8 +368,15 @@ def _age(seconds: int | None) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
-def asked_lines(path: Path, asked: "Asked", file: RecipeFile) -> Iterator[Text]:
-    """What was written for a batch API, and what to do with it."""
+def asked_lines(path: Path, asked: "Asked", file: RecipeFile, of: str | None) -> Iterator[Text]:
+    """What was written for a batch API, and what to do with it.
+
+    Args:
+        path: of the file.
+        asked: what is in it.
+        file: the recipe, as if who is asked were its teacher.
+        of: who is asked, where that is not the teacher itself.
+    """
     said = f"{asked.requests:,} requests for {asked.prompts:,} prompts, {asked.characters:,} characters of text"
     yield Text(f"{path}: {said}")
     if asked.usd_at_most is None or asked.tokens_at_most is None or asked.usd_left is None:
@@ -379,9 +386,15 @@ def asked_lines(path: Path, asked: "Asked", file: RecipeFile) -> Iterator[Text]:
         f"at most {asked.tokens_at_most:,} tokens and {amount(asked.usd_at_most)} USD at the prices of the recipe; "
         f"{amount(max(asked.usd_left, 0.0))} USD are left of its usd_at_most"
     )
+    if asked.left_for_calls:
+        yield Text(
+            f"{asked.left_for_calls:,} golden rows are left for calls of the next run, which are timed: nobody knows "
+            "how long an answer of a batch took"
+        )
+    named = f" --of {of}" if of else ""
     yield Text(
-        f"When they are answered: `stillhouse ask {file.name} --read FILE`. The next run then asks only what is still "
-        "missing; before a student is trained, the gates of the pilot look at the replies to validation rows.",
+        f"When they are answered: `stillhouse ask {file.name}{named} --read FILE`. The next run then asks only what is "
+        "still missing; before a student is trained, the gates of the pilot look at the replies to validation rows.",
         "dim",
     )
 

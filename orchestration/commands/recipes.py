@@ -261,6 +261,12 @@ def ask(
             "--read", help="A file of replies to such requests, of an endpoint; its log keeps them.", show_default=False
         ),
     ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help="A member of the recipe's ensemble, or an alternative, by name (or model); else its teacher.",
+        ),
+    ] = None,
     answered_by: Annotated[
         str | None,
         typer.Option(
@@ -273,7 +279,7 @@ def ask(
 
     The replies of a stored teacher are read from where its recipe says, those of an endpoint by `--read`.
     """
-    from orchestration.asking import read_replies, write_requests
+    from orchestration.asking import read_replies, voice_of, write_requests
     from orchestration.tables import asked_lines, batch_read_lines
     from stillhouse.records.builds import BuildStore
 
@@ -286,15 +292,15 @@ def ask(
         )
     file, builds = find_recipe(name), BuildStore(Home.from_environment())
     if write is not None:
-        asked = write_requests(builds, file, write)
+        asked = write_requests(builds, file, write, of=of)
         if as_json:
             print_json(asked.model_dump_json(indent=1))
             return
-        for line in asked_lines(write, asked, file):
+        for line in asked_lines(write, asked, voice_of(file, of), of):
             out.print(line, soft_wrap=True)
         return
     assert read is not None
-    found = read_replies(builds, file, read, answered_by=answered_by)
+    found = read_replies(builds, file, read, of=of, answered_by=answered_by)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:

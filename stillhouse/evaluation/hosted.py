@@ -16,7 +16,9 @@ class Hosted(Record):
 
     usd_per_1000_calls: float = Field(description="By the tokens that its server counted, at the recipe's prices.")
     teacher_usd_per_1000_calls: float = Field(description="The teacher's, by its pilot.")
-    ms_p50: float = Field(description="Milliseconds in which half of the golden rows were answered.")
+    ms_p50: float = Field(
+        description="Milliseconds in which half of the golden rows were answered that were asked by calls."
+    )
     ms_p95: float = Field(description="Milliseconds in which 95 % of them were answered.")
     calls_at_once: int = Field(description="Calls that were under way at one time, at the most.")
     observed: str | None = Field(description="The model that the server says has answered.")
@@ -34,7 +36,7 @@ def hosted(
 
     Args:
         usd: what its answer cost, at least one.
-        milliseconds: that its answer took.
+        milliseconds: that its answer took; of those that were asked by calls.
         teacher_usd: what an answer of the teacher costs on average.
         calls_at_once: at the most.
         observed: who has answered.

@@ -74,14 +74,15 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
         replies = instead.replies(golden)
         answers = instead.answers(replies, golden)
         answered = answers.filter(pl.col("failure").is_null())
-        silent = answers.height - answered.height
+        silent, untimed = answers.height - answered.height, answered["latency_ms"].null_count()
         yield EvaluatedModel(
             each.called,
             ModelKind.BASELINE,
             bench.with_answers(answers, right=False),
             None,
             note=f"{each.model} at {'a server of its own' if each.source else 'the server of the teacher'}"
-            + (f"; {silent:,} golden rows without an answer count as wrong" if silent else ""),
+            + (f"; {silent:,} golden rows without an answer count as wrong" if silent else "")
+            + (f"; timed on {answered.height - untimed:,} golden rows, the others came in a batch" if untimed else ""),
             hosted=hosted(
                 instead.costs(replies, golden),
                 timed((answers if answered.is_empty() else answered)["latency_ms"], where),

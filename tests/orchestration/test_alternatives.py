@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestration.asking import TIMED, read_replies, write_requests
 from orchestration.leaderboard import board
 from orchestration.recipe_check import check
 from orchestration.run import distil
@@ -22,7 +23,7 @@ from stillhouse.stages.names import BASELINES, PROMPTS, SOURCE, TEACHER
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures
 from tests.orchestration.elsewhere import WRONG, small_recipe_elsewhere
-from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import questions
 
 pytestmark = pytest.mark.slow
@@ -137,3 +138,27 @@ def test_a_poor_one_at_another_server_gets_no_key_of_the_teacher_and_the_round_g
         assert call_log(place.home).spent("small") - paid_before == pytest.approx(billed - cheaper)
     report = (place.newest("selection").folder / "report.html").read_text()
     assert "prompted guessing" in report and ">None<" not in report
+
+
+def test_one_that_a_batch_has_answered_is_timed_on_the_rows_that_are_left_for_calls(
+    place: Place, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(place, server, {**QUICK, "model": "swift", "settings": {"max_tokens": 4}})
+    requests, replies = place.folder / "swift.jsonl", place.folder / "swift.replies.jsonl"
+    counts = place.newest(PROMPTS, "base").facts(PromptFacts)
+    written = write_requests(place.builds, file, requests, of="swift")
+    assert written.prompts == counts.validation + counts.golden and written.left_for_calls == TIMED < counts.golden
+    assert written.requests == written.prompts - TIMED
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "key", None)
+        patch.setattr(server, "model", lambda number: "swift-2026-06")
+        answer_a_batch(server, requests, replies)
+        found = read_replies(place.builds, file, replies, of="swift")
+        assert found.all_is_well and (found.taken, found.missing) == (written.requests, TIMED)
+    asked = server.calls
+    place.run(file, "contract", SOURCE, PROMPTS, TEACHER, BASELINES)
+    assert server.calls == asked + TIMED, "those alone"
+    judged = options(place)["prompted swift"]
+    assert judged.hosted is not None and judged.hosted.ms_p95 > 0
+    assert judged.score.accuracy == pytest.approx(10 / 11, abs=0.03), "of all golden rows"
+    assert judged.score.note.endswith(f"timed on {TIMED} golden rows, the others came in a batch")

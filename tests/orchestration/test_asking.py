@@ -476,6 +476,13 @@ def test_a_file_that_is_no_answer_of_a_batch_api_is_refused(tmp_path: Path, home
     assert not (tmp_path / "a").exists()
 
 
+def test_whom_nobody_knows_is_asked_nothing(recipes: Path, tmp_path: Path) -> None:
+    for way in ("--write", "--read"):
+        ended = stillhouse("ask", "small", way, str(tmp_path / "r.jsonl"), "--of", "large", recipes=recipes)
+        assert ended.returncode == 2 and "an alternative is called 'large'" in ended.stderr
+        assert "the recipe has neither" in ended.stderr and not (tmp_path / "r.jsonl").exists()
+
+
 def test_a_file_as_windows_writes_it_is_read(tmp_path: Path, home: Home) -> None:
     requests, replies = tmp_path / "requests.jsonl", tmp_path / "output.jsonl"
     file = behind(Server(answer, url="http://127.0.0.1:9/v1"), tmp_path)

@@ -6,22 +6,24 @@ from typing import Any
 import polars as pl
 import pytest
 
+from orchestration.asking import read_replies, write_requests
 from orchestration.auditing import audit_recipe
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse.data.rejects import RejectReason
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.comparison import read_ablations
 from stillhouse.evaluation.harness import read_members
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
-from stillhouse.stages.names import MODEL
+from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import a_place, failures
 from tests.language_models import PROMPT, of_three_services, taught_language_model
-from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import questions, small_recipe, small_teacher
 
 pytestmark = pytest.mark.slow
@@ -128,6 +130,60 @@ def test_an_encoder_a_language_model_and_two_servers_are_copied_into_one_student
         assert chain["small/contract"][weights] == chain["small/teacher"][weights]
         asked = server.calls
         assert distil(file, place.home, Terminal(quiet=True)).succeeded and server.calls == asked
+
+
+def test_what_batches_bring_of_two_members_is_not_asked_of_their_servers(tmp_path: Path, shared: Path) -> None:
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        return services[asked.partition("Question: ")[2].rstrip("\n")]
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 2.0}
+        own = str(place.folder / "prompt.md")
+        members = {
+            name: {
+                **SAID, "kind": "endpoint", "source": server.url, "endpoint": prices,
+                "ask": {"model": model, "prompt": own, "settings": {"max_tokens": 3}},
+            }
+            for name, model in (("first", "large"), ("second", "larger"))
+        }  # fmt: skip
+        file = small_recipe(
+            place.folder, slices=[], bar={"margin": 0.07}, budget={"latency_ms_at_most": 1000, "size_mb_at_most": 20},
+            teacher={
+                "kind": "ensemble", "ensemble": {"members": members, "combine": "votes"},
+                "reason": "Two see more than one.", "minimum_accuracy": 0.8,
+            },
+            base={"source": str(small_teacher(place.folder / "base")), "revision": "test", "licence": "Apache-2.0"},
+            students=[{"name": "one", "layers": [0, 1], "training": {**LEARNING, "loss": "kl"}}],
+            data__provenance={"teacher_may_see": ["internal"]},
+        )  # fmt: skip
+        for wrong, expected in ((None, "named by `--of`"), ("large", "first or second")):
+            with pytest.raises(StillhouseError) as refused:
+                write_requests(place.builds, file, place.folder / "no.jsonl", of=wrong)
+            assert expected in str(refused.value) and not (place.folder / "no.jsonl").exists()
+        for name, model in (("first", "large-2026-06"), ("second", "larger-2026-06")):
+            server.model = lambda number, model=model: model
+            requests, replies = (place.folder / f"{name}.{which}" for which in ("requests", "replies"))
+            assert write_requests(place.builds, file, requests, of=name).requests > 1190
+            answer_a_batch(server, requests, replies)
+            if name == "second":
+                mistaken = read_replies(place.builds, file, replies, of="first")
+                assert mistaken.taken == 0 and mistaken.usd_beside == pytest.approx(server.usd / 2)
+            found = read_replies(place.builds, file, replies, of=name)
+            assert found.all_is_well and found.taken == found.replies and found.usd_spent == pytest.approx(server.usd)
+        asked, by_batch = server.calls, len(server.asked)
+        server.model = lambda number: "another now"
+        result = place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES)
+        counts = place.newest(PROMPTS, "base").facts(PromptFacts)
+        assert result.success, failures(result)
+        twice = min(ASKED_TWICE, counts.validation)
+        assert server.calls == asked + 2 * twice and len(server.asked) == by_batch == counts.kept
+        assert place.run(file, TEACHER_SIGNAL, gates=False).success and server.calls == asked + 2 * twice
+        signal = place.newest(TEACHER_SIGNAL, "base").frame("signal")
+        assert signal.height == counts.kept and signal["failure"].null_count() == counts.kept
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd)
 
 
 def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:

@@ -1,6 +1,7 @@
 """What a judgement depends on, and which rows it takes as one piece of evidence."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,14 @@ from stillhouse.home import CHECKOUT
 from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.ledger import Ledger
 from stillhouse.stages.bench import Bench, JudgedModel
 from stillhouse.stages.contract import bar_of
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.signal import SignalStore
+from stillhouse.teachers.stored import Failure
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 GOLDEN = pl.DataFrame(
@@ -77,6 +83,31 @@ def test_a_bar_that_asks_for_other_behaviour_or_stress_is_judged_again() -> None
     for field in ({"behaviour": ()}, {"stress": None}):
         other = Bench(plain.recipe.model_copy(update=field), plain.builds, plain.prompts, plain.teacher)
         assert other.depends_on() != plain.depends_on()
+
+
+def test_a_golden_row_that_a_server_turned_away_is_judged_again_once_it_is_answered(ledger: Ledger) -> None:
+    plain = bench(None)
+    server = plain.recipe.teacher.model_copy(update={"kind": TeacherKind.ENDPOINT})
+    store = SignalStore(Path(ledger.url.removeprefix("sqlite:///")).parent / "signal", ledger)
+    judging = Bench(plain.recipe.model_copy(update={"teacher": server}), plain.builds, plain.prompts, plain.teacher)
+    judging.__dict__.update(signal=store, _teacher_facts=SimpleNamespace(fingerprint="f" * 64))
+    turns_away = {"p2"}
+
+    def ask(prompts: pl.DataFrame) -> pl.DataFrame:
+        said = [Failure.TURNED_AWAY.value if each in turns_away else None for each in prompts["prompt_id"]]
+        own = {"prompt_id": prompts["prompt_id"], "fingerprint": "f" * 64, "failure": said}
+        return pl.DataFrame({**dict.fromkeys(ANSWER_SCHEMA, [None] * prompts.height), **own}, schema=ANSWER_SCHEMA)
+
+    teacher: Any = SimpleNamespace(fingerprint="f" * 64, verify=lambda: None, ask=ask)
+    found = []
+    for after in ({"p2"}, set[str](), set[str]()):
+        store.capture(GOLDEN, teacher)
+        found.append(judging.depends_on())
+        turns_away.clear()
+        turns_away.update(after)
+    first, second, third = found
+    assert first["asked_again"] == ["p2"] and first == second != third
+    assert third == plain.depends_on() | {"terms": third["terms"]}, "as of a teacher that is no server"
 
 
 def test_the_teacher_is_asked_each_text_once_and_answers_in_the_order_asked() -> None:
