@@ -172,7 +172,11 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     "a tenth of wrong labels costs a student more than most architectures give, and golden labels come from there too"
 )
 def few_labels_look_wrong(context: GateContext) -> Finding:
-    """Confident learning on known labels that the teacher was not trained on: validation rows and later batches."""
+    """Confident learning on known labels that the teacher was not trained on: validation rows and later batches.
+
+    By the probabilities of a teacher that computes here, or by their mean over an ensemble whose members all give some.
+    Those that one server or one file gives are not used: its errors cannot be told from those of labels.
+    """
     prompts = context.made_from("prompts").frame("prompts")
     unseen = ["validation"] if context.is_base else ["train", "validation"]
     task = context.artifact.facts(SignalFacts).task
@@ -181,7 +185,9 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     teacher = context.recipe.teacher
     if not teacher.computes_here and not (teacher.members and teacher.gives is Gives.PROBABILITIES):
         return passed_if(
-            True, "the errors of a teacher that answers elsewhere, or by votes, cannot be told from those of labels"
+            True,
+            "the errors of a teacher that answers elsewhere, or by votes, cannot be told from those of labels, so the "
+            "probabilities that it may give are not used",
         )
     known = prompts.filter(pl.col("split").is_in(unseen) & task.holds(prompts["label"]))
     rows = context.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")

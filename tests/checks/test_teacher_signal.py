@@ -136,6 +136,7 @@ def test_what_a_stored_teacher_cannot_show_is_said() -> None:
     assert canary == (PASS, f"this teacher cannot be asked again: what it said is kept, as {'f' * 12}")
     verdict, sentence = answer_of(few_labels_look_wrong, answered, **asked)
     assert verdict is PASS and sentence.startswith("the errors of a teacher that answers elsewhere")
+    assert sentence.endswith("the probabilities that it may give are not used")
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])
