@@ -4,14 +4,13 @@ Belongs here: which requests a person means, and who answers them instead.
 Does not: what is recorded (stillhouse/records/rollouts.py), who answers a request (stillhouse/serving/routing.py).
 """
 
-import re
 from datetime import date
 from functools import partial
 from typing import TypedDict
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.watch import LENGTH
+from stillhouse.recipe.watch import lengths_in
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import answers_of, line_of_champions, promoted, rival_of
 from stillhouse.records.deployments import DeployedRelease, Quarantine, serving_now
@@ -69,8 +68,14 @@ def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedR
     from stillhouse.models.predictor import OnnxClassifier
 
     how = "a slice of classes or of a column that callers send, `label=CLASS`, or `length=FEWEST-MOST` in characters"
-    if length := re.fullmatch(LENGTH, slice):
-        return {"characters": (int(length[1]), None if length[2] is None else int(length[2]))}
+    try:
+        lengths = lengths_in(slice)
+    except ValueError as error:
+        raise StillhouseError(
+            str(error), where=f"slice {slice}", expected=how, do="Name the fewer characters first."
+        ) from error
+    if lengths is not None:
+        return {"characters": lengths}
     named = next((each for each in file.recipe.slices if each.name == slice), None)
     if named is not None and named in file.recipe.slices_of_requests:
         by_label = named.column == LABEL

@@ -9,7 +9,6 @@ A slice is known by what the student answers, by the length of the text, or by a
 caller did not send that column is in none of its slices.
 """
 
-import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -19,7 +18,7 @@ from stillhouse.base import Record
 from stillhouse.live.columns import COLUMNS, value_sent
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.watch import LENGTH
+from stillhouse.recipe.watch import lengths_in
 from stillhouse.release.cascade import LABEL
 from stillhouse.statistics.accuracy_test import rows_needed_for
 
@@ -147,7 +146,4 @@ def _named(slice: SliceSpec, margin: float) -> LiveSlice:
 
 
 def _by_length(name: str, margin: float) -> LiveSlice:
-    found = re.fullmatch(LENGTH, name)
-    assert found is not None, "the recipe allows no other"
-    most = None if found[2] is None else int(found[2])
-    return LiveSlice(name=name, characters=(int(found[1]), most), critical=True, margin=margin)
+    return LiveSlice(name=name, characters=lengths_in(name), critical=True, margin=margin)

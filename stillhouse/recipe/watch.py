@@ -4,15 +4,38 @@ Belongs here: what is watched for, from which numbers on it is a finding, and ho
 Does not: the watching (stillhouse/live/), the test behind an alarm (stillhouse/statistics/detector.py).
 """
 
+import re
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part
 
 LENGTH = r"^length=(\d{1,7})-(\d{1,7})?$"
 """How texts of some lengths are named: fewest characters and most, of which the second may be left out."""
-Length = Annotated[str, Field(pattern=LENGTH)]
+
+
+def lengths_in(name: str) -> tuple[int, int | None] | None:
+    """The fewest and the most characters that a name means, of which the second may be left out; None of no such name.
+
+    Raises:
+        ValueError: if the most are fewer than the fewest, which no text has.
+    """
+    found = re.fullmatch(LENGTH, name)
+    if found is None:
+        return None
+    fewest, most = int(found[1]), None if found[2] is None else int(found[2])
+    if most is not None and most < fewest:
+        raise ValueError(f"no text has at least {fewest:,} and at most {most:,} characters: length=FEWEST-MOST")
+    return fewest, most
+
+
+def _some_text_has_it(name: str) -> str:
+    lengths_in(name)
+    return name
+
+
+Length = Annotated[str, Field(pattern=LENGTH), AfterValidator(_some_text_has_it)]
 
 
 class WatchSpec(Part):

@@ -221,7 +221,11 @@ def test_a_slice_that_is_known_when_a_request_comes_is_taken_from_the_champion(p
     assert command("quarantine", "small", "length=100-", *signed).exit_code == 0
     given = counting(now(place), datetime.now(UTC).date())
     assert [(each.labels, each.characters) for each in given] == [(("HUM",), None), ((), (100, None))]
-    for slice, why in (("label=NOBODY", "no such slice or class"), ("length=9", "no such slice or class")):
+    wrong = {
+        "label=NOBODY": "no such slice or class", "length=9": "no such slice or class",
+        "length=30-1": "slice length=30-1: no text has at least 30 and at most 1 characters",
+    }  # fmt: skip
+    for slice, why in wrong.items():
         with pytest.raises(StillhouseError, match=why):
             app(["quarantine", "small", slice, *signed], standalone_mode=False)
     with pytest.raises(StillhouseError, match="too far away"):

@@ -8,13 +8,14 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from stillhouse.errors import StillhouseError
 from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import AgreementPlan, Heard, plan_of, together
 from stillhouse.live.findings import Action, Circumstances, FoundKind, action_on
 from stillhouse.live.slices import LiveSlice, rows_asked, slice_references, slices_of
 from stillhouse.live.watch import Alarm, TeacherHealth, WatchState, begin, with_agreement, with_teacher, with_truth
 from stillhouse.live.watches import WatchKind
-from stillhouse.recipe.watch import WatchSpec
+from stillhouse.recipe.watch import WatchSpec, lengths_in
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.statistics.detector import reference_limit
 from tests.small import small_recipe
@@ -60,6 +61,17 @@ def test_a_watch_that_names_no_length_is_written_as_it_was() -> None:
     for wrong in ("1-20", "length=20", "length=a-b"):
         with pytest.raises(ValidationError):
             WatchSpec(lengths=(wrong,))
+
+
+def test_lengths_that_no_text_has_are_refused_in_the_line_that_names_them(tmp_path: Path) -> None:
+    """Regression: they were watched, and no row was ever in them."""
+    assert lengths_in("length=30-30") == (30, 30) and lengths_in("length=0-") == (0, None)
+    assert lengths_in("label=30-1") is None
+    with pytest.raises(StillhouseError) as refused:
+        small_recipe(tmp_path, rows=50, traffic={}, watch={"lengths": ["length=1-30", "length=30-1"]})
+    said = str(refused.value)
+    assert "watch.lengths" in said and "no text has at least 30 and at most 1 characters" in said
+    assert f"{tmp_path / 'recipes' / 'small' / 'defs.yaml'}:" in said
 
 
 def test_a_row_is_in_a_slice_by_what_the_student_answers_or_by_its_length() -> None:
