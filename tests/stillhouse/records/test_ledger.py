@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 import stillhouse.records.ledger as ledger_module
 from stillhouse.errors import StillhouseError
+from stillhouse.records import databases
 from stillhouse.records.keys import Signature
 from stillhouse.records.ledger import GENESIS, Entry, EntrySubject, Head, Ledger
 from tests.postgres import PG_CTL, postgres
@@ -419,11 +420,11 @@ def test_a_column_that_another_process_was_quicker_to_add_is_no_fault(
     engine, subject = on_disk._engine, ledger_module._entries.c.subject
     seen = sa.inspect(engine).get_columns("ledger")
     looks = [[], seen]
-    monkeypatch.setattr(ledger_module.sa, "inspect", lambda engine: Looks(looks))
-    ledger_module._add_column(engine, subject)
+    monkeypatch.setattr(databases.sa, "inspect", lambda engine: Looks(looks))
+    databases.add_column(engine, subject)
     looks += [[], []]
     with pytest.raises(sa.exc.DBAPIError):
-        ledger_module._add_column(engine, subject)
+        databases.add_column(engine, subject)
 
 
 class Looks:
