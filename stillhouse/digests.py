@@ -1,6 +1,6 @@
 """Content hashes: one way to name a value, a file and a folder by what is in it.
 
-Belongs here: SHA-256 over canonical forms.
+Belongs here: SHA-256 over canonical forms, and the number that a digest stands for in a draw.
 Does not: fingerprints of models (models/weights.py), which hash parsed weights and not only bytes.
 """
 
@@ -18,6 +18,15 @@ def digest_of(value: Any) -> str:
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def uniform_of(digest: bytes) -> float:
+    """The number in [0, 1) that a digest stands for: of new contents one draw, of the same ones always the same.
+
+    Args:
+        digest: 8 bytes or more, of which the first 53 bits count: as many as a float holds exactly.
+    """
+    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
 
 
 def digest_of_file(path: Path) -> str:

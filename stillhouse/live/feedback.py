@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.digests import uniform_of
 from stillhouse.statistics.proportions import wilson_interval
 
 PURPOSE = "which answers the truth is asked for"
@@ -31,8 +32,7 @@ def is_wanted(id: str, share: float, *, key: bytes) -> bool:
         share: in (0, 1], with which chance; it is written down with the answer.
         key: see `PURPOSE`. Without it nobody can tell from an id that will be drawn which answers are looked at.
     """
-    drawn = hmac.digest(key, id.encode(), sha256)
-    return (int.from_bytes(drawn[:8], "big") >> 11) * 2.0**-53 < share
+    return uniform_of(hmac.digest(key, id.encode(), sha256)) < share
 
 
 def with_wanted(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:

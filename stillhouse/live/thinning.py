@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 import polars as pl
 
+from stillhouse.digests import uniform_of
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, end_of
 
 LEAST = 2.0**-10
@@ -25,8 +26,7 @@ _AT_ONCE = 1 / 1_000
 
 def place_of(id: str) -> float:
     """A number in [0, 1) that is drawn for an answer by its id."""
-    drawn = blake2b(id.encode(), key=_KEY, digest_size=8).digest()
-    return (int.from_bytes(drawn, "big") >> 11) * 2.0**-53
+    return uniform_of(blake2b(id.encode(), key=_KEY, digest_size=8).digest())
 
 
 def is_kept(id: str, share: float) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
+from stillhouse.digests import uniform_of
 from stillhouse.live.segments import end_of
 from stillhouse.records.deployments import Quarantine
 from stillhouse.serving.breaker import ChallengerBreaker
@@ -35,8 +36,7 @@ def is_the_challengers(salt: str, key: str, share: float) -> bool:
     Returns:
         True with that chance over keys: the first 53 bits of a SHA-256 are a number in [0, 1).
     """
-    drawn = sha256(f"{salt} {key}".encode()).digest()
-    return (int.from_bytes(drawn[:8], "big") >> 11) * 2.0**-53 < share
+    return uniform_of(sha256(f"{salt} {key}".encode()).digest()) < share
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
+from stillhouse.digests import uniform_of
 from stillhouse.statistics import score_test
 from stillhouse.statistics.verdicts import check_alpha
 
@@ -104,7 +105,7 @@ def is_asked(request: str, chance: float, *, key: bytes) -> bool:
         raise ValueError(f"the chance must be in (0, 1], not {chance}")
     # The key may sign other things, too; what is signed here begins like none of them.
     drawn = hmac.digest(key, b"ask the teacher about " + request.encode(), sha256)
-    return (int.from_bytes(drawn[:8], "big") >> 11) * 2.0**-53 < chance
+    return uniform_of(drawn) < chance
 
 
 class LiveAgreement(Record):
