@@ -78,7 +78,8 @@ class SampledTruth(Record):
 
 def is_enough(wanted: int, returned: int, at_least: float) -> bool:
     """Whether so many of the truths that were asked for came that they may decide: at least this share, and one."""
-    return 0 < returned >= at_least * wanted
+    # By the quotient: 55 of 100 are 0.55, and 0.55 * 100 is more than 55.
+    return returned > 0 and returned / wanted >= at_least
 
 
 def sampled_truth(rows: pl.DataFrame, returned_at_least: float) -> SampledTruth:

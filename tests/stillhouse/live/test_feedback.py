@@ -113,6 +113,13 @@ def test_only_truths_that_were_asked_for_may_decide_and_only_of_days_of_which_en
     assert that_may_decide(unasked, KEY, 0.8).is_empty(), "of a time when nothing was drawn"
 
 
+def test_as_many_as_are_needed_are_enough_for_all_who_ask() -> None:
+    assert is_enough(100, 55, 0.55) and not is_enough(100, 54, 0.55)
+    rows = answers([True] * 100, [1.0] * 100, [*told([True] * 55), *[None] * 45])
+    assert that_may_decide(rows, KEY, 0.55).height == 55
+    assert sampled_truth(with_wanted(rows, KEY), 0.55).is_enough
+
+
 def test_nothing_that_was_asked_for_is_no_estimate() -> None:
     rows = answers([False], [0.5], [None]).with_columns(wanted=pl.lit(True))
     found = sampled_truth(rows, 0.8)
