@@ -30,7 +30,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """What was asked since a release was offered, put to it and to the champion again."""
         builds = context.builds
         newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
-        key = RequestIds.of(builds.home.serving).keyed
+        key = RequestIds.of(builds.home.serving).drawing_key
         replay = Replay.of(file, builds, serving_now(builds.ledger, file.name), newest, key=key)
         forward_left(builds.home, file)
         artifact = context.make(stage.plan(replay))

@@ -270,7 +270,7 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
         if shadow.looked_at < late <= now:
             return True
     newest = newest_artifact_if_any(builds, key_of(file.name, SHADOW))
-    key = RequestIds.of(builds.home.serving).keyed
+    key = RequestIds.of(builds.home.serving).drawing_key
     replay = Replay.of(file, builds, seen, newest, key=key, at=now.timestamp())
     counts_no_longer = replay.before is not None and not shadow.is_current
     return counts_no_longer or not replay.due().is_empty()

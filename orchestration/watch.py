@@ -20,7 +20,6 @@ from checks.teacher_signal import the_canary_answers_as_recorded
 from orchestration.promotable import take_back
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
@@ -159,7 +158,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
     book, terms, store = book_of(builds, file), terms_of(file), _store(builds, file)
     if looked.state is None or not terms.asks:
         return looked
-    key = drawing_key(builds.home)
+    key = _drawing_key(builds, PURPOSE)
 
     def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
         if seen.champion.release != state.release:
@@ -231,11 +230,6 @@ def accept(builds: BuildStore, file: RecipeFile, *, days: int, by: str, reason: 
             _record_baseline(builds, file, state.reference, **decision)
             return state.reference
     raise _overtaken(file)
-
-
-def drawing_key(home: Home) -> bytes:
-    """By which the answers are drawn that the teacher is asked about; whoever has the installation's secret has it."""
-    return RequestIds.of(home.serving).keyed(PURPOSE).encode()
 
 
 def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
@@ -320,14 +314,13 @@ def _with_matured(
 
 
 def _known(builds: BuildStore, traffic: TrafficSpec, day: str, own: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
-    """The answers of a day whose truth may decide; and where too little came of what was asked for, that it did."""
-    if traffic.feedback != "sample":
-        return own.filter(pl.col("truth").is_not_null()), None
-    key = RequestIds.of(builds.home.serving).keyed(feedback.PURPOSE).encode()
-    sample = feedback.sampled_truth(feedback.with_wanted(own, key), traffic.feedback_returned_at_least)
-    if sample.wanted and not sample.is_enough:
-        return own.clear(), f"of the answers of {day} {sample.in_words}"
-    return feedback.that_may_decide(own, key, traffic.feedback_returned_at_least), None
+    """The answers of a day whose truth decides; and where too little came of what was asked for, that it did."""
+    key, short = _drawing_key(builds, feedback.PURPOSE), None
+    if traffic.feedback == "sample":
+        sample = feedback.sampled_truth(feedback.with_wanted(own, key), traffic.feedback_returned_at_least)
+        if sample.wanted and not sample.is_enough:
+            short = f"of the answers of {day} {sample.in_words}"
+    return feedback.whose_truth_decides(own, traffic, key=key), short
 
 
 def _wrong_of(known: pl.DataFrame) -> tuple[int, int]:
@@ -532,6 +525,10 @@ def _is_by_the_watch(promotion: Entry) -> bool:
 def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:
     """What the watch over a recipe knows."""
     return WatchBook(builds.ledger.url, file.name)
+
+
+def _drawing_key(builds: BuildStore, purpose: str) -> bytes:
+    return RequestIds.of(builds.home.serving).drawing_key(purpose)
 
 
 def _store(builds: BuildStore, file: RecipeFile) -> TrafficStore:

@@ -120,7 +120,7 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
         return passed_if(True, "nothing has served yet, so there is no traffic to hold the rows against")
     days = context.recipe.limits.traffic_days
     store = TrafficStore(context.builds.home.artifacts, name)
-    key = RequestIds.of(context.builds.home.serving).keyed(PURPOSE).encode()
+    key = RequestIds.of(context.builds.home.serving).drawing_key(PURPOSE)
     mix = live_mix(store, traffic, key=key, at=now.timestamp(), days=days)
     read: dict[str, Any] = {
         "days": len(mix.days),

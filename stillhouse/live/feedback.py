@@ -18,6 +18,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.digests import uniform_of
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.statistics.proportions import wilson_interval
 
 PURPOSE = "which answers the truth is asked for"
@@ -101,6 +102,23 @@ def sampled_truth(rows: pl.DataFrame, returned_at_least: float) -> SampledTruth:
     return SampledTruth(
         wanted=drawn.height, returned=known.height, returned_at_least=returned_at_least, right=right, low=low, high=high
     )
+
+
+def whose_truth_decides(rows: pl.DataFrame, spec: TrafficSpec, *, key: bytes) -> pl.DataFrame:
+    """Those answers whose truth is known and decides, by what a recipe says of its feedback.
+
+    Args:
+        rows: see `that_may_decide`.
+        spec: of the recipe.
+        key: see `is_wanted`.
+    """
+    match spec.feedback:
+        case "unknown":
+            return rows.clear()
+        case "complete":
+            return rows.filter(pl.col("truth").is_not_null())
+        case "sample":
+            return that_may_decide(rows, key, spec.feedback_returned_at_least)
 
 
 def that_may_decide(rows: pl.DataFrame, key: bytes, returned_at_least: float) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.digests import digest_of
-from stillhouse.live.feedback import that_may_decide
+from stillhouse.live.feedback import whose_truth_decides
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
@@ -55,15 +55,8 @@ def live_mix(store: TrafficStore, spec: TrafficSpec, *, key: bytes, at: float, d
     for day in meant:
         rows = kept_by(answers(store, [day], at=at, matures_after_days=spec.matures_after_days), share)
         lengths.append(rows["characters"])
-        truths.append(_that_count(rows.filter("matured"), spec, key)["truth"].drop_nulls())
+        truths.append(whose_truth_decides(rows.filter("matured"), spec, key=key)["truth"])
     return LiveMix(tuple(meant), pl.concat(lengths), pl.concat(truths), _read(store, meant))
-
-
-def _that_count(rows: pl.DataFrame, spec: TrafficSpec, key: bytes) -> pl.DataFrame:
-    """Answers whose truth stands for that of all."""
-    if spec.feedback == "sample":
-        return that_may_decide(rows, key, spec.feedback_returned_at_least)
-    return rows if spec.feedback == "complete" else rows.clear()
 
 
 def _read(store: TrafficStore, days: Sequence[str]) -> str:

@@ -92,7 +92,7 @@ class Server:
     ) -> None:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
-        self._draws_by = ids.keyed(PURPOSE).encode()
+        self._draws_by = ids.drawing_key(PURPOSE)
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
         self._router: ASGIApp = Router(
             [

@@ -93,6 +93,10 @@ class RequestIds:
         """Stand-in for a caller's key: the same for the same key, and useless to whoever has not the secret."""
         return hmac.digest(self._secret, _OF_A_KEY + key.encode(), "sha256").hex()[:32]
 
+    def drawing_key(self, purpose: str) -> bytes:
+        """By which answers are drawn for a purpose; whoever has the secret can draw them again."""
+        return self.keyed(purpose).encode()
+
     def _tag(self, content: bytes) -> bytes:
         return hmac.digest(self._secret, _OF_AN_ID + content, "sha256")[:_TAG_BYTES]
 

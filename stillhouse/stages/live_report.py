@@ -319,7 +319,7 @@ def live_day(
     store: TrafficStore,
     day: str,
     *,
-    key: Callable[[str], str],
+    key: Callable[[str], bytes],
     at: float,
     earlier: LiveFacts | None = None,
 ) -> LiveDay:
@@ -334,14 +334,14 @@ def live_day(
         watched: the release.
         store: of the recipe.
         day: as `2026-11-28`, UTC.
-        key: from a purpose to the key of this installation for it.
+        key: from a purpose to the key by which this installation draws for it.
         at: now, in seconds since 1970: by it truths are mature.
         earlier: the newest report of this day, if there is one.
     """
     assert file.recipe.traffic is not None
     share = least_share(store, day)
     rows = kept_by(answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days), share)
-    rows = feedback.with_wanted(rows, key(feedback.PURPOSE).encode())
+    rows = feedback.with_wanted(rows, key(feedback.PURPOSE))
     segments = [*store.segments(day, "requests")]
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
@@ -359,7 +359,7 @@ def live_day(
 
         found = heard_of(
             of_release, store.frame(day, "texts"), watched.reference.agreement, watched.budgets,
-            key(PURPOSE).encode(), said,
+            key(PURPOSE), said,
         )  # fmt: skip
         parts = [heard for _, heard in found]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)

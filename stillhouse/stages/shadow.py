@@ -79,7 +79,7 @@ class Replay:
         challenger: the release that is on its way.
         before: the counts so far, None where there are none of this rollout.
         at: now, in seconds since 1970.
-        key: from a purpose to the key of this installation for it.
+        key: from a purpose to the key by which this installation draws for it.
     """
 
     file: RecipeFile
@@ -89,7 +89,7 @@ class Replay:
     challenger: Challenger
     before: Artifact | None
     at: float
-    key: Callable[[str], str]
+    key: Callable[[str], bytes]
 
     @classmethod
     def of(
@@ -99,7 +99,7 @@ class Replay:
         deployment: Deployment,
         newest: Artifact | None,
         *,
-        key: Callable[[str], str],
+        key: Callable[[str], bytes],
         at: float | None = None,
     ) -> "Replay":
         """The replay that a deployment asks for.
@@ -109,7 +109,7 @@ class Replay:
             builds: with releases, and the teacher's answers.
             deployment: as it is now.
             newest: the newest artifact of the stage.
-            key: from a purpose to the key of this installation for it.
+            key: from a purpose to the key by which this installation draws for it.
             at: now; by the clock when left out.
 
         Raises:
@@ -163,7 +163,11 @@ class Replay:
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Replayed rows with what callers get and the label that is right, and how many texts teachers were asked."""
         if self.judged_by_truth:
-            known = self._truths().select("replica", "day", "number", right="truth")
+            traffic = self.file.recipe.traffic
+            assert traffic is not None
+            said = answers(self.store, self.days, at=self.at, matures_after_days=0)
+            deciding = feedback.whose_truth_decides(said, traffic, key=self.key(feedback.PURPOSE))
+            known = deciding.select("replica", "day", "number", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
             known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")
             given, asked = self._given(known_rows)
@@ -172,16 +176,6 @@ class Replay:
         differing = given.filter(pl.col("champion") != pl.col("challenger"))
         texts = differing["text"].unique(maintain_order=True).to_list()
         return shadow.by_judge(given, self._ask(self.challenger.deployed, texts)), len(asked | {*texts})
-
-    def _truths(self) -> pl.DataFrame:
-        """Answers whose truth is known and may decide: all of them, or those for which it was asked."""
-        traffic = self.file.recipe.traffic
-        assert traffic is not None
-        said = answers(self.store, self.days, at=self.at, matures_after_days=0)
-        if traffic.feedback != "sample":
-            return said.filter(pl.col("truth").is_not_null())
-        key = self.key(feedback.PURPOSE).encode()
-        return feedback.that_may_decide(said, key, traffic.feedback_returned_at_least)
 
     def _given(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
         """Rows with what callers get, where a release hands texts on to its teacher, and what those were asked."""

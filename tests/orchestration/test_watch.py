@@ -359,7 +359,7 @@ def sampled(file: RecipeFile) -> RecipeFile:
 
 def drawn_of(builds: BuildStore, at: float) -> pl.DataFrame:
     """The answers of a day, and of which the truth was asked for."""
-    key = RequestIds.of(builds.home.serving).keyed(PURPOSE).encode()
+    key = RequestIds.of(builds.home.serving).drawing_key(PURPOSE)
     return with_wanted(TrafficStore(builds.home.artifacts, "r").frame(day_at(at), "requests"), key)
 
 

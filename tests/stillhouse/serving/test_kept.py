@@ -89,7 +89,7 @@ def test_a_caller_is_told_whose_truth_is_wanted_and_an_auditor_finds_the_same(ke
         assert keeping.client.post(f"/v1/{RECIPE}/feedback", json=truth).status_code == 202
     keeping.log.close()
     (day,) = keeping.store.days()
-    rows = with_wanted(keeping.store.frame(day, "requests"), keeping.ids.keyed(PURPOSE).encode())
+    rows = with_wanted(keeping.store.frame(day, "requests"), keeping.ids.drawing_key(PURPOSE))
     assert {*rows.filter("wanted")["id"]} == told
     assert rows["wanted_share"].unique().to_list() == [0.3]
 

@@ -53,7 +53,7 @@ def watched(file: RecipeFile) -> Watched:
 def again(builds: BuildStore, file: RecipeFile, days: float, earlier: LiveFacts | None) -> LiveDay:
     store = TrafficStore(builds.home.artifacts, "r")
     return live_day(
-        builds, file, watched(file), store, DAY, key=lambda each: each, at=NOON + days * SECONDS_A_DAY, earlier=earlier
+        builds, file, watched(file), store, DAY, key=str.encode, at=NOON + days * SECONDS_A_DAY, earlier=earlier
     )
 
 

@@ -51,7 +51,7 @@ def right(builds: BuildStore, folder: Path, asked: pl.DataFrame, feedback: str, 
     )
     patches.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
     at = builds.ledger.now().timestamp() + 9 * SECONDS_A_DAY
-    replay = Replay.of(file, builds, seen(builds.ledger), None, key=lambda purpose: purpose, at=at)
+    replay = Replay.of(file, builds, seen(builds.ledger), None, key=str.encode, at=at)
     two = {"champion": "number", "challenger": "place", "champion_asks": False, "challenger_asks": False}
     replayed = asked.select("replica", "day", "number", "id", pl.lit("who ?").alias("text")).with_columns(
         **{name: pl.lit(value) for name, value in two.items()}
@@ -95,7 +95,7 @@ def test_a_rare_slice_is_counted_whole_over_several_looks(
         many = 100 if look == 2 else 1_000
         frame = rows(many, at=at, release="a", first=1 + 1_000 * look, shares=shares, seed=look)
         put(store, frame, texts=[f"{label} {number}" for label, number in frame.select("label", "number").rows()])
-        replay = Replay.of(file, builds, seen(builds.ledger), newest, key=str, at=at + 60)
+        replay = Replay.of(file, builds, seen(builds.ledger), newest, key=str.encode, at=at + 60)
         planned = plan(replay)
         order = BuildRequest("r", SHADOW, "run", "1", dict(planned.depends_on))
         newest = builds.make(order, planned.build)
