@@ -1,8 +1,8 @@
 """The watch over a recipe's live traffic: the same functions in a sensor, in a run, and in a command without Dagster.
 
-Belongs here: looking, asking the teacher, carrying out what a finding asks for.
-Does not: what a look does to the state (stillhouse/live/watch.py), which action follows (stillhouse/live/findings.py),
-events and notices of it (findings.py), the sensor (watch_sensor.py).
+Belongs here: looking, asking the teacher, accepting a new reference, and writing down what came of it.
+Does not: what a look does to the state (stillhouse/live/watch.py), carrying out what a finding asks for
+(watch_actions.py), events and notices of it (findings.py), the sensor (watch_sensor.py).
 
 A look is cheap and decides on what rows say of themselves. Asking loads a teacher or pays for one, so it is done in a
 run or a command. What is found is acted on first and written down then: where the ledger says that the watch went back
@@ -17,18 +17,17 @@ import polars as pl
 
 from checks.gate import GateContext
 from checks.teacher_signal import the_canary_answers_as_recorded
-from orchestration.promotable import take_back
-from stillhouse.digests import digest_of
+from orchestration.watch_actions import BY, acted_on, carried_out, circumstances
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import PURPOSE, heard_of
-from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
+from stillhouse.live.findings import FoundKind, LiveFinding, action_on
 from stillhouse.live.memory import over_memory
 from stillhouse.live.reader import new_rows, with_texts
 from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
-from stillhouse.live.slices import RowsAsked, rows_asked, slices_of
+from stillhouse.live.slices import slices_of
 from stillhouse.live.state import WatchBook
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import (
@@ -53,10 +52,8 @@ from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment, desired
 from stillhouse.records.governance import signed
-from stillhouse.records.ledger import Entry, OvertakenError
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.records.replicas import replicas_up
 from stillhouse.serving.ids import RequestIds
@@ -64,10 +61,6 @@ from stillhouse.stages.live_report import base_signal_behind, reference_of, term
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
 
-BY = "the watch"
-"""Whom the ledger names where no person went back to an earlier release."""
-_LONGEST_NAME = 200
-"""Of a watch in a key; labels may be longer."""
 _TRIES = 20
 """Of a look that others overtake: each time one of them has written."""
 
@@ -198,7 +191,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
             findings += found
             if state.teacher is not None and state.teacher.as_recorded is False:
                 return with_teacher(before, state.teacher), findings
-            findings += _acted(builds, file, state, alarms, at)
+            findings += acted_on(builds, file, state, alarms, at)
         recent = {each: marks for each, marks in state.asked.items() if each > day_at(at - DAYS_KEPT * SECONDS_A_DAY)}
         return state.model_copy(update={"asked": {**recent, **ready.marks}}), findings
 
@@ -232,12 +225,6 @@ def accept(builds: BuildStore, file: RecipeFile, *, days: int, by: str, reason: 
     raise _overtaken(file)
 
 
-def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
-    """Whether what serves was brought back by the watch."""
-    newest = builds.ledger.newest(recipe, "promotion")
-    return newest is not None and _is_by_the_watch(newest)
-
-
 Moved = Callable[[WatchState, Deployment], tuple[WatchState, list[LiveFinding]]]
 
 
@@ -263,7 +250,7 @@ def _with_new(
     """Count rows, and the truths of days that have matured, and act on alarms."""
     state, alarms = with_rows(state, terms, rows, at=at)
     state, more = _with_matured(builds, file, terms, state, at)
-    return _acted(builds, file, state, [*alarms, *more], at), state
+    return acted_on(builds, file, state, [*alarms, *more], at), state
 
 
 def _with_servers(
@@ -284,7 +271,7 @@ def _acted_on_memory(
     found = state.memory
     if found is None or found.written:
         return state, []
-    decided = _carried_out(builds, file, state, FoundKind.MEMORY, found.over.sentence, at)
+    decided = carried_out(builds, file, state, FoundKind.MEMORY, found.over.sentence, at)
     finding = LiveFinding(
         key=f"memory@{state.release[:12]}.{int(at)}", kind=FoundKind.MEMORY, watch="memory", release=state.release,
         deployment=decided.seen.number, at=at, sentence=found.over.sentence, evidence=None, action=decided.action,
@@ -372,7 +359,7 @@ def _with_canary(
     moved = with_teacher(state, health)
     if health.as_recorded is not False or knew:
         return moved, []
-    action, because = action_on(FoundKind.TEACHER, watch_of(file), _circumstances(builds, file, moved, seen, at))
+    action, because = action_on(FoundKind.TEACHER, watch_of(file), circumstances(builds, file, moved, seen, at))
     finding = LiveFinding(
         key=f"teacher@{int(at)}", kind=FoundKind.TEACHER, watch="teacher", release=state.release,
         deployment=seen.number, at=at, sentence=f"the teacher answers its canary prompts otherwise: {health.sentence}",
@@ -395,131 +382,6 @@ def canary(
     found = the_canary_answers_as_recorded.evaluate(GateContext(file, signal, builds, occasion=occasion))
     verdicts = {Verdict.PASS: True, Verdict.FAIL: False, Verdict.INCONCLUSIVE: None}
     return TeacherHealth(at=at, day=day, as_recorded=verdicts[found.verdict], sentence=found.sentence)
-
-
-def _acted(
-    builds: BuildStore, file: RecipeFile, state: WatchState, alarms: Sequence[Alarm], at: float
-) -> list[LiveFinding]:
-    """Carry out what each alarm asks for, the serious first, and put it into words."""
-    findings = []
-    for alarm in sorted(alarms, key=lambda each: (each.watch.kind.is_of_inputs, each.watch.kind.is_of_a_slice)):
-        kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
-        decided = _carried_out(builds, file, state, kind, sentence, at)
-        if decided.was_gone and kind is FoundKind.WEAK_SLICE:
-            continue  # of a release that does not serve any more nobody needs rows
-        action, because = decided.action, decided.because
-        asks = _rows_asked(file, state, alarm) if action is Action.ASK_FOR_ROWS else None
-        findings.append(
-            LiveFinding(
-                key=_key(alarm, state, at),
-                kind=kind,
-                watch=alarm.watch.name,
-                release=state.release,
-                deployment=decided.seen.number,
-                at=at,
-                sentence=sentence,
-                evidence=alarm.evidence,
-                action=action,
-                because=because if asks is None else f"{asks.rows_needed:,} more with labels; {because}",
-                asks=asks,
-            )
-        )
-    return findings
-
-
-@dataclass(frozen=True)
-class _Decided:
-    """What was done about a finding.
-
-    Args:
-        seen: what served when it was decided.
-        action: that was taken.
-        because: why.
-        was_gone: whether the release served no more by then.
-    """
-
-    seen: Deployment
-    action: Action
-    because: str
-    was_gone: bool
-
-
-def _carried_out(
-    builds: BuildStore, file: RecipeFile, state: WatchState, kind: FoundKind, sentence: str, at: float
-) -> _Decided:
-    """Do what a finding asks for now; a release that serves no more is taken back by nobody a second time."""
-    seen = desired(builds.ledger, file.name)
-    assert seen is not None, "what is watched was promoted"
-    gone = _already_gone(builds, file, state, seen)
-    action, because = gone or action_on(kind, watch_of(file), _circumstances(builds, file, state, seen, at))
-    if action is Action.ROLL_BACK and seen.champion.release == state.release:
-        action, because = _taken_back(builds, file, state, seen, sentence)
-    return _Decided(seen, action, because, gone is not None)
-
-
-def _rows_asked(file: RecipeFile, state: WatchState, alarm: Alarm) -> RowsAsked:
-    of = next(each for each in state.reference.slices if each.slice.name == alarm.watch.of)
-    differ = alarm.share if alarm.watch.kind is WatchKind.SLICE_AGREEMENT else of.disagreed / max(of.heard, 1)
-    return rows_asked(of.slice, differ, alpha=file.recipe.bar.alpha)
-
-
-def _key(alarm: Alarm, state: WatchState, at: float) -> str:
-    """What a finding is known by: the watch, the release, when it was found, and which alarm.
-
-    Alarms are counted from 1 again where a watch begins again: without the time they would have the keys of others.
-    """
-    name = alarm.watch.name
-    short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}~{digest_of(name)[:12]}"
-    return f"{short}@{state.release[:12]}.{int(at)}#{alarm.number}"
-
-
-def _taken_back(
-    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, sentence: str
-) -> tuple[Action, str]:
-    try:
-        take_back(builds, file, seen, by=BY, reason=sentence)
-    except OvertakenError:
-        pass  # another watch, or a person, has decided meanwhile
-    except StillhouseError as error:
-        return Action.PERSON, f"it could not be taken back: {error.what}, {error.where}"
-    now_serves = desired(builds.ledger, file.name)
-    assert now_serves is not None
-    return _already_gone(builds, file, state, now_serves) or (
-        Action.PERSON,
-        f"ledger entry {now_serves.number} was written meanwhile, and it still serves",
-    )
-
-
-def _already_gone(
-    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment
-) -> tuple[Action, str] | None:
-    """What is to be said where the release does not serve any more; None where it does."""
-    if seen.champion.release == state.release:
-        return None
-    withdrawn = builds.ledger.newest(file.name, "withdrawal", content=state.release)
-    serves = f"{seen.champion.release[:12]} serves"
-    if withdrawn is not None and withdrawn.body["by"] == BY:
-        return Action.ROLL_BACK, f"ledger entry {withdrawn.sequence} withdrew it, {serves}"
-    return Action.PERSON, f"it does not serve any more: {serves} since {seen.at[:10]}"
-
-
-def _circumstances(
-    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, at: float
-) -> Circumstances:
-    """What is known of the release that is watched, though another watch may have gone back from it this moment."""
-    promotion = builds.ledger.newest(file.name, "promotion", content=state.release)
-    return Circumstances(
-        age_days=(at - state.since) / SECONDS_A_DAY,
-        teacher_answers_as_recorded=state.teacher.as_recorded if state.teacher else None,
-        held_by=seen.hold.by if seen.hold else None,
-        was_brought_back=promotion is not None and _is_by_the_watch(promotion),
-        has_earlier=len({each.release for each in promoted(builds.ledger, file.name)}) > 1,
-        starts=file.recipe.refresh.start,
-    )
-
-
-def _is_by_the_watch(promotion: Entry) -> bool:
-    return promotion.body.get("because") == "rollback" and promotion.body["by"] == BY
 
 
 def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:

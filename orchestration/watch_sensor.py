@@ -13,7 +13,8 @@ from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.deployments import see_through_if_free
 from orchestration.findings import hand_on
 from orchestration.runs import BECAUSE_TAG
-from orchestration.watch import look, went_back_by_itself
+from orchestration.watch import look
+from orchestration.watch_actions import went_back_by_itself
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of

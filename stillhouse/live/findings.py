@@ -1,7 +1,7 @@
 """What a watch has found, and what is to be done about it.
 
 Belongs here: a finding as people and programs read it, and which action follows from what is known.
-Does not: carrying it out (orchestration/watch.py), keeping it (state.py), what is watched (watches.py).
+Does not: carrying it out (orchestration/watch_actions.py), keeping it (state.py), what is watched (watches.py).
 """
 
 from collections.abc import Collection

@@ -21,7 +21,8 @@ from orchestration.jobs import live_report_job
 from orchestration.live import LiveScreen
 from orchestration.run import distil
 from orchestration.terminal import Terminal
-from orchestration.watch import BY, ask, look
+from orchestration.watch import ask, look
+from orchestration.watch_actions import BY
 from orchestration.watch_sensor import watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import Action, FoundKind

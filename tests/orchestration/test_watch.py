@@ -21,6 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 import orchestration.watch
+import orchestration.watch_actions
 import orchestration.watch_sensor
 from orchestration.commands.live import Watching
 from orchestration.findings import hand_on
@@ -28,7 +29,8 @@ from orchestration.jobs import live_report_job
 from orchestration.live import live_screen, of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
-from orchestration.watch import BY, Looked, accept, look
+from orchestration.watch import Looked, accept, look
+from orchestration.watch_actions import BY
 from orchestration.watch_sensor import LATE_TRUTH_DAYS, matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -76,7 +78,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
         exports = model_of(seen.champion.release), "a"
         return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
 
-    monkeypatch.setattr(orchestration.watch, "take_back", take_back)
+    monkeypatch.setattr(orchestration.watch_actions, "take_back", take_back)
     monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, file, release: reference(release.release))
     return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
 

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 import orchestration.watch
+import orchestration.watch_actions
 from assets.keys import key_of
 from assets.requested_rows import requested_rows
 from orchestration.build import definitions
@@ -179,7 +180,7 @@ def test_where_the_whole_fell_and_the_release_is_taken_back_no_slice_asks_for_ro
     def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
         return go_back(builds.ledger, file.name, seen, named("a"), exports=("b", "a"), by=by, reason=reason)
 
-    monkeypatch.setattr(orchestration.watch, "take_back", take_back)
+    monkeypatch.setattr(orchestration.watch_actions, "take_back", take_back)
     file = recipe(tmp_path)
     (finding,) = days_of(builds, file, now, dict.fromkeys(LABELS, 0.6), days=1)
     assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
