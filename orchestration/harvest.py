@@ -141,7 +141,7 @@ def _slice_of(file: RecipeFile, name: str) -> LiveSlice:
             f"{name!r} is no slice that is known of a live text",
             where="--slice",
             expected=f"one of: {', '.join(known) or 'none, as the recipe has none'}",
-            do="Name one; those of other columns are not kept with a text.",
+            do="Name one. A slice of a column is known only if callers send the column: `serving.request_columns`.",
         )
     return known[name]
 

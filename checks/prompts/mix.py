@@ -108,7 +108,8 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
     """Compare lengths, and labels as far as people gave them, with the last whole days that servers have kept.
 
     What a student answers is no truth: its mistakes would be taken for a shift, or hide one. So labels are compared
-    only where feedback comes for all answers or for drawn ones. Servers keep no columns of callers.
+    only where feedback comes for all answers or for drawn ones. Slice columns are not compared: callers need not send
+    them, and servers keep only the values that slices name.
 
     The traffic is read when the gate is asked, and no input of an artifact: each day would make the rows stale, and a
     round of its own. What was read is in the evidence.
