@@ -7,7 +7,8 @@ budget (stillhouse/live/watch.py); these gates say of one day what can be said o
 from checks.gate import Finding, GateContext, gate, gates_of_module, share_at_most
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watches import WatchKind
-from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare, watch_of
+from stillhouse.stages.live_reference import watch_of
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 

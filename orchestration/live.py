@@ -21,7 +21,8 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import BY_A_PERSON
 from stillhouse.records.deployments import desired, serving_now
-from stillhouse.stages.live_report import LiveFacts, reference_of, report, terms_of
+from stillhouse.stages.live_reference import reference_of, terms_of
+from stillhouse.stages.live_report import LiveFacts, report
 
 _DAYS_OF_FINDINGS = 30
 _LINES_AT_MOST = 5

@@ -39,7 +39,7 @@ from stillhouse.recipe.events import Startable
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.gate_names import gate_name
-from stillhouse.stages.live_report import terms_of
+from stillhouse.stages.live_reference import terms_of
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
 from stillhouse.teachers.causal_lm import label_prompt_of

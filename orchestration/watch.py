@@ -57,7 +57,7 @@ from stillhouse.records.governance import signed
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.records.replicas import replicas_up
 from stillhouse.serving.ids import RequestIds
-from stillhouse.stages.live_report import base_signal_behind, reference_of, terms_of, watch_of
+from stillhouse.stages.live_reference import base_signal_behind, reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
 

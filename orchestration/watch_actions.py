@@ -21,7 +21,7 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.ledger import Entry, OvertakenError
-from stillhouse.stages.live_report import watch_of
+from stillhouse.stages.live_reference import watch_of
 
 BY = "the watch"
 """Whom the ledger names where no person went back to an earlier release."""

@@ -2,7 +2,7 @@
 
 Belongs here: counting a reference, and the chance that student and teacher agree, by the student's
 confidence.
-Does not: limits that follow from it (watches.py), reading golden rows (stillhouse/stages/live_report.py).
+Does not: limits that follow from it (watches.py), reading golden rows (stillhouse/stages/live_reference.py).
 """
 
 from bisect import bisect_right

@@ -7,6 +7,7 @@ Does not: finding the threshold (stillhouse/stages/cascade.py), asking the teach
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import Field
 
@@ -92,6 +93,12 @@ class Cascade(Record):
         """
         protected = [each.model_dump(mode="json") for each in self.rule.protected]
         return digest_of([export, self.rule.threshold.threshold, protected, self.teacher.fingerprint])
+
+
+def cascade_in(bundle: Path) -> Cascade | None:
+    """The cascade of a release; None where its student answers everything."""
+    written = bundle / CASCADE
+    return Cascade.model_validate_json(written.read_bytes()) if written.is_file() else None
 
 
 def protects(slices: Sequence[ProtectedSlice], label: str, columns: Mapping[str, str]) -> HandedOn | None:

@@ -27,7 +27,7 @@ from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
-from stillhouse.release.cascade import CASCADE, Cascade, HandedOn
+from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
 from stillhouse.tasks import task_of
@@ -103,8 +103,7 @@ class LoadedRelease:
         self._temperature = self._model.temperature
         written = folder / PROBE
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
-        written = folder / CASCADE
-        self.cascade = Cascade.model_validate_json(written.read_bytes()) if written.is_file() else None
+        self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
         self.task = task_of(recipe["data"].get("answer", "single_label"), self._model.labels)  # 0.1.0 knew no other
 

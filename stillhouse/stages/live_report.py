@@ -1,7 +1,8 @@
 """One day of live answers, held against what the release was judged by.
 
-Belongs here: the reference of a release, what the report depends on, and drawing it up; it is pure.
-Does not: asking the teacher (live_teacher.py), alarms (stillhouse/live/watch.py), gates (checks/live_report.py).
+Belongs here: what a report shows and depends on, and drawing it up, which is pure.
+Does not: what answers are held against (live_reference.py), asking the teacher (live_teacher.py), alarms
+(stillhouse/live/watch.py), gates (checks/live_report.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,32 +18,26 @@ from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
-from stillhouse.live.baseline import Reference, golden_reference
-from stillhouse.live.columns import as_sent
+from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
-from stillhouse.live.slices import slices_of
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
 from stillhouse.live.watches import Watch, counted
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
-from stillhouse.recipe.watch import WatchSpec
-from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.records.builds import BuildStore, Plan
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease
-from stillhouse.release.bundle import MODEL
-from stillhouse.release.cascade import CASCADE, LABEL, Cascade
 from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.live_reference import reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import teacher_behind
-from stillhouse.stages.names import BASE, LIVE_REPORT, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.proportions import wilson_interval
-from stillhouse.tasks import task_of
-from stillhouse.teachers.answers import with_answers
 from stillhouse.wording import percent
 
 
@@ -192,94 +187,6 @@ class Watched:
     teacher: TeacherHealth | None
     asked: Marks
     memory_mb: Mapping[str, float]
-
-
-def watch_of(file: RecipeFile) -> WatchSpec:
-    """What the recipe says of its watch; a recipe that says nothing has no such stage."""
-    assert file.recipe.watch is not None
-    return file.recipe.watch
-
-
-def terms_of(file: RecipeFile) -> WatchTerms:
-    """What the watch of a recipe goes by."""
-    spec, traffic = watch_of(file), file.recipe.traffic
-    assert traffic is not None, "a watch has traffic to read"
-    asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and file.recipe.teacher.answers_new_texts
-    return WatchTerms(spec, truth_binds=traffic.feedback != "unknown", asks=asks)
-
-
-def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> Reference:
-    """Ask a release its golden rows, one at a time as a server does, and count.
-
-    Args:
-        builds: with the release and what it was made from.
-        file: the recipe, which says what slices there are.
-        release: which.
-
-    Raises:
-        StillhouseError: if it, or what it was made from, is gone or was altered, or it has no golden rows.
-    """
-    from stillhouse.models.predictor import OnnxClassifier
-
-    bundle = builds.artifact(release.release, release.manifest)
-    (prompts,) = builds.inputs_of(bundle, PROMPTS)
-    golden = prompts.frame("prompts").filter(pl.col("split") == "golden").sort("prompt_id")
-    if golden.is_empty():
-        raise StillhouseError(
-            "there are no golden rows to watch by",
-            where=f"release {release.release[:12]}",
-            expected="rows by which the release was judged",
-            do="Leave `watch:` out of the recipe, or run a round with golden rows.",
-        )
-    model = OnnxClassifier(bundle.folder / MODEL)
-    teacher = teacher_behind(builds, release).facts(TeacherFacts)
-    task = task_of(teacher.answer, model.labels)
-    texts, labels = golden["text"].to_list(), golden["label"].to_list()
-    logits = [model.logits([text]) for text in texts]
-    answers = [task.written(task.answers(each))[0] for each in logits]
-    confidence = [task.confidence(each, model.temperature) for each in logits]
-    sure = [None if each is None else float(each[0]) for each in confidence]
-    said = with_answers(_base_signal(builds, bundle).frame("signal"), teacher.task).select("prompt_id", "answer")
-    return golden_reference(
-        release.release,
-        task.names,
-        texts,
-        answers,
-        sure,
-        teacher=golden.join(said, on="prompt_id", how="left", maintain_order="left")["answer"].to_list(),
-        truth=labels,
-        handed_on=_handed_on(bundle, golden, answers, sure),
-        slices=slices_of(file.recipe),
-        columns=as_sent(golden, file.recipe.request_columns).to_list(),
-    )
-
-
-def _handed_on(
-    bundle: Artifact, golden: pl.DataFrame, answers: Sequence[str], confidence: Sequence[float | None]
-) -> list[bool] | None:
-    """Which golden rows the teacher behind a release answers, callers sending what it asks for; None without one."""
-    written = bundle.folder / CASCADE
-    if not written.is_file():
-        return None
-    rule = Cascade.model_validate_json(written.read_bytes()).rule
-    named = sorted({each.column for each in rule.protected} - {LABEL})
-    columns = golden.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * golden.height
-    said = ({name: value for name, value in row.items() if value is not None} for row in columns)
-    return [
-        sure is not None and rule.hands_on(answer, sure, row) is not None
-        for answer, sure, row in zip(answers, confidence, said, strict=True)
-    ]
-
-
-def base_signal_behind(builds: BuildStore, release: DeployedRelease) -> Artifact:
-    """What the teacher of a release said to the base batch, from which its canary is drawn."""
-    return _base_signal(builds, builds.artifact(release.release, release.manifest))
-
-
-def _base_signal(builds: BuildStore, bundle: Artifact) -> Artifact:
-    (transfer_set,) = builds.inputs_of(bundle, TRANSFER_SET)
-    signals = builds.inputs_of(transfer_set, TEACHER_SIGNAL)
-    return next(each for each in signals if each.batch == BASE)
 
 
 def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState | None, day: str) -> Watched:

@@ -31,7 +31,7 @@ from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
 from stillhouse.release.bundle import MODEL
-from stillhouse.release.cascade import CASCADE, LABEL, Cascade, Rule
+from stillhouse.release.cascade import LABEL, Rule, cascade_in
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.stages.names import SHADOW
 from stillhouse.tasks import task_of
@@ -248,7 +248,8 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
 def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
     """Ask a release as a server does: each text by itself, since int8 lets an answer depend on its neighbours."""
     folder = builds.artifact(release.release, release.manifest).folder
-    model, rule = OnnxClassifier(folder / MODEL), _rule_in(folder)
+    model, cascade = OnnxClassifier(folder / MODEL), cascade_in(folder)
+    rule = None if cascade is None else cascade.rule
     task = task_of(recipe.data.answer, model.labels)
 
     @cache  # a text that was asked with several columns is one question to the student
@@ -275,9 +276,3 @@ def _hands_on(rule: Rule, label: str, sure: float, kept: str | None) -> bool:
         of_classes = tuple(each for each in rule.protected if each.column == LABEL)
         rule, sent = rule.model_copy(update={"protected": of_classes}), {}
     return rule.hands_on(label, sure, sent) is not None
-
-
-def _rule_in(folder: Path) -> Rule | None:
-    """By what a release hands texts on; None where it has no cascade."""
-    written = folder / CASCADE
-    return Cascade.model_validate_json(written.read_bytes()).rule if written.is_file() else None

@@ -16,7 +16,8 @@ from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease
-from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report, terms_of
+from stillhouse.stages.live_reference import terms_of
+from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.summaries.live_report import headline, numbers
