@@ -1,7 +1,6 @@
 """What a run would take and could prove, before it is started, and what it took once it was.
 
-Belongs here: the answer of `stillhouse plan`, the forecast beside what the ledger says, and what servers were
-paid.
+Belongs here: the answer of `stillhouse plan`, the forecast beside what the ledger says, and what servers were paid.
 Does not: the power of the tests (stillhouse/evaluation/planning.py), the reckoning (stillhouse/stages/forecast.py).
 """
 

@@ -1,8 +1,8 @@
 """What people say was really paid, where that is not what is booked.
 
-Belongs here: their corrections, and what these add to the sums of a recipe. Does not: the books themselves, which are
-never written again (stillhouse/teachers/calls.py, spending.py, the ledger's own costs), asking people
-(orchestration/commands/).
+Belongs here: their corrections, and what these add to the sums of a recipe.
+Does not: the books themselves, which are never written again (stillhouse/teachers/calls.py, spending.py, the ledger's
+own costs), asking people (orchestration/commands/).
 
 Costs are booked by the prices of a recipe, and the prices may be wrong, or an invoice says otherwise. A correction is
 of a month of one book. It counts in that month, and in a number of days back from now at the end of that month, or at
@@ -38,7 +38,7 @@ class Correction(Record):
     @property
     def counts_at(self) -> datetime:
         """The moment at which it counts where days are counted back from now."""
-        _, after = month_of(self.month)
+        _, after = bounds_of_month(self.month)
         return min(after, datetime.fromisoformat(self.at))
 
     @property
@@ -68,7 +68,7 @@ def correct(
             left of what is booked.
         OvertakenError: if somebody else was quicker.
     """
-    first, _ = month_of(month)
+    first, _ = bounds_of_month(month)
     if first > ledger.now():
         raise StillhouseError(
             f"{month} has not begun", where="--month", expected=f"at most {ledger.now():%Y-%m}", do="Name another."
@@ -112,7 +112,7 @@ def corrected_usd(
     )
 
 
-def month_of(month: str) -> tuple[datetime, datetime]:
+def bounds_of_month(month: str) -> tuple[datetime, datetime]:
     """When a month begins, and when the next one does, UTC.
 
     Raises:

@@ -13,8 +13,8 @@ again, under the same digest. What a killed process had received and not stored 
 (counts.py). `received = stored + dropped + lost + thinned + waiting` holds on every day.
 
 No text, truth or name of who said it touches the disk before it was redacted, and of the columns that a caller sent no
-value that the recipe does not name. Both threads rest between short pieces of
-work, because a request waits as long as they hold the interpreter.
+value that the recipe does not name. Both threads rest between short pieces of work, because a request waits as long as
+they hold the interpreter.
 """
 
 import hashlib

@@ -239,7 +239,7 @@ class _Taking:
             if reply.failure is not None and not (self.teacher.asking.codes and reply.failure == Failure.CUT_OFF):
                 self._failures[str(reply.failure)] += 1
 
-    def _why_not(self, said: "_Said") -> "_Unusable | None":
+    def _why_not(self, said: _Said) -> _Unusable | None:
         asking, request, reply = self.teacher.asking, said.request, said.reply
         assert reply is not None
         if request not in self.requests:

@@ -232,15 +232,15 @@ class CallLog:
                     new.add(line.request)
                 if booked is not None:
                     if is_used:
-                        _use(connection, line, booked[0], recipe)
+                        _put_reply(connection, line, booked[0], recipe)
                 elif not is_used and (same := _read_before(connection, line, replied)) is not None:
-                    _know(connection, line, same, None)
+                    _remember(connection, line, same, None)
                 elif is_used or line.usd:
                     why = None if is_used else line.why or twice
                     said = _written(line.reply) if is_used and line.reply else None
                     call = connection.execute(_BOOK, (line.request, recipe, at, line.usd, said)).lastrowid
                     assert call is not None
-                    _know(connection, line, call, why)
+                    _remember(connection, line, call, why)
                     if not is_used:
                         beside.append(line.usd)
             connection.commit()
@@ -288,15 +288,16 @@ def _written(reply: Reply) -> str:
     return json.dumps(reply.__dict__)
 
 
-def _know(connection: sqlite3.Connection, line: BatchLine, call: int, why: str | None) -> None:
+def _remember(connection: sqlite3.Connection, line: BatchLine, call: int, why: str | None) -> None:
+    """Know a line from now on, as which call it is booked, and why its reply is not used."""
     connection.execute("INSERT OR REPLACE INTO batch_lines VALUES (?, ?, ?)", (line.digest, call, why))
 
 
-def _use(connection: sqlite3.Connection, line: BatchLine, call: int, recipe: str) -> None:
+def _put_reply(connection: sqlite3.Connection, line: BatchLine, call: int, recipe: str) -> None:
     """Put the reply of a line that is booked to what is booked, for whoever uses it."""
     assert line.reply is not None
     connection.execute("UPDATE calls SET reply = ?, recipe = ? WHERE id = ?", (_written(line.reply), recipe, call))
-    _know(connection, line, call, None)
+    _remember(connection, line, call, None)
 
 
 def _read_before(connection: sqlite3.Connection, line: BatchLine, replied: tuple[int, str] | None) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 from stillhouse.economics import Book
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import RefreshSpec
-from stillhouse.records.corrections import Correction, correct, corrected_usd, corrections, month_of
+from stillhouse.records.corrections import Correction, bounds_of_month, correct, corrected_usd, corrections
 from stillhouse.records.ledger import Ledger, OvertakenError
 from stillhouse.records.rounds import compute_usd, computed_usd, held_back
 from stillhouse.teachers.calls import CallLog, CapReachedError
@@ -101,8 +101,10 @@ def test_of_two_who_correct_at_once_one_is_told(ledger: Ledger, monkeypatch: pyt
 
 def test_it_counts_at_the_end_of_its_month_or_when_it_was_given(ledger: Ledger) -> None:
     now, before = give(ledger, 1.0), give(ledger, 2.0, month="2026-10")
-    assert now.counts_at == NOW and before.counts_at == datetime(2026, 11, 1, tzinfo=UTC) == month_of("2026-10")[1]
-    assert month_of("2026-12")[1] == datetime(2027, 1, 1, tzinfo=UTC)
+    assert (
+        now.counts_at == NOW and before.counts_at == datetime(2026, 11, 1, tzinfo=UTC) == bounds_of_month("2026-10")[1]
+    )
+    assert bounds_of_month("2026-12")[1] == datetime(2027, 1, 1, tzinfo=UTC)
     of_days = [corrected_usd(ledger, "small", Book.ANSWERS, since=NOW - timedelta(days=days)) for days in (0, 10, 20)]
     assert of_days == [1.0, 1.0, 3.0]
 
@@ -141,7 +143,7 @@ def test_a_cap_counts_what_was_corrected_and_the_log_stays_as_it_was(ledger: Led
         log.reserve("c", "small", usd=0.125, usd_at_most=1.0)
     log.settle(call, usd=0.0, reply=None)
     assert log.spent("small") == alone.spent("small") - 0.25 == 0.25
-    assert log.booked_between("small", *month_of(month)) == 0.5 and log.booked_between("small", NOW, NOW) == 0
+    assert log.booked_between("small", *bounds_of_month(month)) == 0.5 and log.booked_between("small", NOW, NOW) == 0
 
 
 def test_a_monthly_limit_on_rounds_counts_what_was_corrected(ledger: Ledger, clock: Watch) -> None:
