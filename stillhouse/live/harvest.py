@@ -24,6 +24,7 @@ from stillhouse.data.rejects import RejectReason, count_reasons
 from stillhouse.data.sources import ending_of
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.digests import digest_of
+from stillhouse.live.columns import COLUMNS, value_sent
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import answers, is_meant
 from stillhouse.recipe.contract import Recipe
@@ -60,8 +61,8 @@ def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_d
         matures_after_days: how long after an answer its feedback is waited for.
 
     Returns:
-        `prompt_id`, `text`, `day`, `label` (what the student said), `characters`, `truth` (what people said of mature
-        answers; null where nobody did, or two said otherwise) and the columns of a harvest.
+        `prompt_id`, `text`, `day`, `label` (what the student said), `characters`, `columns`, `truth` (what people said
+        of mature answers; null where nobody did, or two said otherwise) and the columns of a harvest.
     """
     days = [day for day in store.days() if store.segments(day, "texts")]
     texts = pl.concat(
@@ -85,7 +86,7 @@ def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_d
         )
         .group_by("prompt_id", maintain_order=True)
         .agg(
-            pl.col("text", "day", "label", "characters", _CONFIDENCE).first(),
+            pl.col("text", "day", "label", "characters", COLUMNS, _CONFIDENCE).first(),
             pl.when(said.n_unique() == 1).then(said.first()).alias("truth"),
             pl.col("id").first().alias(ID),
             (1 / pl.col("kept_share")).sum().alias(REQUESTS),
@@ -124,7 +125,9 @@ def pool_of(asked: pl.DataFrame, known: Collection[str], base: pl.DataFrame, rec
 def _as_dropped(asked: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """Rows with the columns that the recipe names: what is known of a live text, and null for what is not."""
     provenance = recipe.data.provenance
+    # A value that no slice names is kept by no server, and is empty here as one is that was not sent.
     known: dict[str | None, pl.Expr] = {
+        **{column: value_sent(column) for column in recipe.request_columns},
         provenance.date_column: pl.col("day"),
         provenance.kind_column: pl.lit("real"),
         provenance.generation_column: pl.lit("0"),

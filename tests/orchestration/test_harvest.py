@@ -201,6 +201,23 @@ def test_a_slice_that_asks_for_rows_is_answered_by_its_own_texts(prepared: Recip
     assert "one of: people" in str(_refused("--rows", "2", "--slice", "places"))
 
 
+def test_a_slice_of_a_column_that_callers_send_is_answered_by_rows_that_have_its_value(
+    folder: Path, home: Home, run: Run
+) -> None:
+    questions(100).with_columns(pl.Series("channel", ["post", "app"] * 50)).write_csv(folder / "questions.csv")
+    by_post = {"name": "by_post", "column": "channel", "values": ["post"], "critical": True}
+    file = recipe(folder, slices=[by_post], serving={"request_columns": ["channel"]})
+    assert run(file, "contract", "source", "prompts").success
+    serve(BuildStore(home).ledger, "a", recipe="small")
+    sent = ['{"channel":"post"}', '{"channel":null}', "{}"] * 20
+    put(TrafficStore(home.artifacts, "small"), rows(60, at=AT, release="a", columns=sent), texts=[*ASKED["question"]])
+    assert "20 texts of 'by_post'" in str(_refused("--rows", "21", "--slice", "by_post"))
+    harvest("--rows", "20", "--slice", "by_post")
+    (path,) = files(home)
+    assert {each["question"] for each in lines(path)} == {*ASKED["question"].gather_every(3)}
+    assert {each["channel"] for each in lines(path)} == {"post"}
+
+
 def _refused(*arguments: str) -> StillhouseError:
     with pytest.raises(StillhouseError) as refused:
         harvest(*arguments)

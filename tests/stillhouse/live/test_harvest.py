@@ -12,6 +12,7 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.live.harvest import ID, NEAR_GOLDEN, PI, REQUESTS, asked_texts, content, drawn, ending, pool_of
 from stillhouse.live.segments import SECONDS_A_DAY, Erasure, Harvest, TrafficStore, day_at, sealed
+from stillhouse.live.slices import slices_of
 from stillhouse.live.traffic import harvested
 from stillhouse.recipe.contract import Recipe
 from tests.checks.hand_made import recipe
@@ -71,6 +72,28 @@ def test_how_unsure_the_student_was_counts_where_the_teacher_answered(store: Tra
     handed_on = {"source": ["student", "teacher"], "student_label": [None, "place"], "student_confidence": [None, 0.2]}
     put(store, rows(2, label="person", confidence=[0.9, 1.0], **handed_on), texts=["Who ?", "Where ?"])  # type: ignore[arg-type]
     assert asked(store).select("label", "harvest_confidence").rows() == [("person", 0.9), ("place", 0.2)]
+
+
+def test_a_row_has_what_its_caller_sent_as_far_as_slices_name_it(store: TrafficStore) -> None:
+    slices = [
+        {"name": "by_post", "column": "channel", "values": ["post"], "critical": True},
+        {"name": "abroad", "column": "region", "values": ["abroad"], "critical": True},
+    ]
+    of = recipe(slices=slices, serving={"request_columns": ["channel"]})
+    texts = questions(5, skip=600)["question"].to_list()
+    sent = ['{"channel":"post"}', '{"channel":null}', "{}", None, '{"channel":"post"}']
+    put(store, rows(5, columns=sent), texts=[*texts[:4], texts[1]])
+    base = base_prompt_set(
+        questions(20).select("question", "service").with_columns(channel=pl.lit("app"), region=pl.lit("home"))
+        .select(pl.col("question").alias("text"), pl.col("service").alias("label"), pl.lit("base").alias("batch"),
+                "channel", "region"),
+        of, where="",
+    ).prompts  # fmt: skip
+    found = asked(store)
+    rows_of_pool = pool_of(found, (), base, of).rows
+    assert rows_of_pool.sort(ID).select("channel", "region").rows() == [("post", None), *[(None, None)] * 3]
+    (by_post, *_) = slices_of(of)
+    assert by_post.rows_of(found)["text"].to_list() == texts[:1], "a text is its first answer, and what came with that"
 
 
 def test_what_was_asked_to_be_erased_is_not_harvested_though_nobody_has_carried_it_out(store: TrafficStore) -> None:
