@@ -108,8 +108,8 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
     """Compare lengths, and labels as far as people gave them, with the last whole days that servers have kept.
 
     What a student answers is no truth: its mistakes would be taken for a shift, or hide one. So labels are compared
-    only where feedback comes for all answers or for drawn ones. Slice columns are not compared: callers need not send
-    them, and servers keep only the values that slices name.
+    only where feedback comes for all answers or for drawn ones. Of columns that callers send the log has the words
+    that slices named when an answer came: a slice that was added since would be taken for a shift.
 
     The traffic is read when the gate is asked, and no input of an artifact: each day would make the rows stale, and a
     round of its own. What was read is in the evidence.
