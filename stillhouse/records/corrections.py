@@ -5,12 +5,15 @@ Does not: the books themselves, which are never written again (stillhouse/teache
 own costs), asking people (orchestration/commands/).
 
 Costs are booked by the prices of a recipe, and the prices may be wrong, or an invoice says otherwise. A correction is
-of a month of one book. It counts in that month, and in a number of days back from now at the end of that month, or at
-the moment at which it was given if that was before.
+of a month of one book. Where days are counted back from now, nobody knows on which day of the month it belongs, so it
+counts where no limit can be passed by it: what a month's corrections add together at its end, or at the moment of the
+last of them if that was before, and what they take off at its beginning, with which all that they were taken off from
+is still counted.
 """
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import Field
@@ -23,6 +26,8 @@ from stillhouse.records.ledger import Entry, Expected, Ledger
 
 _SMALLEST_USD = 1e-9
 """What a float may be off by once it is a sum of many."""
+_MOST_USD = 1e9
+"""Of one correction: it is never taken out of the ledger, and a sum of such as came by a slip has no number."""
 
 
 class Correction(Record):
@@ -34,12 +39,6 @@ class Correction(Record):
     by: str
     reason: str
     at: str = Field(description="When it was given, ISO 8601, UTC.")
-
-    @property
-    def counts_at(self) -> datetime:
-        """The moment at which it counts where days are counted back from now."""
-        _, after = bounds_of_month(self.month)
-        return min(after, datetime.fromisoformat(self.at))
 
     @property
     def sentence(self) -> str:
@@ -64,8 +63,8 @@ def correct(
         reason: why.
 
     Raises:
-        StillhouseError: if nobody or no reason is named, the month is none or to come, or less than nothing would be
-            left of what is booked.
+        StillhouseError: if nobody or no reason is named, the month is none or to come, less than nothing would be left
+            of what is booked, or nobody has so much.
         OvertakenError: if somebody else was quicker.
     """
     first, _ = bounds_of_month(month)
@@ -75,11 +74,11 @@ def correct(
         )
     newest = ledger.newest(recipe, "correction")
     there = booked + corrected_usd(ledger, recipe, book, month=month)
-    if not math.isfinite(usd) or usd == 0 or there + usd < -_SMALLEST_USD:
+    if not 0 < abs(usd) <= _MOST_USD or there + usd < -_SMALLEST_USD:
         raise StillhouseError(
             f"{there:.4f} USD are booked for {book} of {month}, with what was corrected before",
             where=f"--usd {usd:g}",
-            expected="what has to be added to that; a negative number takes off, at most all of it",
+            expected=f"what to add to that, at most {_MOST_USD:,.0f}; a negative number takes off, at most all of it",
             do="Give the difference between what was paid and what is booked, of this month alone.",
         )
     body = {"book": book.value, "month": month, "usd": usd, **signed(by, reason)}
@@ -105,11 +104,19 @@ def corrected_usd(
         month: of this month alone.
         since: of those that count from this moment on.
     """
-    return math.fsum(
-        each.usd
-        for each in corrections(ledger, recipe, book)
-        if (month is None or each.month == month) and (since is None or each.counts_at >= since)
-    )
+    of_month: dict[str, list[Correction]] = {}
+    for each in corrections(ledger, recipe, book):
+        if month is None or each.month == month:
+            of_month.setdefault(each.month, []).append(each)
+    sums = [(_counts_at(given), math.fsum(each.usd for each in given)) for given in of_month.values()]
+    return math.fsum(usd for counts_at, usd in sums if since is None or counts_at >= since)
+
+
+def _counts_at(given: Sequence[Correction]) -> datetime:
+    """The moment at which the corrections of one month count where days are counted back from now."""
+    first, after = bounds_of_month(given[0].month)
+    adds = math.fsum(each.usd for each in given) > 0
+    return min(after, datetime.fromisoformat(given[-1].at)) if adds else first
 
 
 def bounds_of_month(month: str) -> tuple[datetime, datetime]:

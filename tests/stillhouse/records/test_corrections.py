@@ -56,8 +56,8 @@ def test_corrections_add_up_by_book_month_and_recipe(ledger: Ledger) -> None:
     assert ledger.entries("small", "correction")[0].body["account"]
 
 
-@pytest.mark.parametrize("usd", [-10.5, 0.0, float("nan"), float("inf"), float("-inf")])
-def test_no_less_than_nothing_is_left(ledger: Ledger, usd: float) -> None:
+@pytest.mark.parametrize("usd", [-10.5, 0.0, float("nan"), float("inf"), float("-inf"), 1e308, 1.001e9])
+def test_no_less_than_nothing_is_left_and_no_more_is_added_than_anybody_has(ledger: Ledger, usd: float) -> None:
     with pytest.raises(StillhouseError, match=r"10\.0000 USD are booked for answers of 2026-11") as refused:
         give(ledger, usd)
     assert "--usd" in refused.value.where and not ledger.entries("small", "correction")
@@ -99,14 +99,22 @@ def test_of_two_who_correct_at_once_one_is_told(ledger: Ledger, monkeypatch: pyt
     assert corrected_usd(ledger, "small", Book.ANSWERS) == -8.0
 
 
-def test_it_counts_at_the_end_of_its_month_or_when_it_was_given(ledger: Ledger) -> None:
-    now, before = give(ledger, 1.0), give(ledger, 2.0, month="2026-10")
-    assert (
-        now.counts_at == NOW and before.counts_at == datetime(2026, 11, 1, tzinfo=UTC) == bounds_of_month("2026-10")[1]
-    )
-    assert bounds_of_month("2026-12")[1] == datetime(2027, 1, 1, tzinfo=UTC)
+def test_what_is_added_counts_at_the_end_of_its_month_or_when_it_was_given(ledger: Ledger) -> None:
+    give(ledger, 1.0), give(ledger, 2.0, month="2026-10")
     of_days = [corrected_usd(ledger, "small", Book.ANSWERS, since=NOW - timedelta(days=days)) for days in (0, 10, 20)]
     assert of_days == [1.0, 1.0, 3.0]
+    assert bounds_of_month("2026-12")[1] == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def test_what_is_taken_off_counts_with_all_that_it_is_taken_off_from(ledger: Ledger, clock: Watch) -> None:
+    clock.now = datetime(2026, 11, 2, tzinfo=UTC)
+    ledger.append("materialization", "small", {"asset": "small/teacher", "digest": "d", "cost_usd": 100.0})
+    clock.now = NOW
+    give(ledger, -90.0, book=Book.COMPUTE, booked=100.0)
+    first, later = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
+    assert [compute_usd(ledger, "small", since) for since in (first, later)] == [10.0, 0.0]
+    give(ledger, 90.0, book=Book.COMPUTE, booked=100.0)
+    assert [compute_usd(ledger, "small", since) for since in (first, later)] == [100.0, 0.0], "it was taken back"
 
 
 def test_a_cap_counts_what_was_corrected_and_the_log_stays_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
@@ -127,7 +135,7 @@ def test_a_cap_counts_what_was_corrected_and_the_log_stays_as_it_was(ledger: Led
         reason="a batch costs half the price",
     )
     assert (log.spent("small"), alone.spent("small")) == (0.25, 0.75)
-    assert log.spent("small", since=datetime.fromisoformat(given.at)) == -0.5
+    assert log.spent("small", since=datetime.fromisoformat(given.at)) == 0.0, "what was paid before is not counted"
     log.reserve("b", "small", usd=0.5, usd_at_most=1.0)
     correct(
         late,
