@@ -308,9 +308,14 @@ def with_memory(
     found = state.memory
     if found is None and over is not None:
         found = MemoryFound(over=over, day=today)
-    elif found is not None and over is None and heartbeats and (not found.written or found.day < today):
+    elif found is not None and over is None and _have_said(heartbeats) and (not found.written or found.day < today):
         found = None
     return _copy(state, memory_mb=by_day, memory=found)
+
+
+def _have_said(heartbeats: Sequence[Heartbeat]) -> bool:
+    """Whether every server has said what it held for long: one that was just started has not, and may hold as much."""
+    return bool(heartbeats) and all(each.held_mb is not None for each in heartbeats)
 
 
 def with_teacher(state: WatchState, health: TeacherHealth) -> WatchState:

@@ -235,6 +235,21 @@ def test_the_release_that_was_brought_back_is_not_blamed_for_memory_that_it_find
     assert len(look(builds, limited, at=now + SECONDS_A_DAY + 60).findings) == 1, "a later day is another time"
 
 
+def test_a_server_that_was_restarted_says_nothing_yet_and_is_not_within_the_limit(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    hold(builds.ledger, "r", by="Ann Lee", reason="the month is being closed")
+    begun(builds, limited, now)
+    holds(builds, 310.0, at=now)
+    assert len(look(builds, limited, at=now + 10).findings) == 1
+    tomorrow = now + SECONDS_A_DAY
+    holds(builds, 280.0, at=tomorrow, replica="two")
+    for minute, held in enumerate((None, None, 310.0)):  # restarted, as each night
+        holds(builds, held, at=tomorrow + 60 * minute)
+        holds(builds, 280.0, at=tomorrow + 60 * minute, replica="two")
+        assert not look(builds, limited, at=tomorrow + 60 * minute + 1).findings, "it stands, and is known"
+
+
 def test_servers_that_are_gone_or_serve_something_else_blame_nobody(
     builds: BuildStore, limited: RecipeFile, now: float
 ) -> None:
