@@ -99,6 +99,13 @@ def test_of_what_was_asked_for_enough_has_to_come(wanted: int, returned: int, en
     assert is_enough(wanted, returned, 0.8) is enough
 
 
+@pytest.mark.parametrize("percent", range(1, 101))
+def test_exactly_what_has_to_come_is_enough_wherever_it_is_asked(percent: int) -> None:
+    rows = answers([False] * 100, [1.0] * 100, [*["yes"] * percent, *[None] * (100 - percent)])
+    assert is_enough(100, percent, percent / 100)
+    assert that_may_decide(rows, KEY, percent / 100).height == percent
+
+
 def test_only_truths_that_were_asked_for_may_decide_and_only_of_days_of_which_enough_came() -> None:
     rows = answers([False] * 400, [0.25] * 400, told([False] * 400))
     drawn = with_wanted(rows, KEY)
