@@ -40,7 +40,8 @@ def no_critical_slice_is_worse(context: GateContext) -> Finding:
     """Each critical slice that is known of a request shows no loss; one too rare to prove it shows no harm in time."""
     parts, late = context.artifact.facts(ShadowFacts).critical, _is_late(context)
     if not parts:
-        return Finding(Verdict.PASS, "no critical slice is known when a request comes: slices of classes are")
+        of = "slices of classes are, and of columns that callers send"
+        return Finding(Verdict.PASS, f"no critical slice is known when a request comes: {of}")
     verdicts = {name: _of_slice(part, late) for name, part in parts.items()}
     worst = Verdict.worst(verdicts.values())
     named = [name for name, verdict in verdicts.items() if verdict is worst and worst is not Verdict.PASS]
