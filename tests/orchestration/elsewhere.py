@@ -1,10 +1,11 @@
 """The small recipe with a teacher that answers elsewhere, and which answers are wrong."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stillhouse.recipe.reading import RecipeFile
-from tests.small import small_recipe, small_teacher
+from tests.small import questions, small_recipe, small_teacher
 
 SERVICES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 WRONG = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
@@ -29,3 +30,22 @@ def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = Non
     return small_recipe(
         folder, **{"teacher": stored, "base": base, "students": students, **seen, **changes, **(changed or {})}
     )
+
+
+def question_in(prompt: str) -> str:
+    return prompt.partition("Question: ")[2].rstrip("\n")
+
+
+def right_about(question: str) -> str:
+    return _services()[question]
+
+
+def mostly_right_about(question: str) -> str:
+    """Wrong about one question in twelve, by its length."""
+    service = right_about(question)
+    return WRONG[service] if len(question) % 12 == 0 else service
+
+
+@cache
+def _services() -> dict[str, str]:
+    return dict(questions(10_000).select("question", "service").iter_rows())

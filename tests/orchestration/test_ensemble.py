@@ -23,6 +23,7 @@ from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE,
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import a_place, failures
 from tests.language_models import PROMPT, of_three_services, taught_language_model
+from tests.orchestration.elsewhere import question_in, right_about
 from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import questions, small_recipe, small_teacher
 
@@ -56,7 +57,7 @@ def test_an_encoder_a_language_model_and_two_servers_are_copied_into_one_student
     services = dict(rows.select("question", "service").iter_rows())
 
     def answer(asked: str) -> str:
-        text = asked.partition("Question: ")[2].rstrip("\n")
+        text = question_in(asked)
         service = services[text]
         if len(text) % 12:
             return service
@@ -133,10 +134,8 @@ def test_an_encoder_a_language_model_and_two_servers_are_copied_into_one_student
 
 
 def test_what_batches_bring_of_two_members_is_not_asked_of_their_servers(tmp_path: Path, shared: Path) -> None:
-    services = dict(questions(10_000).select("question", "service").iter_rows())
-
     def answer(asked: str) -> str:
-        return services[asked.partition("Question: ")[2].rstrip("\n")]
+        return right_about(question_in(asked))
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")

@@ -43,7 +43,14 @@ from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
 from stillhouse.teachers.stored import Failure
 from tests.conftest import Place, a_place, failures, verdicts
-from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
+from tests.orchestration.elsewhere import (
+    SERVICES,
+    WRONG,
+    mostly_right_about,
+    question_in,
+    right_about,
+    small_recipe_elsewhere,
+)
 from tests.protocol import USD_IN, USD_OUT, Server, answer_a_batch, serving
 from tests.small import ALL_UNITS, as_roberta, questions, small_recipe, small_teacher
 
@@ -190,12 +197,11 @@ def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_pat
 
 def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) -> None:
     """Answer each request as `vllm run-batch` does; each twelfth of the answers is wrong."""
-    services = dict(questions(10_000).select("question", "service").iter_rows())
     lines = []
     for number, request in enumerate(map(json.loads, requests.read_text("utf-8").splitlines())):
         (message,) = request["body"]["messages"]
         assert request["body"]["model"] == "large" and "\nNUM\n" in message["content"]
-        service = services[message["content"].partition("Question: ")[2].rstrip("\n")]
+        service = right_about(question_in(message["content"]))
         content = f"{WRONG[service] if number % 12 == 0 else service}."
         choices = [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]
         response = {"status_code": 200, "request_id": "r", "body": {"model": "large", "choices": choices}}
@@ -386,11 +392,8 @@ def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -
 def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_costs(
     tmp_path: Path, shared: Path
 ) -> None:
-    services = dict(questions(10_000).select("question", "service").iter_rows())
-
     def answer(asked: str) -> str:
-        text = asked.partition("Question: ")[2].rstrip("\n")
-        return (WRONG[services[text]] if len(text) % 12 == 0 else services[text]).lower()
+        return mostly_right_about(question_in(asked)).lower()
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
@@ -440,11 +443,9 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
 
 def test_what_a_batch_brings_is_not_asked_of_the_server(tmp_path: Path, shared: Path) -> None:
     """All of it by a batch, half price or not: the run itself asks only what looks whether the teacher stays itself."""
-    services = dict(questions(10_000).select("question", "service").iter_rows())
 
     def answer(asked: str) -> str:
-        text = asked.partition("Question: ")[2].rstrip("\n")
-        return WRONG[services[text]] if len(text) % 12 == 0 else services[text]
+        return mostly_right_about(question_in(asked))
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
@@ -478,15 +479,14 @@ def test_what_a_batch_brings_is_not_asked_of_the_server(tmp_path: Path, shared: 
 
 def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> None:
     """On the answers alone it learns that its teacher is as sure of each; here some texts have two likely labels."""
-    services = dict(questions(10_000).select("question", "service").iter_rows())
     letters = dict(zip(SERVICES, "ABCDEF", strict=True))
 
     def doubtful(text: str) -> bool:
         return len(text) % 4 == 1
 
     def shown(prompt: str) -> dict[str, float]:
-        text = prompt.partition("Question: ")[2].rstrip("\n")
-        service = WRONG[services[text]] if len(text) % 12 == 0 else services[text]
+        text = question_in(prompt)
+        service = mostly_right_about(text)
         sure = 0.65 if doubtful(text) else 0.97
         shares = {letters[service]: sure - 0.01, letters[WRONG[service]]: 1 - sure, "The": 0.01}
         return {token: math.log(share) for token, share in shares.items()}
@@ -521,11 +521,8 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
 
 
 def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: Path) -> None:
-    services = dict(questions(10_000).select("question", "service").iter_rows())
-
     def answer(asked: str) -> str:
-        text = asked.partition("Text:\n")[2]
-        service = WRONG[services[text]] if len(text) % 12 == 0 else services[text]
+        service = mostly_right_about(asked.partition("Text:\n")[2])
         return json.dumps({"why": f"It is about {service}.", "label": service})
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
@@ -561,10 +558,9 @@ def test_a_text_that_a_server_turns_away_once_is_in_its_batch_after_the_next_rou
     tmp_path: Path, shared: Path
 ) -> None:
     """Regression: the later answer was kept in the store, and the artifact of the batch was found again without it."""
-    services = dict(questions(10_000).select("question", "service").iter_rows())
 
     def answer(asked: str) -> str:
-        return services[asked.partition("Question: ")[2].rstrip("\n")]
+        return right_about(question_in(asked))
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
@@ -589,7 +585,7 @@ def test_a_text_that_a_server_turns_away_once_is_in_its_batch_after_the_next_rou
             assert result.success, failures(result)
             artifact = place.newest(TEACHER_SIGNAL, "base")
             rows = artifact.frame("signal")
-            asked = [text.partition("Question: ")[2].rstrip("\n") for text in (server.asked - before).elements()]
+            asked = [question_in(text) for text in (server.asked - before).elements()]
             return artifact, sorted(rows.filter(pl.col("failure").is_not_null())["prompt_id"]), asked
 
         assert place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES).success
@@ -622,11 +618,10 @@ def counts_of(place: Place) -> PromptFacts:
 
 
 def test_a_model_that_changes_behind_its_name_while_it_is_asked_teaches_nobody(tmp_path: Path, shared: Path) -> None:
-    services = dict(questions(10_000).select("question", "service").iter_rows())
     before, after = "large-2026-06", "large-2026-09"
 
     def answer(asked: str) -> str:
-        return services[asked.partition("Question: ")[2].rstrip("\n")]
+        return right_about(question_in(asked))
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")

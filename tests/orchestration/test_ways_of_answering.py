@@ -19,28 +19,22 @@ from stillhouse.stages.asking import call_log
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import BASE, BASELINES, CONTRACT, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL
 from tests.conftest import a_place, failures
-from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
+from tests.orchestration.elsewhere import SERVICES, WRONG, mostly_right_about, question_in, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, serving
-from tests.small import ALL_UNITS, questions, small_teacher
+from tests.small import ALL_UNITS, small_teacher
 
 pytestmark = pytest.mark.slow
 
 UP_TO_THE_SIGNAL = (CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL)
 TEMPLATE = "{labels}\nQuestion: {text}\n"
-SERVICE_OF = dict(questions(10_000).select("question", "service").iter_rows())
-
-
-def asked_about(prompt: str) -> str:
-    return prompt.partition("Question: ")[2].rstrip("\n")
 
 
 def answer(prompt: str) -> str:
-    service = SERVICE_OF[asked_about(prompt)]
-    return f"{WRONG[service] if len(asked_about(prompt)) % 12 == 0 else service}."
+    return f"{mostly_right_about(question_in(prompt))}."
 
 
 def as_table(asked: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    rows = [{"text": asked_about(prompt), "answer": said} for prompt, said in asked.items()]
+    rows = [{"text": question_in(prompt), "answer": said} for prompt, said in asked.items()]
     pl.DataFrame(rows).write_ndjson(folder / "answers.jsonl")
     return {"answers": {"format": "table"}}
 
@@ -109,7 +103,7 @@ def test_the_same_answers_teach_the_same_however_they_came(tmp_path: Path, share
 def shares(prompt: str) -> dict[str, float]:
     """How probable each service is, of which one text in four has two likely ones."""
     service = answer(prompt).rstrip(".")
-    likely = 0.7 if len(asked_about(prompt)) % 4 == 1 else 0.9
+    likely = 0.7 if len(question_in(prompt)) % 4 == 1 else 0.9
     return {**dict.fromkeys(SERVICES, 0.01), service: likely, WRONG[service]: 0.96 - likely}
 
 
@@ -124,7 +118,7 @@ def test_probabilities_in_a_file_teach_what_a_server_teaches_that_tells_them(tmp
 
     def in_a_file(folder: Path) -> dict[str, Any]:
         rows = [
-            {"text": asked_about(prompt), "answer": answer(prompt), "scores": shares(prompt)} for prompt in server.asked
+            {"text": question_in(prompt), "answer": answer(prompt), "scores": shares(prompt)} for prompt in server.asked
         ]
         (folder / "answers.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         how = {"answers": {"probabilities": "scores"}, "ask": None, "minimum_accuracy": 0.5}
@@ -142,7 +136,7 @@ def test_probabilities_in_a_file_teach_what_a_server_teaches_that_tells_them(tmp
 
 def sure(prompt: str) -> float:
     """One text in four has two likely labels."""
-    return 0.8 if len(asked_about(prompt)) % 4 == 1 else 0.97
+    return 0.8 if len(question_in(prompt)) % 4 == 1 else 0.97
 
 
 @pytest.mark.parametrize("by", [SoftLabels.LOGPROBS, SoftLabels.SAMPLES, None])
