@@ -117,7 +117,7 @@ def broken(of_data: Mapping[str, Any]) -> list[str]:
         found.append(f"better than on gold alone with p = {of_data['p']}")
     for other in ("teacher", "control"):
         if of_data["student_ece"] > of_data[f"{other}_ece"]:
-            errors = f"{of_data['student_ece']:.3f}, not {of_data[f'{other}_ece']:.3f} as the {other}'s"
+            errors = f"{of_data['student_ece']:.4f}, not {of_data[f'{other}_ece']:.4f} as the {other}'s"
             found.append(f"its calibration error is {errors}")
     return found
 

@@ -33,8 +33,8 @@ def test_a_summary_has_means_but_the_largest_p_and_the_smallest_ratios() -> None
         ({"student": 0.87}, "keeps 96.7%"),
         ({"smaller": 6.9}, "6.9 times smaller"),
         ({"p": 0.05}, "p = 0.05"),
-        ({"student_ece": 0.045}, "0.045, not 0.040 as the teacher's"),
-        ({"control_ece": 0.02}, "0.030, not 0.020 as the control's"),
+        ({"student_ece": 0.045}, "0.0450, not 0.0400 as the teacher's"),
+        ({"control_ece": 0.02}, "0.0300, not 0.0200 as the control's"),
     ],
 )
 def test_each_promise_can_be_broken(change: dict[str, float], said: str) -> None:
