@@ -134,3 +134,14 @@ def that_may_decide(rows: pl.DataFrame, key: bytes, returned_at_least: float) ->
     drawn = with_wanted(rows, key).filter("wanted").drop("wanted")
     known = pl.col("truth").is_not_null()
     return drawn.filter(known & (known.mean().over("day") >= returned_at_least))
+
+
+def drawn_alike(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
+    """Those of some drawn answers that the least of their chances draws, too: of all days alike.
+
+    Args:
+        rows: answers that were drawn, with `id` and `wanted_share`.
+        key: see `is_wanted`.
+    """
+    least = rows["wanted_share"].min()
+    return with_wanted(rows.with_columns(wanted_share=pl.lit(least, pl.Float64)), key).filter("wanted").drop("wanted")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.digests import digest_of
-from stillhouse.live.feedback import whose_truth_decides
+from stillhouse.live.feedback import drawn_alike, whose_truth_decides
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
@@ -51,12 +51,19 @@ def live_mix(store: TrafficStore, spec: TrafficSpec, *, key: bytes, at: float, d
     first, today = day_at(at - days * SECONDS_A_DAY), day_at(at)
     meant = [day for day in store.days() if first <= day < today and store.segments(day, "requests")]
     share = min([1.0, *(least_share(store, day) for day in meant)])
-    lengths, truths = [pl.Series("characters", dtype=pl.Int32)], [pl.Series("truth", dtype=pl.String)]
+    lengths, known = [pl.Series("characters", dtype=pl.Int32)], [_NO_TRUTHS]
     for day in meant:
         rows = kept_by(answers(store, [day], at=at, matures_after_days=spec.matures_after_days), share)
         lengths.append(rows["characters"])
-        truths.append(whose_truth_decides(rows.filter("matured"), spec, key=key)["truth"])
-    return LiveMix(tuple(meant), pl.concat(lengths), pl.concat(truths), _read(store, meant))
+        decides = whose_truth_decides(rows.filter("matured"), spec, key=key)
+        known.append(decides.select(*_NO_TRUTHS.columns))
+    truths = pl.concat(known)
+    # A share that was changed meanwhile is no shift of what is asked.
+    alike = drawn_alike(truths, key) if spec.feedback == "sample" else truths
+    return LiveMix(tuple(meant), pl.concat(lengths), alike["truth"], _read(store, meant))
+
+
+_NO_TRUTHS = pl.DataFrame(schema={"id": pl.String, "wanted_share": pl.Float64, "truth": pl.String})
 
 
 def _read(store: TrafficStore, days: Sequence[str]) -> str:

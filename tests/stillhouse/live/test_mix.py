@@ -64,6 +64,21 @@ def test_of_drawn_answers_only_those_count_whose_truth_was_asked_for(store: Traf
     assert mix(store, days_later=3, feedback="sample").truths.to_list() == ["place"] * len(drawn)
 
 
+def test_of_drawn_answers_no_day_counts_more_than_another_whatever_share_was_drawn(store: TrafficStore) -> None:
+    for day, share in enumerate((0.2, 0.8)):
+        put(store, rows(300, at=NOON + day * SECONDS_A_DAY, first=1 + 300 * day, wanted_share=share))
+    truths = {number: "place" if number <= 300 else "person" for number in range(1, 601)}
+    said = {"id": [f"r1-0-{number}" for number in truths], "number": [10_000 + number for number in truths]}
+    frame = pl.DataFrame({"replica": "r1", **said, "at": NOON + SECONDS_A_DAY, "truth": [*truths.values()], "by": None},
+                         schema_overrides={"by": pl.String})  # fmt: skip
+    store.put(
+        day_at(NOON + SECONDS_A_DAY), "feedback", sealed(frame.select("replica", "number", "id", "at", "truth", "by"))
+    )
+    counts = dict(mix(store, days_later=4, days=5, feedback="sample").truths.value_counts().iter_rows())
+    least = {number for number in truths if is_wanted(f"r1-0-{number}", 0.2, key=KEY)}
+    assert counts == {"place": len({*range(1, 301)} & least), "person": len({*range(301, 601)} & least)}
+
+
 def test_of_a_full_log_no_day_counts_more_than_another(store: TrafficStore) -> None:
     put(store, rows(400, characters=1))
     put(store, rows(400, at=NOON + SECONDS_A_DAY, seed=1, characters=2, kept_share=0.25))
