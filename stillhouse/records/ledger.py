@@ -379,6 +379,14 @@ def _make_ready(engine: sa.Engine) -> None:
     make_table(engine, _entries)
     for column in (_entries.c.subject, _entries.c.gate, _entries.c.content):
         add_column(engine, column)
+    try:
+        _fill_and_index(engine)
+    except sa.exc.DBAPIError:  # another process may have done it at the same moment
+        if not _has_all_indexes(engine):
+            raise
+
+
+def _fill_and_index(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         rows = connection.execute(sa.select(_entries.c.sequence, _entries.c.kind, _entries.c.recipe, _entries.c.body))
         filled = [{"of": r.sequence, **_asked(r.kind, r.recipe, json.loads(r.body)).__dict__} for r in rows]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
 
 import stillhouse.records.ledger as ledger_module
 from stillhouse.errors import StillhouseError
@@ -425,6 +427,29 @@ def test_a_column_that_another_process_was_quicker_to_add_is_no_fault(
     looks += [[], []]
     with pytest.raises(sa.exc.DBAPIError):
         databases.add_column(engine, subject)
+
+
+@pytest.mark.long
+def test_of_two_processes_that_index_one_ledger_at_once_the_second_finds_it_done(server: str) -> None:
+    """Postgres looks for an index of the name when it begins, and again when it writes it down."""
+    with sa.create_engine(server).begin() as connection:
+        connection.execute(sa.schema.CreateSchema("at_once"))
+    url = f"{server}&options=-csearch_path%3Dat_once"
+    empty = Ledger(url)  # with an entry in it the second would wait to write that
+    for index in ledger_module._INDEXES:
+        alter(empty, f"DROP INDEX {index.name}")
+    with sa.create_engine(url).connect() as first, sa.create_engine(url).connect() as looks:
+        for index in ledger_module._INDEXES:
+            first.execute(CreateIndex(index))
+        with ThreadPoolExecutor() as second:
+            ready = second.submit(ledger_module._make_ready, sa.create_engine(url))
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            while not ready.done() and not looks.execute(sa.text(waits)).scalar():
+                looks.rollback()
+            assert not ready.done(), "it has to wait for the first"
+            first.commit()
+            ready.result()
+    assert ledger_module._has_all_indexes(sa.create_engine(url))
 
 
 class Looks:
