@@ -226,6 +226,7 @@ def _read(record: type[Sent], body: bytes) -> Sent:
 _MISTAKES = {
     "json_invalid": "it is no JSON",
     "model_type": "it is no JSON object",
+    "dict_type": "it is no JSON object",
     "value_error": "either text or texts has to be given",
     "extra_forbidden": "it has a field that is none of those expected",
     "missing": "it is missing",

@@ -76,6 +76,8 @@ def test_answers_that_no_caller_received_are_no_rows(served: Served, monkeypatch
         (b"{}", 422, "body: either text or texts has to be given"),
         (b'{"text": "a", "texts": ["b"]}', 422, "body: either text or texts has to be given"),
         (b'{"text": 7}', 422, "text: it is no text"),
+        (b'{"text": "who ?", "columns": ["post"]}', 422, "columns: it is no JSON object"),
+        (b'{"text": "who ?", "columns": {"channel": {"post": 1}}}', 422, "columns: it is no text"),
         (b'{"texts": []}', 422, "texts: it is empty"),
         (b'{"text": "a", "ann@example.org": 1}', 422, "body: it has a field that is none of those expected"),
         (b'{"text": "a", "deadline_ms": 0}', 422, "deadline_ms: it is too small"),
