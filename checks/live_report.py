@@ -158,7 +158,7 @@ def matured_truth_holds(context: GateContext) -> Finding:
 
 
 def _by_sample(truth: MaturedTruth, sample: SampledTruth, limit: float | None) -> Finding:
-    """By the truths that were asked for; what others said is told, and decides nothing."""
+    """By the truths that were asked for; what others said is shown, and decides nothing."""
     unasked = max(truth.known - sample.returned, 0)
     beside = f"; {unasked:,} that nobody asked for decide nothing" if unasked else ""
     if not sample.wanted:

@@ -127,7 +127,7 @@ def draw(
 ) -> Draw:  # fmt: skip
     """Choose the texts that one look replays: all, or a sample and beside it critical slices that are rare, whole.
 
-    What is rare is told by what the champion answered when it was asked. What another release answered then says
+    What is rare is known by what the champion answered when it was asked. What another release answered then says
     nothing: rows chosen by the answer of a challenger would mostly be such as both answer alike.
 
     Args:

@@ -50,7 +50,7 @@ class Correction(Record):
 def correct(
     ledger: Ledger, recipe: str, *, book: Book, month: str, usd: float, booked: float, by: str, reason: str
 ) -> Correction:
-    """Record a correction; of two people who correct a recipe at once one is told to look again.
+    """Record a correction; of two people who correct a recipe at once one is asked to look again.
 
     Args:
         ledger: where it is recorded.
