@@ -31,7 +31,10 @@ LAYERS = StudentSpec(
     name="five_layers", layers=(0, 1, 3, 4, 5), feed_forward=256,
     training=TrainingConfig(epochs=6, learning_rate=2e-4, max_tokens=64),
 )  # fmt: skip
-STATIC = StudentSpec(name="static", layers=(), training=TrainingConfig(epochs=20, learning_rate=0.01, max_tokens=64))
+STATIC = StudentSpec(
+    name="static", layers=(), trim_vocabulary=False,
+    training=TrainingConfig(epochs=20, learning_rate=0.01, freeze_embeddings=False, max_tokens=64),
+)  # fmt: skip
 
 
 def do(game: Game) -> Usable:
