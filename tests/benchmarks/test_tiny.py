@@ -80,15 +80,15 @@ def test_the_job_of_the_peers_is_done_from_folders_that_transformers_wrote(tmp_p
     assert many.capture_rows_per_s is not None and many.rows_per_s > 0
 
 
-@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize(("static", "steps"), [(False, 20), (True, 60)])
 def test_the_game_of_the_peers_ends_in_a_classifier_that_is_tried(
-    static: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    static: bool, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"TRAIN": 300, "GOLDEN": 100, "TIMED": 5}.items():
         monkeypatch.setattr(usable, name, value)
     layers = stillhouse_game.LAYERS.model_copy(update={"layers": (0, 1)})
     monkeypatch.setattr(stillhouse_game, "LAYERS", layers)
-    monkeypatch.setattr(stillhouse_game, "STEPS", 20)
+    monkeypatch.setattr(stillhouse_game, "STEPS", steps)
     usable.write_rows(tmp_path / "rows.json", few=None if static else 8)
     game = usable.Game(str(small_teacher(tmp_path / "encoder")), str(tmp_path / "rows.json"), str(tmp_path), static)
     labelled, unlabelled = game.labelled()[1], game.unlabelled()
