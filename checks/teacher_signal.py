@@ -175,7 +175,7 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     """Confident learning on known labels that the teacher was not trained on: validation rows and later batches.
 
     By the probabilities of a teacher that computes here, or by their mean over an ensemble whose members all give some.
-    Those that one server or one file gives are not used: its errors cannot be told from those of labels.
+    Those that one server or one file gives are not used: its errors look like those of labels.
     """
     prompts = context.made_from("prompts").frame("prompts")
     unseen = ["validation"] if context.is_base else ["train", "validation"]
@@ -186,7 +186,7 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     if not teacher.computes_here and not (teacher.members and teacher.gives is Gives.PROBABILITIES):
         return passed_if(
             True,
-            "the errors of a teacher that answers elsewhere, or by votes, cannot be told from those of labels, so the "
+            "the errors of a teacher that answers elsewhere, or by votes, look like those of labels, so the "
             "probabilities that it may give are not used",
         )
     known = prompts.filter(pl.col("split").is_in(unseen) & task.holds(prompts["label"]))
