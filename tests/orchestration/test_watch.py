@@ -54,6 +54,7 @@ from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, reference, rows
+from tests.warm import WarmParent, warm_parent
 
 AGREEMENT = LiveAgreement(
     requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
@@ -73,14 +74,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
         notify=["${NOBODY_HAS_SET_THIS}"],
     )  # fmt: skip
     monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    let_releases_be_names(monkeypatch)
+    return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
+
+
+def let_releases_be_names(patches: pytest.MonkeyPatch) -> None:
+    """Go back to a release, and measure traffic against one, of which there is a name alone."""
 
     def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
         exports = model_of(seen.champion.release), "a"
         return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
 
-    monkeypatch.setattr(orchestration.watch_actions, "take_back", take_back)
-    monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, file, release: reference(release.release))
-    return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
+    patches.setattr(orchestration.watch_actions, "take_back", take_back)
+    patches.setattr(orchestration.watch, "reference_of", lambda builds, file, release: reference(release.release))
 
 
 @pytest.fixture
@@ -486,9 +492,18 @@ class KilledError(BaseException):
     """As a kill leaves it: what was not committed has not happened, and nobody catches it."""
 
 
+def raise_killed() -> None:
+    raise KilledError
+
+
 @contextmanager
-def killed_before(number: int) -> Iterator[None]:
-    """Kill this process, as far as databases can tell, before it writes or commits something for the nth time."""
+def killed_before(number: int, kill: Callable[[], None] = raise_killed) -> Iterator[None]:
+    """Kill this process before it writes or commits something for the nth time, or never where that is 0.
+
+    Args:
+        number: n.
+        kill: by default, as far as databases can tell.
+    """
     left = number
 
     def counted(*about: Any) -> None:
@@ -497,7 +512,7 @@ def killed_before(number: int) -> Iterator[None]:
         if statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE", "COMMIT")):
             left -= 1
             if left == 0:
-                raise KilledError
+                kill()
 
     hooks = [("before_cursor_execute", counted), ("commit", lambda connection: counted(connection))]
     for name, hook in hooks:
@@ -509,21 +524,45 @@ def killed_before(number: int) -> Iterator[None]:
             sa.event.remove(sa.Engine, name, hook)
 
 
+A_LOOK = """
+    import os, signal, sys
+    from pathlib import Path
+    import pytest
+    from orchestration.findings import hand_on
+    from orchestration.watch import look
+    from stillhouse.home import Home
+    from stillhouse.recipe.reading import read_recipe
+    from stillhouse.records.builds import BuildStore
+    from tests.orchestration.test_watch import killed_before, let_releases_be_names
+
+    recipe, number, at = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    builds, file = BuildStore(Home.from_environment()), read_recipe(recipe)
+    let_releases_be_names(pytest.MonkeyPatch())
+    with killed_before(number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        look(builds, file, at=at)
+        hand_on(builds, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator[WarmParent]:
+    """Runs looks that are killed."""
+    with warm_parent(["tests.orchestration.test_watch"]) as parent:
+        yield parent
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
-def test_killed_before_any_write_it_goes_back_once_and_people_are_sent_one_notice(
-    builds: BuildStore, file: RecipeFile, now: float, number: int
+def test_a_watch_killed_before_any_write_goes_back_once_and_people_are_sent_one_notice(
+    builds: BuildStore, file: RecipeFile, now: float, number: int, parent: WarmParent
 ) -> None:
     begun(builds, file, now)
     answered(builds, 200, at=now, latency_ms=99.0)
-
-    def a_look(at: float) -> None:
-        look(builds, file, at=at)
-        hand_on(builds, file)
-
-    with killed_before(number), pytest.raises(KilledError):
-        a_look(now + 60)
-    a_look(now + 120)
-    a_look(now + 180)
+    killed_there = parent.run(A_LOOK, file.path, number, now + 60)
+    assert killed_there.returncode == -signal.SIGKILL, killed_there.stderr
+    for at in (now + 120, now + 180):
+        done = parent.run(A_LOOK, file.path, 0, at)
+        assert done.returncode == 0, done.stderr
     assert [entry.body["digest"] for entry in builds.ledger.entries("r", "promotion")] == ["a", "b", "a"]
     assert len(builds.ledger.entries("r", "withdrawal")) == 1
     (finding,) = WatchBook(builds.ledger.url, "r").findings()
