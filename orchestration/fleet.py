@@ -42,6 +42,7 @@ class FleetLine(Record):
     days_served: float | None = Field(description="Since its newest promotion.")
     servers: int = Field(description="That said within a minute what they serve of it.")
     behind: tuple[str, ...] = Field(description="Of these, those that serve something else than they should.")
+    clocks: tuple[str, ...] = Field(description="Of these, those whose clock is off, and how far.")
     memory_mb: dict[str, float] = Field(
         description="That the process of each of them holds now, with all that it serves and keeps warm, in 1e6 bytes; "
         "of those whose system says so."
@@ -86,12 +87,13 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
-    servers, wanted = replicas_up(builds.home.ledger_url, name, at=now), desired(ledger, name)
+    servers, wanted = replicas_up(builds.home.ledger_url, name), desired(ledger, name)
     over = None if wanted is None else over_memory(servers, wanted.number, _memory_limit(file, wanted))
     return FleetLine(
         champion=champion,
         servers=len(servers),
         behind=_behind(servers, wanted),
+        clocks=_clocks(servers),
         memory_mb={each.replica: each.memory_mb for each in servers if each.memory_mb is not None},
         over_memory=None if over is None else over.sentence,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
@@ -132,3 +134,13 @@ def _behind(servers: Iterable[Heartbeat], wanted: Deployment | None) -> tuple[st
             serves = "nothing yet" if each.deployment is None else f"deployment {each.deployment}"
             lines.append(f"{each.replica} serves {serves}, and deployment {wanted.number} is wanted")
     return tuple(lines)
+
+
+def _clocks(servers: Iterable[Heartbeat]) -> tuple[str, ...]:
+    """Whose clock is off: all that such a server keeps of its answers is filed under the wrong moment."""
+    return tuple(
+        f"the clock of {each.replica} is {abs(off).total_seconds():,.0f} s "
+        f"{'ahead' if off > timedelta() else 'behind'}: see to the time service of its machine"
+        for each in servers
+        if (off := each.clock_is_ahead_by)
+    )

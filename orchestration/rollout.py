@@ -170,9 +170,7 @@ def _in_canary(
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
     shadow = _newest_shadow(builds, file, challenger)
-    over = over_memory(
-        replicas_up(builds.home.ledger_url, file.name, at=now), seen.number, spec.canary.memory_mb_at_most
-    )
+    over = over_memory(replicas_up(builds.home.ledger_url, file.name), seen.number, spec.canary.memory_mb_at_most)
     evidence = _evidence(shadow, found).model_copy(update={"memory": over})
     failed = found.failed or (None if over is None else over.sentence)
     if failed is not None:

@@ -59,12 +59,12 @@ def fleet_table(shown: Fleet) -> Table:
 
 
 def next_lines(shown: Fleet) -> Iterator[str]:
-    """What is on its way to take over, which servers are behind, and what each recipe needs next."""
+    """What is on its way to take over, what is wrong with servers, and what each recipe needs next."""
     for name, line in shown.recipes.items():
         on_its_way = line.champion.challenger if line.champion else None
         if on_its_way is not None:
             yield f"{name}: {on_its_way.in_words}"
-        yield from (f"{name}: {each}" for each in line.behind)
+        yield from (f"{name}: {each}" for each in (*line.behind, *line.clocks))
         if line.over_memory is not None:
             yield f"{name}: {line.over_memory}"
         yield f"{name}: {f'{line.working} works on it' if line.working else line.next}"

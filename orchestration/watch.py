@@ -259,7 +259,7 @@ def _with_servers(
     """Know what servers hold that serve the release alone: beside a challenger the challenger answers for it."""
     if seen.champion.release != state.release or seen.answering_challenger is not None:
         return state
-    up = replicas_up(builds.home.ledger_url, file.name, at=datetime.fromtimestamp(at, UTC))
+    up = replicas_up(builds.home.ledger_url, file.name)
     own = [each for each in up if each.deployment == seen.number]
     return with_memory(state, own, over_memory(own, seen.number, terms.spec.memory_mb_at_most), at=at)
 

@@ -1,11 +1,12 @@
 """Opening a database, and what it says when its disk is full, read-only or locked, in one line.
 
-Belongs here: the engine behind a URL, how long anything of it is waited for, and that translation, for SQLite, whose
-file lies beside our own files.
+Belongs here: the engine behind a URL, how long anything of it is waited for, its clock, and that translation, for
+SQLite, whose file lies beside our own files.
 Does not: what is stored (ledger.py, outbox.py), disk errors outside a database (files.py).
 """
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ def add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
     except sa.exc.DBAPIError:  # another process may have added it at the same moment
         if not is_there():
             raise
+
+
+def time_of(connection: sa.Connection) -> datetime:
+    """What the clock of a database shows: one for all who write there, whatever the clocks of their machines show.
+
+    SQLite has none, so that it is this machine's; several machines need a Postgres anyway.
+    """
+    shown: datetime = connection.execute(sa.select(sa.func.current_timestamp())).scalar_one()
+    return shown.replace(tzinfo=UTC) if shown.tzinfo is None else shown.astimezone(UTC)
 
 
 def explain_errors(engine: sa.Engine) -> None:

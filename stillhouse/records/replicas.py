@@ -2,18 +2,23 @@
 
 Belongs here: saying it, and reading what was said.
 Does not: what should be served (deployments.py). A row may be deleted at any time; its server writes it again.
+
+When a server was heard is by the clock of the database and not by its own: one whose clock is behind would seem to be
+away for as long as it serves, and one whose clock is ahead to be up long after its end.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from stillhouse.records.databases import add_column, engine_of, make_table
+from stillhouse.records.databases import add_column, engine_of, make_table, time_of
 
 AWAY_AFTER = timedelta(seconds=60)
 """A server says every ten seconds what it serves; one that has said nothing for so long is not among those that do."""
+CLOCK_IS_OFF_BY = timedelta(seconds=10)
+"""From which on a clock is said to be off: one that is kept is off by far less, and saying it takes some seconds."""
 BEATS = 12
 """Heartbeats in a row, two minutes, through which memory has to be held to count. Loading a release, or one request of
 many long texts, takes more for some seconds; what a process has for two minutes it has while the watch looks twice."""
@@ -31,6 +36,7 @@ _replicas = sa.Table(
     sa.Column("seen_at", sa.String(40), nullable=False),
     sa.Column("memory_mb", sa.Float),
     sa.Column("held_mb", sa.Float),
+    sa.Column("heard_at", sa.String(40)),
 )
 
 
@@ -44,10 +50,12 @@ class Heartbeat:
         deployment: number of the deployment that it applied; None where it serves nothing.
         release: digest of the release that answers.
         refused: number of the deployment that should serve and cannot.
-        seen_at: when it was said, ISO 8601, UTC.
+        seen_at: when it was said by the clock of the server, ISO 8601, UTC.
         memory_mb: that the whole process holds at this moment, with all that it serves and keeps warm, in 1e6 bytes;
             None where its system does not say.
         held_mb: the least of its last `BEATS` heartbeats, all under one deployment; None before there were so many.
+        heard_at: when it was said by the clock of the database, which `beat` asks; None of a server of an earlier
+            version.
     """
 
     replica: str
@@ -58,15 +66,22 @@ class Heartbeat:
     seen_at: str
     memory_mb: float | None = None
     held_mb: float | None = None
+    heard_at: str | None = None
 
     @property
     def moment(self) -> datetime:
         """When it was said."""
-        return datetime.fromisoformat(self.seen_at)
+        return datetime.fromisoformat(self.heard_at or self.seen_at)
+
+    @property
+    def clock_is_ahead_by(self) -> timedelta:
+        """How far the server's clock is off, negative where it is behind; zero where that is little or not known."""
+        ahead = datetime.fromisoformat(self.seen_at) - self.moment
+        return ahead if abs(ahead) >= CLOCK_IS_OFF_BY else timedelta()
 
 
 def now() -> str:
-    """This moment, as a heartbeat has it."""
+    """This moment by the clock of this machine, as a heartbeat has it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -74,20 +89,27 @@ def beat(ledger_url: str, heartbeat: Heartbeat) -> None:
     """Say what a server serves, in place of what it said before."""
     same = (_replicas.c.replica == heartbeat.replica) & (_replicas.c.recipe == heartbeat.recipe)
     with _engine(ledger_url).begin() as connection:
+        heard = replace(heartbeat, heard_at=time_of(connection).isoformat(timespec="milliseconds"))
         connection.execute(_replicas.delete().where(same))
-        connection.execute(_replicas.insert().values(**heartbeat.__dict__))
+        connection.execute(_replicas.insert().values(**heard.__dict__))
 
 
 def replicas(ledger_url: str, recipe: str) -> list[Heartbeat]:
     """What each server said last of a recipe, however long ago, by the name of the server."""
-    asked = sa.select(_replicas).where(_replicas.c.recipe == recipe).order_by(_replicas.c.replica)
     with _engine(ledger_url).connect() as connection:
-        return [Heartbeat(**row._mapping) for row in connection.execute(asked)]
+        return _said(connection, recipe)
 
 
-def replicas_up(ledger_url: str, recipe: str, *, at: datetime) -> list[Heartbeat]:
-    """Those of them that have said something within `AWAY_AFTER` of a moment."""
-    return [each for each in replicas(ledger_url, recipe) if at - each.moment < AWAY_AFTER]
+def replicas_up(ledger_url: str, recipe: str) -> list[Heartbeat]:
+    """Those of them that have said something within `AWAY_AFTER`, by the clock of the database."""
+    with _engine(ledger_url).connect() as connection:
+        at = time_of(connection)
+        return [each for each in _said(connection, recipe) if at - each.moment < AWAY_AFTER]
+
+
+def _said(connection: sa.Connection, recipe: str) -> list[Heartbeat]:
+    asked = sa.select(_replicas).where(_replicas.c.recipe == recipe).order_by(_replicas.c.replica)
+    return [Heartbeat(**row._mapping) for row in connection.execute(asked)]
 
 
 @functools.cache
@@ -95,6 +117,6 @@ def _engine(url: str) -> sa.Engine:
     """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
     engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
     make_table(engine, _replicas)
-    for column in (_replicas.c.memory_mb, _replicas.c.held_mb):  # tables of earlier versions have neither
+    for column in (_replicas.c.memory_mb, _replicas.c.held_mb, _replicas.c.heard_at):  # which earlier tables lack
         add_column(engine, column)
     return engine

@@ -46,11 +46,12 @@ from stillhouse.records.events import EventKind, history
 from stillhouse.records.ledger import Entry
 from stillhouse.records.outbox import Outbox
 from stillhouse.records.promotion import go_back, hold
-from stillhouse.records.replicas import AWAY_AFTER, Heartbeat, beat
+from stillhouse.records.replicas import AWAY_AFTER, Heartbeat
 from stillhouse.records.rollouts import move_on, offer
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
+from tests.heartbeats import beat_ago
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, reference, rows
@@ -189,13 +190,20 @@ def limited(file: RecipeFile) -> RecipeFile:
 
 
 def holds(
-    builds: BuildStore, held_mb: float | None, *, at: float, replica: str = "one", deployment: int | None = None
+    builds: BuildStore,
+    held_mb: float | None,
+    *,
+    at: float,
+    replica: str = "one",
+    deployment: int | None = None,
+    ago: float = 0.0,
 ) -> None:
     """A server says what its process holds, 900 MB at this moment."""
     if deployment is None:
         deployment = seen(builds.ledger).number
     said = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    beat(builds.ledger.url, Heartbeat(replica, "r", deployment, serving(builds), None, said, 900.0, held_mb))
+    heartbeat = Heartbeat(replica, "r", deployment, serving(builds), None, said, 900.0, held_mb)
+    beat_ago(builds.ledger.url, heartbeat, ago=ago)
 
 
 def test_a_release_whose_servers_hold_too_much_is_taken_back_and_the_evidence_is_kept(
@@ -260,10 +268,20 @@ def test_servers_that_are_gone_or_serve_something_else_blame_nobody(
     builds: BuildStore, limited: RecipeFile, now: float
 ) -> None:
     begun(builds, limited, now)
-    holds(builds, 900.0, at=now - AWAY_AFTER.total_seconds(), replica="gone")
+    holds(builds, 900.0, at=now, replica="gone", ago=AWAY_AFTER.total_seconds())
     holds(builds, 900.0, at=now, replica="late", deployment=seen(builds.ledger).number - 1)
     assert not look(builds, limited, at=now + 1).findings
     assert serving(builds) == "b"
+
+
+@pytest.mark.parametrize("clock_ahead", [-3_600.0, 3_600.0])
+def test_memory_of_a_server_whose_clock_is_off_is_watched(
+    builds: BuildStore, limited: RecipeFile, now: float, clock_ahead: float
+) -> None:
+    begun(builds, limited, now)
+    holds(builds, 310.0, at=now + clock_ahead)
+    (finding,) = look(builds, limited, at=now + 1).findings
+    assert finding.memory is not None and finding.memory.held_mb == {"one": 310.0}
 
 
 def test_without_a_limit_memory_is_shown_and_no_finding(builds: BuildStore, file: RecipeFile, now: float) -> None:
@@ -279,6 +297,7 @@ def test_without_a_limit_memory_is_shown_and_no_finding(builds: BuildStore, file
     order = BuildRequest("r", LIVE_REPORT, "run", "1", {}, batch=day_at(now))
     builds.make(order, lambda folder: (folder / "x").touch() or reported)  # type: ignore[func-returns-value]
     later = now + 60 * SECONDS_A_DAY
+    holds(builds, 290.0, at=now, ago=AWAY_AFTER.total_seconds())
     look(builds, file, at=later)
     state = WatchBook(builds.ledger.url, "r").read().state
     assert state is not None and len(state.memory_mb) == 0, "days that are long gone are forgotten"

@@ -1,6 +1,7 @@
 """A server says what its process holds, and what it held for so long that it is no moment of loading."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stillhouse.home import Home
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.replicas import BEATS, Heartbeat, beat, now, replicas
+from stillhouse.records.replicas import BEATS, Heartbeat, beat, now, replicas, replicas_up
 from stillhouse.serving import desired, memory
 from stillhouse.serving.desired import Follower
 from stillhouse.serving.memory import HeldMemory, resident_mb
@@ -49,6 +50,20 @@ def test_a_server_says_what_its_process_holds_once_it_held_it_for_so_many_heartb
     served.installation.promote(1)
     served.follower.look()
     assert says(home).held_mb is None, "another release is not judged by the memory of this one"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ahead", [timedelta(hours=-2), timedelta(hours=2)])
+def test_a_server_whose_clock_is_off_says_so_by_what_it_says_of_itself(
+    served: Served, home: Home, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    monkeypatch.setattr(desired, "HEARTBEAT_SECONDS", 0.0)
+    served.follower.look()
+    assert says(home).clock_is_ahead_by == timedelta()
+    monkeypatch.setattr(desired, "now", lambda: (datetime.now(UTC) + ahead).isoformat(timespec="milliseconds"))
+    served.follower.look()
+    (up,) = replicas_up(home.ledger_url, RECIPE)
+    assert up.clock_is_ahead_by.total_seconds() == pytest.approx(ahead.total_seconds(), abs=30)
 
 
 @pytest.mark.long
@@ -125,6 +140,8 @@ def test_a_table_of_an_earlier_version_is_read_and_gets_its_columns(tmp_path: Pa
         ("old", None, None),
         ("one", 120.0, 110.0),
     ]
+    assert [each.heard_at is None for each in replicas(url, RECIPE)] == [True, False]
+    assert len(replicas_up(url, RECIPE)) == 2, "one of an earlier version is taken at its word"
     with engine.begin() as connection:  # a server of the earlier version goes on beside this one
         connection.execute(sa.text("DELETE FROM replicas WHERE replica = 'old'"))
         names = "replica, recipe, deployment, release, refused, seen_at"
