@@ -24,7 +24,7 @@ from orchestration.status import (
     risks_to_review,
 )
 from stillhouse.base import Record
-from stillhouse.live.memory import over_memory
+from stillhouse.live.memory import MemoryLimits, over_memory
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -88,7 +88,9 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
     servers, wanted = replicas_up(builds.home.ledger_url, name), desired(ledger, name)
-    over = None if wanted is None else over_memory(servers, wanted.number, _memory_limit(file, wanted))
+    in_canary = wanted is not None and wanted.answering_challenger is not None
+    limit = MemoryLimits.of(file.recipe).at(in_canary=in_canary)
+    over = None if wanted is None else over_memory(servers, wanted.number, limit)
     return FleetLine(
         champion=champion,
         servers=len(servers),
@@ -112,14 +114,6 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
     )
-
-
-def _memory_limit(file: RecipeFile, wanted: Deployment) -> float | None:
-    """What a process may hold now: while a challenger answers it is loaded, too, and its limit counts."""
-    watch, rollout = file.recipe.watch, file.recipe.rollout
-    if wanted.answering_challenger is not None:
-        return None if rollout is None else rollout.canary.memory_mb_at_most
-    return None if watch is None else watch.memory_mb_at_most
 
 
 def _behind(servers: Iterable[Heartbeat], wanted: Deployment | None) -> tuple[str, ...]:

@@ -9,11 +9,39 @@ heartbeats in a row, and that alone is held against the limit.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.replicas import BEATS, Heartbeat
+
+
+@dataclass(frozen=True)
+class MemoryLimits:
+    """What a server's process may hold, in 1e6 bytes; None without a limit.
+
+    Args:
+        alone: while no challenger answers callers.
+        in_canary: while one does, which is loaded, too.
+    """
+
+    alone: float | None = None
+    in_canary: float | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "MemoryLimits":
+        """As a recipe has them, by its watch and by its rollout."""
+        watch, rollout = recipe.watch, recipe.rollout
+        return cls(
+            alone=None if watch is None else watch.memory_mb_at_most,
+            in_canary=None if rollout is None else rollout.canary.memory_mb_at_most,
+        )
+
+    def at(self, *, in_canary: bool) -> float | None:
+        """The limit that holds for a deployment."""
+        return self.in_canary if in_canary else self.alone
 
 
 class OverMemory(Record):

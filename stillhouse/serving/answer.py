@@ -31,6 +31,7 @@ class Serving:
         champion: the release that answers.
         challenger: the release that answers a share of the callers, if one does.
         taken: parts of the requests that the champion does not answer.
+        in_canary: whether a challenger is to answer a share of the callers, also where it could not be loaded here.
     """
 
     deployment: int
@@ -38,6 +39,7 @@ class Serving:
     champion: LoadedRelease
     challenger: ServedChallenger | None = None
     taken: tuple[Taken, ...] = ()
+    in_canary: bool = False
 
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.

@@ -22,6 +22,7 @@ from stillhouse.base import Record
 from stillhouse.digests import digest_of_folder
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
+from stillhouse.live.memory import MemoryLimits
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, desired
@@ -93,7 +94,7 @@ class Slot:
         teachers: those of the releases that are warm, by the digest of their artifact.
         notify: whom the recipe has notices sent to.
         feedback_share: of the answers, those whose truth is asked for; None where nothing is drawn.
-        memory_mb_at_most: that the process may hold, as the watch of the recipe has it; None without a limit.
+        memory: that the process may hold, as the recipe has it.
         watched: whether somebody has to look at its live answers; of one that is watched no more, old looks stay.
         daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
     """
@@ -114,7 +115,7 @@ class Slot:
     notify: tuple[str, ...] = ()
     watched: bool = False
     feedback_share: float | None = None
-    memory_mb_at_most: float | None = None
+    memory: MemoryLimits = field(default_factory=MemoryLimits)
     daemon: Daemon | None = None
 
     @property
@@ -126,6 +127,11 @@ class Slot:
         challenger = [] if serving.challenger is None else [serving.challenger.release]
         instead = [each.instead for each in serving.taken if each.instead is not None]
         return [serving.champion, *challenger, *instead, *self.previous]
+
+    @property
+    def memory_mb_at_most(self) -> float | None:
+        """That the process may hold under what it serves now; None without a limit."""
+        return self.memory.at(in_canary=self.serving is not None and self.serving.in_canary)
 
     @property
     def ledger_age(self) -> float:
@@ -209,7 +215,8 @@ class Follower:
             Taken(each, None if each.instead is None else self._if_loadable(slot, each.instead, lacks))
             for each in wanted.quarantine
         )
-        slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken)
+        in_canary = wanted.challenger is not None and wanted.challenger.stage is Stage.CANARY
+        slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken, in_canary)
         self._unwritten[slot.name] = wanted
         slot.refused, slot.why = None, ""
         slot.lacks, slot.tried = "; ".join(lacks), time.monotonic()

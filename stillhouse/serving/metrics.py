@@ -205,7 +205,9 @@ class _State(Collector):
             labels=["recipe"],
         )  # fmt: skip
         at_most = GaugeMetricFamily(
-            "stillhouse_memory_bytes_at_most", "That it may hold; only where the recipe has a limit.", labels=["recipe"]
+            "stillhouse_memory_bytes_at_most",
+            "That it may hold now; only where the recipe has a limit.",
+            labels=["recipe"],
         )
         memory = resident_mb()
         for name, slot in self._slots.items():

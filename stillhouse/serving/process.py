@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.memory import MemoryLimits
 from stillhouse.packages import how_to_install
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -116,7 +117,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
         notify=tuple(file.recipe.notify),
         watched=file.recipe.watch is not None,
         feedback_share=None if file.recipe.traffic is None else file.recipe.traffic.asks_for,
-        memory_mb_at_most=None if file.recipe.watch is None else file.recipe.watch.memory_mb_at_most,
+        memory=MemoryLimits.of(file.recipe),
     )
     rollout = file.recipe.rollout
     return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestration.cli import app
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.live.memory import MemoryLimits
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.release.cascade import HandedOn
 from stillhouse.serving.breaker import TeacherBreaker
@@ -267,13 +268,13 @@ def test_units_read_the_variables_that_are_written_there() -> None:
 def with_a_paid_teacher() -> Any:
     """What serves, as far as a gauge asks."""
     teacher = SimpleNamespace(breaker=TeacherBreaker(), usd_this_month=1.0, usd_per_month=2.0)
-    return SimpleNamespace(deployment=1, challenger=None, champion=SimpleNamespace(teacher=teacher))
+    return SimpleNamespace(deployment=1, challenger=None, in_canary=False, champion=SimpleNamespace(teacher=teacher))
 
 
 def shown() -> dict[str, set[str]]:
     """Every sample that a server shows, with the names of its labels."""
     daemon, teacher = Daemon({}, None), with_a_paid_teacher()
-    slots = {"small": Slot("small", ServingSpec(), daemon=daemon, serving=teacher, memory_mb_at_most=300.0)}
+    slots = {"small": Slot("small", ServingSpec(), daemon=daemon, serving=teacher, memory=MemoryLimits(300.0))}
     metrics = Metrics(slots, {"small": KeptRows()})
     metrics.ended("small", "predict", 200)
     metrics.handed_on("small", Final("x", None, why=HandedOn.UNSURE, away=Away.BUDGET))

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from stillhouse.home import Home
+from stillhouse.live.memory import MemoryLimits
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import Stage
 from stillhouse.records.replicas import BEATS, Heartbeat, beat, now, replicas, replicas_up
 from stillhouse.serving import desired, memory
 from stillhouse.serving.desired import Follower
@@ -17,6 +19,8 @@ from stillhouse.serving.memory import HeldMemory, resident_mb
 from stillhouse.serving.tokens import Tokens
 from stillhouse.wording import MEGABYTE
 from tests.stillhouse.serving.conftest import RECIPE, Served
+from tests.stillhouse.serving.test_routing import challenger_of
+from tests.stillhouse.serving.test_routing import says as deploy
 
 
 def gauge(served: Served, name: str) -> list[float]:
@@ -72,7 +76,25 @@ def test_prometheus_is_shown_what_the_process_holds_beside_the_limit(served: Ser
     assert own is not None
     assert gauge(served, "resident_memory_bytes") == [pytest.approx(own * MEGABYTE, rel=0.3)]
     assert gauge(served, "memory_bytes_at_most") == []
-    served.slot.memory_mb_at_most = 300.0
+    served.slot.memory = MemoryLimits(300.0)
+    assert gauge(served, "memory_bytes_at_most") == [300e6]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("canary", "shown"), [(500.0, [500e6]), (None, [])])
+def test_while_a_challenger_answers_its_limit_is_shown_also_where_it_cannot_be_loaded(
+    served: Served, canary: float | None, shown: list[float]
+) -> None:
+    champion, other = served.installation.release(0), served.installation.release(1)
+    served.slot.memory = MemoryLimits(300.0, in_canary=canary)
+    deploy(served, champion, challenger=challenger_of(other, share=0.0, stage=Stage.SHADOW))
+    assert gauge(served, "memory_bytes_at_most") == [300e6], "what is in the shadow is not loaded"
+    deploy(served, champion, challenger=challenger_of(other))
+    assert gauge(served, "memory_bytes_at_most") == shown
+    broken = challenger_of(other).deployed.model_copy(update={"release": "f" * 64})
+    deploy(served, champion, challenger=challenger_of(other).model_copy(update={"deployed": broken}))
+    assert served.slot.lacks and gauge(served, "memory_bytes_at_most") == shown
+    deploy(served, champion)
     assert gauge(served, "memory_bytes_at_most") == [300e6]
 
 
