@@ -16,6 +16,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.report.options_page import page_to_take, path_of_page
 from stillhouse.stages import baselines as stage
+from stillhouse.stages.alternatives import asked_alternatives
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
 
@@ -35,7 +36,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
         bench = Bench(file.recipe, context.builds, prompts, teacher, meter=context.meter)
         capture = bench.capture_golden()
-        artifact = context.make(stage.plan(file, bench, context.reader))
+        # Asked before what was judged is looked for: texts that a server turned away are asked by each run.
+        instead = list(asked_alternatives(file, bench))
+        artifact = context.make(stage.plan(file, bench, context.reader, instead))
         evaluations = read_evaluations(artifact.folder)
         shown: dict[str, Any] = {
             "baselines": evaluation_table(evaluations),

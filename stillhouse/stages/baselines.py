@@ -5,6 +5,7 @@ Does not: how they are fitted (stillhouse/evaluation/baselines/).
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
+from stillhouse.evaluation.missing_answers import whichever_they_are
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
-from stillhouse.stages import alternatives
+from stillhouse.stages.alternatives import AskedAlternative, depends_on
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -44,27 +46,29 @@ class BaselinesFacts(Record):
     )
 
 
-def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
+def plan(
+    file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[AskedAlternative] = ()
+) -> Plan[BaselinesFacts]:
     """Judge each option on the golden rows.
 
     Args:
         file: the recipe, with the teacher's weights, which some options begin with.
         bench: golden rows and teacher, whose answers to them were captured.
         reader: who judges.
+        instead: the alternatives of the recipe, which were asked.
     """
     known = labelled_rows(bench.prompts.frame("prompts"))
 
     def build(folder: Path) -> BaselinesFacts:
         bench.log_golden_read(reader)
-        instead = list(alternatives.asked_alternatives(file, bench, known))
         with bench.builds.one_heavy_task():
-            evaluations = _judge_all(file, bench, known) + bench.judge_hosted(instead)
+            evaluations = _judge_all(file, bench, known) + [_judged(each, bench) for each in instead]
         write_evaluations(folder, evaluations)
         judged = tuple(evaluation.name for evaluation in evaluations)
         return BaselinesFacts(judged=judged, as_students=as_students(bench.teacher))
 
     rows = digest_of(known.select("prompt_id", "label", "split").rows())
-    return Plan(build, {**bench.depends_on(), "known": rows, **alternatives.depends_on(file, bench)})
+    return Plan(build, {**bench.depends_on(), "known": rows, **depends_on(file, bench, instead)})
 
 
 def options_of(recipe: Recipe) -> tuple[str, ...]:
@@ -90,6 +94,13 @@ def as_students(teacher: Artifact) -> dict[Option, str]:
         Option.INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
         Option.PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {sizes.units // 2}, {rest}}}",
     }
+
+
+def _judged(asked: AskedAlternative, bench: Bench) -> Evaluation:
+    if_wrong = bench.judge_hosted(asked.if_wrong)
+    if not asked.turned_away:
+        return if_wrong
+    return whichever_they_are(if_wrong, bench.judge_hosted(asked.if_right), rows=asked.turned_away)
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:

@@ -268,9 +268,9 @@ class Bench:
         student_mb = None if folder is None else self.meter.memory_mb(folder, texts)
         return Footprint(teacher_mb=self.teacher_memory_mb, student_mb=student_mb, texts=len(texts))
 
-    def judge_hosted(self, models: Sequence[EvaluatedModel]) -> list[Evaluation]:
-        """Judge models behind servers, of which is known what their answers cost and took."""
-        return [self._judged(model) for model in models]
+    def judge_hosted(self, model: EvaluatedModel) -> Evaluation:
+        """Judge a model behind a server, of which is known what its answers cost and took."""
+        return self._judged(model)
 
     def judge(self, models: Sequence[JudgedModel]) -> list[Evaluation]:
         """Measure models against the teacher: quality on all golden rows, latency and memory on some of them.

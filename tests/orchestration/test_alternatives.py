@@ -20,6 +20,7 @@ from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASELINES, PROMPTS, SOURCE, TEACHER
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures
 from tests.orchestration.elsewhere import WRONG, small_recipe_elsewhere
@@ -162,3 +163,47 @@ def test_one_that_a_batch_has_answered_is_timed_on_the_rows_that_are_left_for_ca
     assert judged.hosted is not None and judged.hosted.ms_p95 > 0
     assert judged.score.accuracy == pytest.approx(10 / 11, abs=0.03), "of all golden rows"
     assert judged.score.note.endswith(f"timed on {TIMED} golden rows, the others came in a batch")
+
+
+def test_golden_rows_that_a_server_turned_away_are_missing_evidence_and_asked_again_by_the_next_run(
+    place: Place, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(place, server, {**QUICK, "model": "brisk", "settings": {"max_tokens": 5}})
+    counts = place.newest(PROMPTS, "base").facts(PromptFacts)
+    first = server.calls + counts.validation
+    away = range(first, first + counts.golden // 3)
+    monkeypatch.setattr(server, "faults", dict.fromkeys(away, "400"))
+    stages = ("contract", SOURCE, PROMPTS, TEACHER, BASELINES)
+    place.run(file, *stages)
+    judged, price = options(place)["prompted brisk"], options(place)["prompted brisk"].usd_per_1000_calls
+    assert judged.score.accuracy < 0.7, "the figures have the rows as wrong ones"
+    assert judged.verdict is Verdict.INCONCLUSIVE, judged.summary
+    assert f"before its server answers the {len(away):,} golden rows that it turned away" in judged.gravest[0].sentence
+    assert f"turned away {len(away):,} golden rows" in judged.score.note
+
+    asked, made = server.calls, place.newest(BASELINES).digest
+    monkeypatch.setattr(server, "faults", dict.fromkeys(range(asked, asked + 2), "422"))
+    place.run(file, *stages)
+    assert server.calls == asked + len(away), "those alone are asked again"
+    judged = options(place)["prompted brisk"]
+    assert judged.verdict is Verdict.PASS and place.newest(BASELINES).digest != made
+    assert judged.score.accuracy == pytest.approx(10 / 11, abs=0.03)
+    assert "turned away 2 golden rows" in judged.score.note
+    assert judged.usd_per_1000_calls == pytest.approx(price, rel=0.02), "nothing is paid for what was turned away"
+
+    place.run(file, *stages)
+    asked, made = server.calls, place.newest(BASELINES).digest
+    assert "away" not in options(place)["prompted brisk"].score.note
+    place.run(file, *stages)
+    assert (server.calls, place.newest(BASELINES).digest) == (asked, made), "all have an answer now"
+
+
+def test_a_server_that_turns_most_golden_rows_away_is_not_judged(
+    place: Place, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(place, server, {**QUICK, "model": "shut", "settings": {"max_tokens": 6}})
+    counts = place.newest(PROMPTS, "base").facts(PromptFacts)
+    first = server.calls + counts.validation
+    monkeypatch.setattr(server, "faults", dict.fromkeys(range(first, first + counts.golden), "400"))
+    (said,) = failures(place.run(file, "contract", SOURCE, PROMPTS, TEACHER, BASELINES))
+    assert f"turned away {counts.golden:,} of {counts.golden:,} golden rows" in said and "run again" in said
