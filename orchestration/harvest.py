@@ -97,7 +97,9 @@ def harvest(
                 do="Wait until it has answered; a server seals what it keeps every ten minutes, and when it ends.",
             )
         base = newest_artifact(builds, key_of(file.name, PROMPTS), BASE).frame("prompts")
-        pool = pool_of(asked if of is None else of.rows_of(asked), _known(builds, file), base, file.recipe)
+        known, unlabelled = _known(builds, file)
+        own = asked if of is None else of.rows_of(asked)
+        pool = pool_of(own, known, base, file.recipe, unlabelled=unlabelled)
         _require_enough(file, pool, rows, slice)
         draw = drawn(pool.rows, rows)
         found = draw.rows
@@ -146,11 +148,15 @@ def _slice_of(file: RecipeFile, name: str) -> LiveSlice:
     return known[name]
 
 
-def _known(builds: BuildStore, file: RecipeFile) -> set[str]:
-    """`prompt_ids` of the prompts of all batches."""
+def _known(builds: BuildStore, file: RecipeFile) -> tuple[set[str], set[str]]:
+    """`prompt_ids` of the prompts of all batches, and of those that only later batches have, all without a label."""
     batches = (BASE, *batches_of(builds.ledger, file.name))
-    made = (newest_artifact_if_any(builds, key_of(file.name, PROMPTS), batch) for batch in batches)
-    return {id for each in made if each is not None for id in each.frame("prompts")["prompt_id"]}
+    made = ((batch, newest_artifact_if_any(builds, key_of(file.name, PROMPTS), batch)) for batch in batches)
+    found = {batch: each.frame("prompts").select("prompt_id", "label") for batch, each in made if each is not None}
+    rows = pl.concat(
+        frame.with_columns(final=pl.col("label").is_not_null() | (batch == BASE)) for batch, frame in found.items()
+    )
+    return {*rows["prompt_id"]}, {*rows["prompt_id"]} - {*rows.filter("final")["prompt_id"]}
 
 
 def _require_enough(file: RecipeFile, pool: Pool, rows: int, slice: str | None) -> None:

@@ -41,6 +41,7 @@ class RejectReason(StrEnum):
     NO_ANSWER = "the teacher gave no answer"
     MEMBERS_DISAGREE = "the members of the teacher disagree"
     IN_AN_EARLIER_BATCH = "in an earlier batch"
+    LABELLED_IN_ANOTHER_BATCH = "in another batch with a label"
 
 
 COPIES = (RejectReason.DUPLICATE, RejectReason.NEAR_DUPLICATE)

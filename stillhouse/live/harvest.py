@@ -52,7 +52,9 @@ class Pool:
 
 
 def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_days: int) -> pl.DataFrame:
-    """The different texts that a release was asked, as far as they are kept, each with its first answer.
+    """The different texts that a release was asked, as far as they are kept, each with the first answer it was given.
+
+    A text that was never answered is there with the first request for it.
 
     Args:
         store: of the recipe.
@@ -84,21 +86,33 @@ def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_d
             pl.coalesce("student_confidence", pl.when(of_student).then("confidence")).alias(_CONFIDENCE),
             pl.when("matured").then("truth").alias("truth"),
         )
+        .with_columns(asked["label"].is_null().alias("failed"))
         .group_by("prompt_id", maintain_order=True)
         .agg(
-            pl.col("text", "day", "label", "characters", COLUMNS, _CONFIDENCE).first(),
+            _first_answered("text", "day", "label", "characters", COLUMNS, _CONFIDENCE),
             pl.when(said.n_unique() == 1).then(said.first()).alias("truth"),
-            pl.col("id").first().alias(ID),
+            _first_answered("id").alias(ID),
             (1 / pl.col("kept_share")).sum().alias(REQUESTS),
         )
     )
+
+
+def _first_answered(*columns: str) -> pl.Expr:
+    return pl.col(columns).sort_by("failed", maintain_order=True).first()
 
 
 _OF_TEXT = ("replica", "number", "text")
 _NO_TEXTS = pl.DataFrame(schema={"day": pl.String, "replica": pl.String, "number": pl.Int64, "text": pl.String})
 
 
-def pool_of(asked: pl.DataFrame, known: Collection[str], base: pl.DataFrame, recipe: Recipe) -> Pool:
+def pool_of(
+    asked: pl.DataFrame,
+    known: Collection[str],
+    base: pl.DataFrame,
+    recipe: Recipe,
+    *,
+    unlabelled: Collection[str] = (),
+) -> Pool:
     """Leave out what the recipe has, and what would not be taken in as a dropped row.
 
     Args:
@@ -106,9 +120,13 @@ def pool_of(asked: pl.DataFrame, known: Collection[str], base: pl.DataFrame, rec
         known: `prompt_ids` of the prompts of all batches.
         base: the prompts of the base batch.
         recipe: the contract.
+        unlabelled: those of the known ones that have a label in no batch, and may be given one: what people said of
+            such a text since it was taken in brings it in again, with its label.
     """
     left_out = Counter[str]()
     is_known = pl.col("prompt_id").is_in(list(known))
+    if recipe.data.label is not None:
+        is_known &= ~(pl.col("prompt_id").is_in(list(unlabelled)) & pl.col("truth").is_not_null())
     left_out[RejectReason.DUPLICATE.value] = asked.filter(is_known).height
     new = asked.filter(~is_known)
     golden = base.filter(pl.col("split") == "golden")["text"]

@@ -41,7 +41,7 @@ def verify_signal(
 
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
-            first row is judged and the others are rejected.
+            first row with a label, or else the first, is judged and the others are rejected.
         signal: `prompt_id`, `logits`, `embedding`, `failure`, and what only some teachers have (`further_columns`,
             `error`).
         task: what an answer is, and when one is doubtful.
@@ -50,10 +50,7 @@ def verify_signal(
     Raises:
         ValueError: if a training row has no signal.
     """
-    everything = prompts.filter(pl.col("split") == "train").with_columns(
-        (~pl.col("prompt_id").is_first_distinct()).alias("again")
-    )
-    train = everything.filter(~pl.col("again")).sort("prompt_id")
+    train, again = _each_once(prompts.filter(pl.col("split") == "train"))
     of_some = further_columns(signal)
     asked = signal.select(
         "prompt_id", "logits", "embedding", _why_silent(signal), *of_some, pl.lit(True).alias("asked")
@@ -83,10 +80,25 @@ def verify_signal(
             [
                 rejected(silent, RejectReason.NO_ANSWER, pl.col("failure")),
                 rejected(judged.filter(~keep), pl.col("reason")),
-                rejected(everything.filter("again"), RejectReason.IN_AN_EARLIER_BATCH),
+                rejected(again, pl.col("why")),
             ]
         ),
     )
+
+
+def _each_once(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One row of each prompt, sorted, and the others with `why`: a label may come after its text, in a later batch."""
+    numbered = rows.with_row_index("at")
+    first = numbered.sort(pl.col("label").is_null(), "at").unique("prompt_id", keep="first", maintain_order=True)
+    again = numbered.join(first.select("at"), on="at", how="anti", maintain_order="left").join(
+        first.select("prompt_id", pl.col("at").alias("of")), on="prompt_id", maintain_order="left"
+    )
+    why = (
+        pl.when(pl.col("of") < pl.col("at"))
+        .then(pl.lit(RejectReason.IN_AN_EARLIER_BATCH.value))
+        .otherwise(pl.lit(RejectReason.LABELLED_IN_ANOTHER_BATCH.value))
+    )
+    return first.drop("at").sort("prompt_id"), again.select(pl.exclude("at", "of"), why.alias("why"))
 
 
 def _why_silent(signal: pl.DataFrame) -> pl.Expr:

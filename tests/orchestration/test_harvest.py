@@ -131,6 +131,25 @@ def test_harvested_rows_are_taken_in_as_a_batch_of_which_all_train_and_none_judg
     with pytest.raises(StillhouseError, match=r"20 texts can be harvested; left out: .*at least 21"):
         harvest("--rows", "21")
 
+    late = prompts.filter(pl.col("label").is_null())["text"][0]
+    told = rows(1, at=AT, first=1 + ASKED["question"].to_list().index(late)).select(
+        "replica", pl.col("number") + 4000, "id", pl.lit(AT + 120).alias("at"),
+        pl.Series("truth", ["HUM"]), pl.lit(None, pl.String).alias("by"),
+    )  # fmt: skip
+    store.put(day_at(AT), "feedback", sealed(told))
+    output = harvest("--rows", "21")
+    assert "21 of 21 texts" in output and "1 with a label that people gave" in output, "its truth has come since"
+    (again,) = {
+        line["service"] for each in files(home) if each != path for line in lines(each) if line["question"] == late
+    }
+    assert again == "HUM"
+    for _ in range(2):
+        sensor(dg.build_sensor_context(instance=instance))
+    ended = taken_in(prepared, instance, [*batches_of(BuildStore(home).ledger, "small").values()][-1].batch)
+    assert ended.success, verdicts(ended)
+    with pytest.raises(StillhouseError, match=r"0 texts can be harvested"):
+        harvest("--rows", "1")
+
 
 def taken_in(file: RecipeFile, instance: dg.DagsterInstance, batch: str) -> dg.ExecuteInProcessResult:
     """Run source and prompts of a batch with their gates, as the job that takes batches in does before it asks."""

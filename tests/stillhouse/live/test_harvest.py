@@ -74,6 +74,30 @@ def test_how_unsure_the_student_was_counts_where_the_teacher_answered(store: Tra
     assert asked(store).select("label", "harvest_confidence").rows() == [("person", 0.9), ("place", 0.2)]
 
 
+def test_a_text_is_its_first_answer_and_no_request_that_failed_before_it(store: TrafficStore) -> None:
+    status = [503, 200, 503, 200]
+    of = {"label": [None, "person", None, "place"], "confidence": [None, 0.7, None, 0.2], "columns": ["{}", "[]"] * 2}
+    put(store, rows(4, status=status, **of), texts=["Who ?", "who  ?", "Why ?", "Who ?"])  # type: ignore[arg-type]
+    found = asked(store).select("text", ID, "label", "harvest_confidence", "columns", REQUESTS)
+    assert found.rows() == [
+        ("who  ?", "r1-0-2", "person", 0.7, "[]", 3.0), ("Why ?", "r1-0-3", None, None, "{}", 1.0),
+    ]  # fmt: skip
+
+
+def test_a_text_that_is_in_without_a_label_comes_again_with_its_label_and_only_then(store: TrafficStore) -> None:
+    frame = questions(40).rename({"question": "text", "service": "label"})
+    base = base_prompt_set(frame.select("text", "label", batch=pl.lit("base")), ASKED, where="data.label").prompts
+    put(store, rows(3), texts=questions(3, skip=100)["question"].to_list())
+    say(store, n2="HUM", n3="LOC")
+    found = asked(store)
+    known, unlabelled = found["prompt_id"].to_list(), found["prompt_id"].to_list()[:2]
+    again = pool_of(found, known, base, ASKED, unlabelled=unlabelled)
+    assert again.rows.select(ID, "label").rows() == [("r1-0-2", "HUM")]
+    assert again.left_out == {"duplicate text": 2}
+    without = ASKED.model_copy(update={"data": ASKED.data.model_copy(update={"label": None})})
+    assert pool_of(found, known, base, without, unlabelled=unlabelled).rows.is_empty(), "none could ever be labelled"
+
+
 def test_a_row_has_what_its_caller_sent_as_far_as_slices_name_it(store: TrafficStore) -> None:
     slices = [
         {"name": "by_post", "column": "channel", "values": ["post"], "critical": True},

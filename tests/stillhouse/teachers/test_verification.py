@@ -102,3 +102,18 @@ def test_a_training_row_without_signal_is_an_error() -> None:
     prompts, signal = tables([{"label": "a", "split": "train", "logits": [1.0, 0.0, 0.0]}] * 2)
     with pytest.raises(ValueError, match="1 training rows have no teacher signal"):
         verify_signal(prompts, signal.head(1), SingleLabel(tuple(LABELS)))
+
+
+def test_of_a_text_in_several_batches_the_first_with_a_label_counts_and_else_the_first() -> None:
+    first = {"split": "train", "logits": [9.0, 0.0, 0.0]}
+    prompts, signal = tables([{"label": None, **first}, {"label": "a", **first}, {"label": None, **first}])
+    later = prompts.with_columns(pl.lit("later").alias("batch"), pl.Series("label", ["a", "b", None], dtype=pl.String))
+    verified = verify_signal(pl.concat([prompts, later]), signal, SingleLabel(tuple(LABELS)))
+    assert verified.kept.select("prompt_id", "label", "batch").rows() == [
+        ("p0", "a", "later"), ("p1", "a", "base"), ("p2", None, "base"),
+    ]  # fmt: skip
+    assert verified.rejects.sort("text").select("text", "batch", "reason").rows() == [
+        ("p0", "base", RejectReason.LABELLED_IN_ANOTHER_BATCH),
+        ("p1", "later", RejectReason.IN_AN_EARLIER_BATCH),
+        ("p2", "later", RejectReason.IN_AN_EARLIER_BATCH),
+    ]
