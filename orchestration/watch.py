@@ -22,9 +22,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
-from stillhouse.live.estimate import PURPOSE, heard_of
+from stillhouse.live.estimate import heard_of
 from stillhouse.live.findings import FoundKind, LiveFinding, action_on
 from stillhouse.live.memory import over_memory
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import new_rows, with_texts
 from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
 from stillhouse.live.slices import slices_of
@@ -151,7 +152,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
     book, terms, store = book_of(builds, file), terms_of(file), _store(builds, file)
     if looked.state is None or not terms.asks:
         return looked
-    key = _drawing_key(builds, PURPOSE)
+    key = _drawing_key(builds, Purpose.TEACHER_IS_ASKED)
 
     def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
         if seen.champion.release != state.release:
@@ -302,7 +303,7 @@ def _with_matured(
 
 def _known(builds: BuildStore, traffic: TrafficSpec, day: str, own: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
     """The answers of a day whose truth decides; and where too little came of what was asked for, that it did."""
-    key, short = _drawing_key(builds, feedback.PURPOSE), None
+    key, short = _drawing_key(builds, Purpose.TRUTH_IS_ASKED_FOR), None
     if traffic.feedback == "sample":
         sample = feedback.sampled_truth(feedback.with_wanted(own, key), traffic.feedback_returned_at_least)
         if sample.wanted and not sample.is_enough:
@@ -389,7 +390,7 @@ def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:
     return WatchBook(builds.ledger.url, file.name)
 
 
-def _drawing_key(builds: BuildStore, purpose: str) -> bytes:
+def _drawing_key(builds: BuildStore, purpose: Purpose) -> bytes:
     return RequestIds.of(builds.home.serving).drawing_key(purpose)
 
 

@@ -17,8 +17,8 @@ from stillhouse.data.diversity import diversity
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift, lengths_shift
 from stillhouse.data.provenance import GENERATION, is_synthetic
 from stillhouse.data.quoting import quoted
-from stillhouse.live.feedback import PURPOSE
 from stillhouse.live.mix import live_mix
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import TrafficStore
 from stillhouse.serving.ids import RequestIds
 from stillhouse.statistics.verdicts import Verdict
@@ -121,7 +121,7 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
         return passed_if(True, "nothing has served yet, so there is no traffic to hold the rows against")
     days = context.recipe.limits.traffic_days
     store = TrafficStore(context.builds.home.artifacts, name)
-    key = RequestIds.of(context.builds.home.serving).drawing_key(PURPOSE)
+    key = RequestIds.of(context.builds.home.serving).drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
     mix = live_mix(store, traffic, key=key, at=now.timestamp(), days=days)
     read: dict[str, Any] = {
         "days": len(mix.days),

@@ -30,8 +30,6 @@ from stillhouse.statistics.live_agreement import (
 )
 
 _ROUNDING = 1e-9
-PURPOSE = "which answers the teacher is asked about"
-"""From it and the secret of an installation comes the key by which they are drawn."""
 
 
 class AskedFrom(Record):

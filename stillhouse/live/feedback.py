@@ -21,9 +21,6 @@ from stillhouse.digests import uniform_of
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.statistics.proportions import wilson_interval
 
-PURPOSE = "which answers the truth is asked for"
-"""From it and the secret of an installation comes the key by which they are drawn."""
-
 
 def is_wanted(id: str, share: float, *, key: bytes) -> bool:
     """Whether the truth of an answer is asked for: any server and any auditor who has the key finds the same.
@@ -31,7 +28,8 @@ def is_wanted(id: str, share: float, *, key: bytes) -> bool:
     Args:
         id: of the answer.
         share: in (0, 1], with which chance; it is written down with the answer.
-        key: see `PURPOSE`. Without it nobody can tell from an id that will be drawn which answers are looked at.
+        key: of `Purpose.TRUTH_IS_ASKED_FOR`. Without it nobody can tell from an id that will be drawn which answers
+            are looked at.
     """
     return uniform_of(hmac.digest(key, id.encode(), sha256)) < share
 

@@ -27,7 +27,8 @@ from starlette.types import Scope as ASGIScope
 
 from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
-from stillhouse.live.feedback import PURPOSE, is_wanted
+from stillhouse.live.feedback import is_wanted
+from stillhouse.live.purposes import Purpose
 from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final, final_answer
@@ -92,7 +93,7 @@ class Server:
     ) -> None:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
-        self._draws_by = ids.drawing_key(PURPOSE)
+        self._draws_by = ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
         self._router: ASGIApp = Router(
             [

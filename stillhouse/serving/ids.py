@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, sync_folder
+from stillhouse.live.purposes import Purpose
 
 _SECRET_BYTES = 32
 _TIME_BYTES, _RANDOM_BYTES, _TAG_BYTES = 6, 7, 8
@@ -23,8 +24,10 @@ _ID_BYTES = _TIME_BYTES + _RANDOM_BYTES + _TAG_BYTES
 _ID_CHARACTERS = _ID_BYTES * 4 // 3
 _MADE_AT_ONCE, _AHEAD_MILLISECONDS = 16, 1000
 """After a model has run none of this code is in the processor's cache: sixteen ids then cost what two cost alone."""
-_OF_AN_ID, _OF_A_KEY = b"id", b"key"
-"""Said before what is signed, so that no signature of one is a signature of the other."""
+_OF_AN_ID, _OF_A_KEY, _OF_A_KEY_LIKE_A_PURPOSE = b"id", b"key", b"caller"
+"""Said before what is signed, so that no signature of one is a signature of the other. Keys of draws are said to be
+keys, as they always were; so a caller's key that reads like a purpose is said to be something else."""
+_PURPOSES = frozenset(each.value for each in Purpose)
 
 
 class RequestIds:
@@ -91,11 +94,15 @@ class RequestIds:
 
     def keyed(self, key: str) -> str:
         """Stand-in for a caller's key: the same for the same key, and useless to whoever has not the secret."""
-        return hmac.digest(self._secret, _OF_A_KEY + key.encode(), "sha256").hex()[:32]
+        # The traffic log has stand-ins, and whoever reads it must not know by which key answers are drawn.
+        return self._signed(_OF_A_KEY_LIKE_A_PURPOSE if key in _PURPOSES else _OF_A_KEY, key)
 
-    def drawing_key(self, purpose: str) -> bytes:
+    def drawing_key(self, purpose: Purpose) -> bytes:
         """By which answers are drawn for a purpose; whoever has the secret can draw them again."""
-        return self.keyed(purpose).encode()
+        return self._signed(_OF_A_KEY, purpose).encode()
+
+    def _signed(self, kind: bytes, text: str) -> str:
+        return hmac.digest(self._secret, kind + text.encode(), "sha256").hex()[:32]
 
     def _tag(self, content: bytes) -> bytes:
         return hmac.digest(self._secret, _OF_AN_ID + content, "sha256")[:_TAG_BYTES]

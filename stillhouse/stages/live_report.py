@@ -19,8 +19,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
-from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
+from stillhouse.live.estimate import AskedFrom, Heard, heard_of, together
 from stillhouse.live.feedback import SampledTruth
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
 from stillhouse.live.thinning import kept_by, least_share
@@ -226,7 +227,7 @@ def live_day(
     store: TrafficStore,
     day: str,
     *,
-    key: Callable[[str], bytes],
+    key: Callable[[Purpose], bytes],
     at: float,
     earlier: LiveFacts | None = None,
 ) -> LiveDay:
@@ -248,7 +249,7 @@ def live_day(
     assert file.recipe.traffic is not None
     share = least_share(store, day)
     rows = kept_by(answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days), share)
-    rows = feedback.with_wanted(rows, key(feedback.PURPOSE))
+    rows = feedback.with_wanted(rows, key(Purpose.TRUTH_IS_ASKED_FOR))
     segments = [*store.segments(day, "requests")]
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
@@ -266,7 +267,7 @@ def live_day(
 
         found = heard_of(
             of_release, store.frame(day, "texts"), watched.reference.agreement, watched.budgets,
-            key(PURPOSE), said,
+            key(Purpose.TEACHER_IS_ASKED), said,
         )  # fmt: skip
         parts = [heard for _, heard in found]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)

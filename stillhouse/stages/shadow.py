@@ -21,6 +21,7 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback, shadow
 from stillhouse.live.columns import columns_sent
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
 from stillhouse.live.traffic import answers
@@ -89,7 +90,7 @@ class Replay:
     challenger: Challenger
     before: Artifact | None
     at: float
-    key: Callable[[str], bytes]
+    key: Callable[[Purpose], bytes]
 
     @classmethod
     def of(
@@ -99,7 +100,7 @@ class Replay:
         deployment: Deployment,
         newest: Artifact | None,
         *,
-        key: Callable[[str], bytes],
+        key: Callable[[Purpose], bytes],
         at: float | None = None,
     ) -> "Replay":
         """The replay that a deployment asks for.
@@ -166,7 +167,7 @@ class Replay:
             traffic = self.file.recipe.traffic
             assert traffic is not None
             said = answers(self.store, self.days, at=self.at, matures_after_days=0)
-            deciding = feedback.whose_truth_decides(said, traffic, key=self.key(feedback.PURPOSE))
+            deciding = feedback.whose_truth_decides(said, traffic, key=self.key(Purpose.TRUTH_IS_ASKED_FOR))
             known = deciding.select("replica", "day", "number", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
             known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")

@@ -34,8 +34,9 @@ from orchestration.watch_actions import BY
 from orchestration.watch_sensor import LATE_TRUTH_DAYS, matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.live.feedback import PURPOSE, with_wanted
+from stillhouse.live.feedback import with_wanted
 from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.contract import Recipe
@@ -401,7 +402,7 @@ def sampled(file: RecipeFile) -> RecipeFile:
 
 def drawn_of(builds: BuildStore, at: float) -> pl.DataFrame:
     """The answers of a day, and of which the truth was asked for."""
-    key = RequestIds.of(builds.home.serving).drawing_key(PURPOSE)
+    key = RequestIds.of(builds.home.serving).drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
     return with_wanted(TrafficStore(builds.home.artifacts, "r").frame(day_at(at), "requests"), key)
 
 

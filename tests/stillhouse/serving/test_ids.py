@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse.errors import StillhouseError
+from stillhouse.live.purposes import Purpose
 from stillhouse.serving.ids import RequestIds, issued_at
 
 
@@ -48,6 +49,25 @@ def test_another_installation_knows_neither_ids_nor_keys(tmp_path: Path) -> None
     assert not theirs.is_ours(ours.issue())
     assert ours.keyed("ann@example.org") == ours.keyed("ann@example.org") != theirs.keyed("ann@example.org")
     assert ours.keyed("ann@example.org") != ours.keyed("bob@example.org")
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_no_callers_key_is_written_down_as_a_key_by_which_answers_are_drawn(purpose: Purpose) -> None:
+    ids = RequestIds(b"s" * 32)
+    drawn_by = {ids.drawing_key(each).decode() for each in Purpose}
+    assert len(drawn_by) == len(Purpose)
+    assert ids.keyed(purpose.value) not in drawn_by and ids.keyed(purpose.value) == ids.keyed(purpose)
+    other = {ids.keyed(text) for text in (f"key{purpose}", f"caller{purpose}", f"{purpose} ", purpose.upper(), "")}
+    assert len({*other, *drawn_by, ids.keyed(purpose)}) == 5 + len(Purpose) + 1
+
+
+def test_draws_and_stand_ins_are_what_they_always_were() -> None:
+    """What was drawn, and whose answers are whose, has to be found again by a later version."""
+    ids = RequestIds(b"s" * 32)
+    said = "which answers the truth is asked for", "which answers the teacher is asked about", "ann@example.org"
+    always = [hmac.digest(b"s" * 32, b"key" + each.encode(), "sha256").hex()[:32] for each in said]
+    now = ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR), ids.drawing_key(Purpose.TEACHER_IS_ASKED)
+    assert [*(each.decode() for each in now), ids.keyed("ann@example.org")] == always
 
 
 def test_replicas_that_start_at_once_share_one_secret_that_nobody_else_reads(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 from stillhouse.home import Home
 from stillhouse.live.columns import KeptColumns
-from stillhouse.live.feedback import PURPOSE, with_wanted
+from stillhouse.live.feedback import with_wanted
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import answers, arithmetic
 from stillhouse.recipe.serving import ServingSpec
@@ -89,7 +90,7 @@ def test_a_caller_is_told_whose_truth_is_wanted_and_an_auditor_finds_the_same(ke
         assert keeping.client.post(f"/v1/{RECIPE}/feedback", json=truth).status_code == 202
     keeping.log.close()
     (day,) = keeping.store.days()
-    rows = with_wanted(keeping.store.frame(day, "requests"), keeping.ids.drawing_key(PURPOSE))
+    rows = with_wanted(keeping.store.frame(day, "requests"), keeping.ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR))
     assert {*rows.filter("wanted")["id"]} == told
     assert rows["wanted_share"].unique().to_list() == [0.3]
 
