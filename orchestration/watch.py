@@ -289,13 +289,24 @@ def _with_matured(
         return state, alarms
     wait = traffic.matures_after_days * SECONDS_A_DAY
     after = state.matured or day_at(state.since - SECONDS_A_DAY)
-    store = _store(builds, file)
-    for day in [each for each in store.days() if each > after and end_of(each) + wait <= at]:
+    store, today = _store(builds, file), max(day_of(at), state.day)
+    new = [each for each in store.days() if each > after and end_of(each) + wait <= at]
+    # Those for which enough of the truth may have come by now; read once a day, as that takes reading files.
+    again = [each for each, looked_on in state.waiting.items() if looked_on < today]
+    for day in sorted([*again, *new]):
         rows = answers(store, [day], at=at, matures_after_days=traffic.matures_after_days)
         own = rows.filter((pl.col("release") == state.release) & ~HANDED_ON & pl.col("label").is_not_null())
         known, short = _known(builds, traffic, day, own)
         of_slices = {each.slice.name: _wrong_of(each.slice.rows_of(known)) for each in state.reference.slices}
-        state = state.model_copy(update={"matured": day, "short": short})
+        waiting = {each: looked_on for each, looked_on in state.waiting.items() if each != day}
+        if (
+            known.is_empty()
+            and not own.is_empty()
+            and at < end_of(day) + wait + feedback.LATE_TRUTH_DAYS * SECONDS_A_DAY
+        ):
+            waiting[day] = today
+        said = {"matured": day, "short": short} if day >= (state.matured or "") else {}
+        state = state.model_copy(update={"waiting": waiting, **said})
         state, found = with_truth(state, terms, *_wrong_of(known), of_slices=of_slices)
         alarms += found
     return state, alarms

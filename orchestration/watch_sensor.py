@@ -17,6 +17,7 @@ from orchestration.watch import look
 from orchestration.watch_actions import went_back_by_itself
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.feedback import LATE_TRUTH_DAYS
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of
 from stillhouse.live.traffic import feedback_about
 from stillhouse.live.watch import WatchState, day_of
@@ -27,8 +28,6 @@ from stillhouse.records.champions import promoted
 SECONDS_BETWEEN_LOOKS = 60
 REPORT_IS_FINAL_AT = 3_600.0
 """Seconds after the end of a day, when servers have sealed all of it."""
-LATE_TRUTH_DAYS = 7
-"""For how many days after the truth of a day has matured its report is drawn up again as more of it comes."""
 
 
 def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

@@ -21,6 +21,9 @@ from stillhouse.digests import uniform_of
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.statistics.proportions import wilson_interval
 
+LATE_TRUTH_DAYS = 7
+"""For how many days after the truth of a day has matured more of it is waited for."""
+
 
 def is_wanted(id: str, share: float, *, key: bytes) -> bool:
     """Whether the truth of an answer is asked for: any server and any auditor who has the key finds the same.

@@ -91,6 +91,11 @@ class WatchState(Record):
     short: str | None = Field(
         None, description="What is said of that day, where too few of the truths came that were asked for."
     )
+    waiting: dict[str, int] = Field(
+        default={},
+        description="Days that had matured before enough of their truth came for any of it to count, and the day on "
+        "which they were last looked at.",
+    )
     teacher: TeacherHealth | None = None
     memory_mb: dict[str, float] = Field(default={}, description="Of each day the most that one server held for long.")
     memory: MemoryFound | None = Field(None, description="What stands, as `standing` has it of watches of rows.")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import polars as pl
@@ -140,14 +140,26 @@ class Replay:
 
     @property
     def days(self) -> list[str]:
-        """Days since the offer; where feedback decides, those all of whose answers have matured."""
+        """Days since the offer; where feedback decides, those all of whose answers have matured and some of it counts.
+
+        The requests of a day are seen once, so one of which too little of the truth came waits until enough of it has.
+        """
         first = day_at(self._since)
         days = [day for day in self.store.days() if day >= first]
         if not self.judged_by_truth:
             return days
-        assert self.file.recipe.traffic is not None
-        matures = self.file.recipe.traffic.matures_after_days * SECONDS_A_DAY
-        return [day for day in days if end_of(day) + matures <= self.at]
+        deciding = {*self._known["day"]}
+        return [day for day in days if day in deciding]
+
+    @cached_property
+    def _known(self) -> pl.DataFrame:
+        """Mature answers since the offer whose truth decides."""
+        traffic, first = self.file.recipe.traffic, day_at(self._since)
+        assert traffic is not None
+        matures = traffic.matures_after_days * SECONDS_A_DAY
+        days = [day for day in self.store.days() if day >= first and end_of(day) + matures <= self.at]
+        said = answers(self.store, days, at=self.at, matures_after_days=0)
+        return feedback.whose_truth_decides(said, traffic, key=self.key(Purpose.TRUTH_IS_ASKED_FOR))
 
     @property
     def _since(self) -> float:
@@ -164,11 +176,7 @@ class Replay:
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """Replayed rows with what callers get and the label that is right, and how many texts teachers were asked."""
         if self.judged_by_truth:
-            traffic = self.file.recipe.traffic
-            assert traffic is not None
-            said = answers(self.store, self.days, at=self.at, matures_after_days=0)
-            deciding = feedback.whose_truth_decides(said, traffic, key=self.key(Purpose.TRUTH_IS_ASKED_FOR))
-            known = deciding.select("replica", "day", "number", right="truth")
+            known = self._known.select("replica", "day", "number", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
             known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")
             given, asked = self._given(known_rows)

@@ -31,10 +31,10 @@ from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.watch import Looked, accept, look
 from orchestration.watch_actions import BY
-from orchestration.watch_sensor import LATE_TRUTH_DAYS, matured_reports_due, reports_due, watch_sensor
+from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.live.feedback import with_wanted
+from stillhouse.live.feedback import LATE_TRUTH_DAYS, with_wanted
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
@@ -455,6 +455,51 @@ def test_too_little_of_the_truth_that_was_asked_for_says_nothing_and_that_is_sai
     truth = live_screen(builds, sampled, day_at(now), at=ripe).day.truth
     assert truth.sample is not None and truth.sample.missing == wanted.height - some.height
     assert not truth.sample.is_enough
+
+
+def test_truth_that_comes_after_its_day_had_matured_with_too_little_of_it_counts_once(
+    builds: BuildStore, sampled: RecipeFile, now: float
+) -> None:
+    begun(builds, sampled, now)
+    answered(builds, 2_000, at=now, wanted_share=0.2)
+    wanted = drawn_of(builds, now).filter("wanted")
+    said_that(builds, now, wanted.head(wanted.height // 2), right=True)
+    ripe = now + 9 * SECONDS_A_DAY
+    assert "truths that were asked for came" in look(builds, sampled, at=ripe).sentence
+    said_that(builds, now, wanted.tail(wanted.height - wanted.height // 2), right=True, first=20_000)
+    state = look(builds, sampled, at=ripe + 60).state
+    assert state is not None and state.bets["truth"].rows == 0, "files are read for it once a day"
+    for days in (1, 2, LATE_TRUTH_DAYS + 1):
+        looked = look(builds, sampled, at=ripe + days * SECONDS_A_DAY)
+        assert looked.state is not None and looked.state.bets["truth"].rows == wanted.height
+        assert looked.state.waiting == {} and "truth says nothing" not in looked.sentence
+
+
+def test_wrong_answers_of_which_the_truth_comes_late_take_a_release_back(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 400, at=now)
+    ripe = now + 9 * SECONDS_A_DAY
+    assert not look(builds, file, at=ripe).findings, "nobody has said anything"
+    said_that(builds, now, drawn_of(builds, now), right=False)
+    (finding,) = look(builds, file, at=ripe + SECONDS_A_DAY).findings
+    assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
+
+
+def test_truth_is_waited_for_no_longer_than_its_report_is_drawn_up_again(
+    builds: BuildStore, sampled: RecipeFile, now: float
+) -> None:
+    begun(builds, sampled, now)
+    answered(builds, 2_000, at=now, wanted_share=0.2)
+    ripe = now + 9 * SECONDS_A_DAY
+    state = look(builds, sampled, at=ripe).state
+    assert state is not None and [*state.waiting] == [day_at(now)]
+    state = look(builds, sampled, at=ripe + LATE_TRUTH_DAYS * SECONDS_A_DAY).state
+    said_that(builds, now, drawn_of(builds, now).filter("wanted"), right=False)
+    for days in (1, 2):
+        later = look(builds, sampled, at=ripe + (LATE_TRUTH_DAYS + days) * SECONDS_A_DAY)
+        assert not later.findings and later.state is not None and later.state.waiting == {}
 
 
 def test_answers_of_a_time_when_nothing_was_drawn_decide_nothing(

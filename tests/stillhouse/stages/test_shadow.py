@@ -36,22 +36,27 @@ def asked(builds: BuildStore) -> pl.DataFrame:
     return with_wanted(frame, KEY).with_columns(day=pl.lit(day_at(at)))
 
 
-def say(builds: BuildStore, of: pl.DataFrame) -> None:
+def say(builds: BuildStore, of: pl.DataFrame, first: int = 1_001) -> None:
     said = of.select(
-        "replica", pl.int_range(1_001, 1_001 + pl.len(), dtype=pl.Int64).alias("number"), "id", "at",
+        "replica", pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("number"), "id", "at",
         pl.lit("number").alias("truth"), pl.lit(None, pl.String).alias("by"),
     )  # fmt: skip
     TrafficStore(builds.home.artifacts, "r").put(of["day"][0], "feedback", sealed(said))
 
 
-def right(builds: BuildStore, folder: Path, asked: pl.DataFrame, feedback: str, patches: pytest.MonkeyPatch) -> Any:
-    """The ids of the replayed rows that truth judges."""
+def judged_by_truth(builds: BuildStore, folder: Path, feedback: str) -> Replay:
+    """What is replayed when all that was asked has matured."""
     file = small_recipe(
         folder, rows=100, name="r", traffic={"feedback": feedback}, rollout={"shadow": {"judge_by": "truth"}}
     )
-    patches.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
     at = builds.ledger.now().timestamp() + 9 * SECONDS_A_DAY
-    replay = Replay.of(file, builds, seen(builds.ledger), None, key=str.encode, at=at)
+    return Replay.of(file, builds, seen(builds.ledger), None, key=str.encode, at=at)
+
+
+def right(builds: BuildStore, folder: Path, asked: pl.DataFrame, feedback: str, patches: pytest.MonkeyPatch) -> Any:
+    """The ids of the replayed rows that truth judges."""
+    patches.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
+    replay = judged_by_truth(builds, folder, feedback)
     two = {"champion": "number", "challenger": "place", "champion_asks": False, "challenger_asks": False}
     replayed = asked.select("replica", "day", "number", "id", pl.lit("who ?").alias("text")).with_columns(
         **{name: pl.lit(value) for name, value in two.items()}
@@ -76,6 +81,23 @@ def test_of_a_day_of_which_too_little_came_no_truth_judges(
     wanted = asked.filter("wanted")
     say(builds, wanted.head(int(0.7 * wanted.height)))
     assert right(builds, tmp_path, asked, "sample", monkeypatch) == set()
+
+
+@pytest.mark.parametrize("feedback", ["sample", "complete"])
+def test_requests_of_a_day_wait_until_enough_of_its_truth_has_come_however_late(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, feedback: str
+) -> None:
+    day, wanted = asked["day"][0], asked.filter("wanted")
+    texts = asked.select("replica", "number", "id", pl.lit("who ?").alias("text"))
+    TrafficStore(builds.home.artifacts, "r").put(day, "texts", sealed(texts))
+    early = wanted.head(int(0.7 * wanted.height) if feedback == "sample" else 0)
+    if not early.is_empty():
+        say(builds, early)
+    first = judged_by_truth(builds, tmp_path, feedback)
+    assert first.days == [] and first.due().is_empty(), "once they are seen they count no more"
+    say(builds, wanted.tail(wanted.height - early.height), first=2_001)
+    later = judged_by_truth(builds, tmp_path, feedback)
+    assert later.days == [day] and later.due().height == asked.height
 
 
 def test_a_rare_slice_is_counted_whole_over_several_looks(
