@@ -43,6 +43,10 @@ JUDGED_ROWS = 30
 """Golden rows with which a slice is worth a line of the report (limits.thin_slice_rows)."""
 MOST_SLICES = 5
 
+FEW_LABELS = 16
+"""Labels of each class to learn from, on average, up to which a contrast is worth a try: of TREC's questions it brought
+a teacher seven points with 8 of each class, and with 26 only 0.9, at twice the calibration error (docs/teachers.md)."""
+
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -60,6 +64,7 @@ class Suggestion:
         slices: rare classes and pairs that are easily taken for each other, to be reported on their own.
         classes: how many there are.
         thin_classes: those with too few rows to be learned or judged.
+        labels_a_class: labelled rows to learn from, of each class on average.
     """
 
     golden_share: float
@@ -73,6 +78,12 @@ class Suggestion:
     slices: tuple[SliceSpec, ...]
     classes: int
     thin_classes: tuple[ClassRows, ...]
+    labels_a_class: float
+
+    @property
+    def has_few_labels(self) -> bool:
+        """Whether a teacher that is trained on them has few of each class; with none it has nobody to learn from."""
+        return 0 < self.labels_a_class <= FEW_LABELS
 
 
 def first_split(key: str) -> SplitSpec:
@@ -120,6 +131,7 @@ def suggest(made: PromptSet, *, key: str, golden_file: bool = False, labels_are_
         slices=_slices(sided, golden, dict(sizes.iter_rows())),
         classes=sizes.height,
         thin_classes=tuple(with_too_few(class_rows(sided), GateLimits(), labels_are_taught=labels_are_taught)),
+        labels_a_class=sided.filter(pl.col("split") == "train").height / sizes.height,
     )
 
 

@@ -49,6 +49,12 @@ def test_many_even_classes_still_ask_for_half_of_the_answers() -> None:
     assert suggest(made(**{name: 60 for name in "abcdefghij"}), key="k").minimum_accuracy == 0.5
 
 
+def test_labels_to_learn_from_are_counted_without_those_that_judge() -> None:
+    few, many = suggest(made(a=16, b=16, c=16), key="k"), suggest(made(a=60, b=60, c=60), key="k")
+    assert few.labels_a_class == pytest.approx(16 * 0.5, abs=2) and few.has_few_labels  # 0.4 judge, 0.1 validate
+    assert many.labels_a_class == pytest.approx(60 * 0.5, abs=5) and not many.has_few_labels
+
+
 def test_a_rare_class_is_a_slice_where_it_has_rows_to_be_judged() -> None:
     found = suggest(made(a=800, b=600, c=120, d=20), key="k").slices
     assert [(each.values, each.column, each.critical) for each in found] == [(("c",), "label", False)]

@@ -1,5 +1,6 @@
 """What the text of a new recipe says: every value as it was given, whatever YAML makes of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ VALUES = {
 SUGGESTED = Suggestion(
     golden_share=0.3, validation_share=0.1, golden_rows=30, metric="accuracy", margin=0.04, provable=0.02,
     majority_share=0.25, minimum_accuracy=0.5, slices=(), classes=2, thin_classes=(),
+    labels_a_class=17.0,
 )  # fmt: skip
 
 
@@ -80,6 +82,29 @@ def test_slices_and_numbers_that_follow_from_the_rows_are_written() -> None:
     assert (recipe.slices, recipe.bar.metric, recipe.bar.margin) == ((spec,), "macro_f1", 0.055)
     assert recipe.kept_columns == (), "a slice of classes asks for no further column"
     assert recipe.shortest_reading == recipe.teacher.training.max_tokens == 64
+
+
+def test_with_few_labels_a_contrast_is_suggested_that_can_be_taken_as_it_is_written() -> None:
+    few = replace(SUGGESTED, labels_a_class=8.4)
+    lines = written_text(VALUES, suggested=few).splitlines()
+    (at,) = (number for number, line in enumerate(lines) if "contrast_weight" in line)
+    assert "About 8 labels of a class" in lines[at - 3] and lines[at - 4].lstrip().startswith("training: ")
+    as_written = parsed("\n".join(lines)).teacher.training
+    assert as_written.contrast_weight == 0, "it is suggested and not set"
+    taken = [*lines[: at - 4], lines[at].replace("# ", "", 1), *lines[at + 1 :]]
+    assert parsed("\n".join(taken)).teacher.training == as_written.model_copy(update={"contrast_weight": 1.0})
+
+
+@pytest.mark.parametrize("labels_a_class", [16.1, 155.0, 0.0])
+def test_with_more_labels_or_none_no_contrast_is_suggested(labels_a_class: float) -> None:
+    assert "contrast" not in written_text(VALUES, suggested=replace(SUGGESTED, labels_a_class=labels_a_class))
+
+
+def test_who_is_not_trained_here_is_suggested_no_contrast() -> None:
+    few = replace(SUGGESTED, labels_a_class=8.0)
+    assert "contrast" in written_text(VALUES, suggested=few)
+    assert "contrast" not in written_text(VALUES, suggested=few, stored="answers.csv")
+    assert "contrast" not in written_text(VALUES, suggested=few, taught=False, golden="golden.csv", stored="a.csv")
 
 
 def test_each_student_has_a_control_of_its_shape() -> None:
