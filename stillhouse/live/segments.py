@@ -8,6 +8,7 @@ Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
     requests/<digest>.parquet   answers, without their texts
     texts/<digest>.parquet      texts as they were asked, redacted
     feedback/<digest>.parquet   what turned out to be true; the day is the one on which it was said
+    shadow/<digest>.parquet     what a challenger said after the champion had answered, on the day of the request
     tallies/<replica>.json      how many rows a replica has received, stored, dropped, lost and thinned on this day
 
 and beside the days `erased/<digest>.json`, what was asked to be erased, and `harvested/<digest>.json`, which answers
@@ -36,7 +37,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.stores import place_at
 
-FileKind = Literal["requests", "texts", "feedback"]
+FileKind = Literal["requests", "texts", "feedback", "shadow"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 TRAFFIC = "traffic"
 _TALLIES, _ERASED, _HARVESTED = "tallies", "erased", "harvested"
@@ -73,15 +74,25 @@ FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
     "truth": pl.String,
     "by": pl.String,
 }
+SHADOW_COLUMNS: dict[str, type[pl.DataType]] = {
+    "number": pl.Int64,
+    "id": pl.String,
+    "at": pl.Float64,
+    "rollout": pl.String,
+    "release": pl.String,
+    "label": pl.String,
+    "confidence": pl.Float64,
+}
 COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
     "requests": REQUEST_COLUMNS,
     "texts": TEXT_COLUMNS,
     "feedback": FEEDBACK_COLUMNS,
+    "shadow": SHADOW_COLUMNS,
 }
-"""Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
-and a text has the number of its answer. `wanted_share` is the chance with which the truth of an answer was asked for
-(feedback.py), null where nothing was drawn; `kept_share` the share by which it was kept (thinning.py); `columns` what
-is kept of the columns that the caller sent (columns.py)."""
+"""Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, of all kinds but texts alike,
+and a text has the number of its answer; what a challenger said has the `id` of the answer. `wanted_share` is the chance
+with which the truth of an answer was asked for (feedback.py), null where nothing was drawn; `kept_share` the share by
+which it was kept (thinning.py); `columns` what is kept of the columns that the caller sent (columns.py)."""
 
 ADDED: dict[FileKind, dict[str, str | float | None]] = {
     "requests": {
@@ -94,6 +105,7 @@ ADDED: dict[FileKind, dict[str, str | float | None]] = {
     },
     "texts": {},
     "feedback": {},
+    "shadow": {},
 }
 """Columns that earlier versions did not write, and what was true of their rows."""
 
@@ -118,7 +130,7 @@ def end_of(day: str) -> float:
 
 
 class Tally(Record):
-    """What a replica has counted on one day; all rows are answers or feedback, a text is part of its answer.
+    """What a replica has counted on one day; a text is no row, but part of its answer.
 
     `received = stored + dropped + lost + thinned + waiting` holds at every moment.
     """
@@ -129,12 +141,21 @@ class Tally(Record):
     stored: int = Field(description="Rows that were written down and kept, in the spool or in a segment.")
     dropped: int = Field(description="Rows that were let go because the queue was full.")
     lost: int = Field(description="Rows that a process had received when it was killed, and had not written down.")
-    thinned: int = Field(0, description="Answers that were written down and let go, because the log may not grow.")
+    thinned: int = Field(
+        0,
+        description="Answers, and what a challenger said beside them, that were written down and let go, because the "
+        "log may not grow.",
+    )
     kept_share: float = Field(1.0, description="The smallest share by which answers of this day were kept.")
     waiting: int = Field(description="Rows in the queue when this was counted.")
     requests: int = Field(description="Answers in segments.")
     feedback: int = Field(description="Feedback in segments.")
     texts: int = Field(description="Texts in segments, before any was erased or expired.")
+    shadow: int = Field(
+        0,
+        exclude_if=lambda rows: rows == 0,  # so that where no challenger is asked an earlier version reads it, too
+        description="What a challenger said, in segments.",
+    )
     uncounted: bool = Field(
         description="Whether the machine went down under the process, so that rows of its last half second are in no "
         "count."
@@ -144,7 +165,7 @@ class Tally(Record):
     @property
     def unsealed(self) -> int:
         """Rows that are written down and in no segment yet."""
-        return self.stored - self.requests - self.feedback
+        return self.stored - self.requests - self.feedback - self.shadow
 
 
 class Erasure(Record):

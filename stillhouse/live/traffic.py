@@ -26,6 +26,7 @@ class ReplicaDay:
         feedback: feedback in segments.
         texts: texts in segments.
         twice: rows that are there more than once.
+        shadow: what a challenger said, in segments.
     """
 
     replica: str
@@ -34,6 +35,7 @@ class ReplicaDay:
     feedback: int
     texts: int
     twice: int
+    shadow: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -48,6 +50,7 @@ class ReplicaDay:
         for what, said, there in (
             ("answers", tally.requests, self.requests),
             ("feedback", tally.feedback, self.feedback),
+            ("a challenger's answers", tally.shadow, self.shadow),
         ):
             if said != there:
                 found.append(f"{self.replica} sealed {said:,} rows of {what} and {there:,} are there")
@@ -68,7 +71,7 @@ def arithmetic(store: TrafficStore, day: str) -> list[ReplicaDay]:
     """Hold what each replica has counted on a day against what is there, by name."""
     tallies = {tally.replica: tally for tally in store.tallies(day)}
     frames = {kind: store.frame(day, kind) for kind in FILE_KINDS}
-    rows = pl.concat([frames[kind].select("replica", "number") for kind in ("requests", "feedback")])
+    rows = pl.concat([frames[kind].select("replica", "number") for kind in FILE_KINDS if kind != "texts"])
     names = sorted({*tallies, *rows["replica"], *frames["texts"]["replica"]})
     found = []
     for name in names:

@@ -1,6 +1,6 @@
 """What is known of a request after it was answered: the rows of the traffic log.
 
-Belongs here: the two records, and what a server asks of whatever keeps them.
+Belongs here: the records, and what a server asks of whatever keeps them.
 Does not: writing them down (spool.py), answering (answer.py).
 """
 
@@ -78,6 +78,29 @@ class Feedback:
     by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """What a challenger in the shadow said to a text, after the champion had answered it.
+
+    Args:
+        id: of the champion's answer.
+        at: when the request arrived, in seconds since 1970, UTC: of one day with the answer.
+        recipe: who was asked.
+        rollout: the salt of the rollout.
+        release: digest of the challenger.
+        label: what it said; None where it failed.
+        confidence: calibrated probability that this is right; None where answers have none.
+    """
+
+    id: str
+    at: float
+    recipe: str
+    rollout: str
+    release: str
+    label: str | None
+    confidence: float | None
+
+
 class Log(Protocol):
     """Keeps the rows of one recipe."""
 
@@ -102,6 +125,6 @@ class Log(Protocol):
         """Whether rows that come now will be stored."""
         ...
 
-    def put(self, row: ServedRequest | Feedback) -> None:
+    def put(self, row: ServedRequest | Feedback | Shadowed) -> None:
         """Take a row; it never waits and never raises."""
         ...

@@ -57,7 +57,7 @@ from stillhouse.live.thinning import Room, is_kept
 from stillhouse.live.traffic import expire
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.counts import Counts
-from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.requests import Feedback, ServedRequest, Shadowed
 from stillhouse.serving.spool_database import (
     end_life,
     erase,
@@ -74,7 +74,7 @@ from stillhouse.serving.spool_database import (
 
 LOG = logging.getLogger("stillhouse.serving")
 
-Row = ServedRequest | Feedback
+Row = ServedRequest | Feedback | Shadowed
 WRITING, MOVING = "the spool cannot be written", "segments cannot be sealed or moved"
 REPLICA_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -255,7 +255,7 @@ class TrafficLog:
 
     def _store_rows(self, database: sqlite3.Connection, rows: Sequence[tuple[int, Row]]) -> None:
         """Write rows in one transaction, redacted."""
-        requests, answered, said = [], [], []
+        requests, answered, said, shadow = [], [], [], []
         stored: Counter[int] = Counter()
         for number, row in rows:
             day = _day(row)
@@ -265,6 +265,8 @@ class TrafficLog:
                 requests.append((day, number, *_as_it_is(row), 1.0, sent))
                 if self._keep_texts and row.text is not None:
                     answered.append((day, number, row))
+            elif isinstance(row, Shadowed):
+                shadow.append((day, number, *_as_a_challenger_said(row)))
             else:
                 said.append((day, number, row))
         rest = _Rest(self._closing)
@@ -284,6 +286,7 @@ class TrafficLog:
                     for (day, number, row), truth, by in zip(said, truths, who, strict=True)
                 ],
             )
+            database.executemany(insertion("shadow"), shadow)
             for day, rows_of_day in stored.items():
                 received, dropped = self._counts.of(day)
                 database.execute(
@@ -327,7 +330,7 @@ class TrafficLog:
 
     def _is_due(self, database: sqlite3.Connection) -> bool:
         (unsealed,) = database.execute(
-            "SELECT coalesce(sum(stored + stored_now - requests - feedback), 0) FROM days"
+            "SELECT coalesce(sum(stored + stored_now - requests - feedback - shadow), 0) FROM days"
         ).fetchone()
         waited = time.monotonic() - self._sealed_at
         return unsealed >= self._limits.seal_rows or (unsealed > 0 and waited >= self._limits.seal_seconds)
@@ -358,7 +361,10 @@ class TrafficLog:
             )
         if share < 1 and span is not None:
             rest, gone = _Rest(self._closing), []
-            for day, number, id in database.execute("SELECT day, number, id FROM requests WHERE number <= ?", (up_to,)):
+            rows = " UNION ALL ".join(
+                f"SELECT day, number, id FROM {kind} WHERE number <= :up_to" for kind in ("requests", "shadow")
+            )
+            for day, number, id in database.execute(rows, {"up_to": up_to}):
                 if not is_kept(id, share):
                     gone.append((day, number))
                 rest()
@@ -397,8 +403,9 @@ class TrafficLog:
         return True
 
     def _move_all(self, database: sqlite3.Connection) -> None:
-        # Answers last: whose a text is stands in them alone, so that whoever erases an answer finds its text beside it.
-        waiting = "SELECT digest, day, kind FROM outgoing ORDER BY kind = 'requests'"
+        # Answers after texts: whose a text is stands in them alone, so that whoever erases an answer finds its text
+        # beside it. What a challenger said comes last, so that whoever reads it finds the answer.
+        waiting = "SELECT digest, day, kind FROM outgoing ORDER BY kind = 'shadow', kind = 'requests'"
         for digest, day, kind in database.execute(waiting).fetchall():
             path = self._folder / "outgoing" / digest
             self._store.put(_day_name(day), kind, path.read_bytes())
@@ -468,6 +475,7 @@ def _tally_of_ended(row: sqlite3.Row, replica: str) -> Tally:
         requests=row["requests"],
         feedback=row["feedback"],
         texts=row["texts"],
+        shadow=row["shadow"],
         uncounted=bool(row["uncounted"]),
         final=True,
     )
@@ -478,12 +486,13 @@ def _is_news(tally: Tally, published: str | None) -> bool:
     if published is None or tally.unsealed == 0:
         return True
     before = Tally.model_validate_json(published)
-    settled = {"requests", "feedback", "texts", "lost", "thinned", "uncounted", "final"}
+    settled = {"requests", "feedback", "texts", "shadow", "lost", "thinned", "uncounted", "final"}
     return tally.model_dump(include=settled) != before.model_dump(include=settled)
 
 
 _as_it_is = attrgetter(*(name for name in COLUMNS["requests"] if name not in ("number", "kept_share", "columns")))
 """All of a row but for what the log adds, its text, and what its caller said of that."""
+_as_a_challenger_said = attrgetter(*(name for name in COLUMNS["shadow"] if name != "number"))
 
 
 class _Rest:

@@ -38,7 +38,11 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS outgoing (digest TEXT PRIMARY KEY, day INTEGER NOT NULL, kind TEXT NOT NULL)",
 )
 
-_ADDED_TO_DAYS = {"thinned": "INTEGER NOT NULL DEFAULT 0", "kept_share": "REAL NOT NULL DEFAULT 1.0"}
+_ADDED_TO_DAYS = {
+    "thinned": "INTEGER NOT NULL DEFAULT 0",
+    "kept_share": "REAL NOT NULL DEFAULT 1.0",
+    "shadow": "INTEGER NOT NULL DEFAULT 0",
+}
 
 
 @contextmanager
@@ -105,7 +109,9 @@ def erase(database: sqlite3.Connection, erasure: Erasure) -> None:
 
 
 def thin(database: sqlite3.Connection, gone: Sequence[tuple[int, int]], share: float, *, up_to: int) -> None:
-    """Let answers go with their texts, in one transaction, and write down by which share the others were kept.
+    """Let answers go with their texts, and what a challenger said, and write down by which share others were kept.
+
+    In one transaction.
 
     Args:
         database: the spool.
@@ -114,7 +120,7 @@ def thin(database: sqlite3.Connection, gone: Sequence[tuple[int, int]], share: f
         up_to: number of the last row that was looked at.
     """
     with transaction(database):
-        for kind in ("requests", "texts"):
+        for kind in ("requests", "texts", "shadow"):
             database.executemany(f"DELETE FROM {kind} WHERE day = ? AND number = ?", gone)
         database.execute("UPDATE requests SET kept_share = min(kept_share, ?) WHERE number <= ?", (share, up_to))
         for day, rows in Counter(day for day, _ in gone).items():

@@ -29,11 +29,11 @@ class TrafficFacts(Record):
     answers: int = Field(description="Answers that are kept.")
     texts: int = Field(description="Texts that are kept, redacted.")
     feedback: int = Field(description="Truths that were said on this day, about answers of any day.")
-    received: int = Field(description="Rows that replicas received: answers and feedback.")
+    received: int = Field(description="Rows that replicas received: answers, feedback, what a challenger said.")
     stored: int = Field(description="Of these, written down.")
     dropped: int = Field(description="Of these, let go because a queue was full.")
     lost: int = Field(description="Of these, lost with a process that was killed.")
-    thinned: int = Field(0, description="Of these, answers that were let go by their ids, because the log was full.")
+    thinned: int = Field(0, description="Of these, let go by the ids of answers, because the log was full.")
     kept_share: float = Field(1.0, description="The smallest share by which answers of this day were kept.")
     replicas: int
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.live.columns import KeptColumns
-from stillhouse.live.segments import ADDED, COLUMNS, TrafficStore, columns_of, sealed
+from stillhouse.live.segments import ADDED, COLUMNS, Tally, TrafficStore, columns_of, sealed
+from stillhouse.serving.requests import Shadowed
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
 from stillhouse.serving.spool_database import insertion, make_tables, opened
-from tests.stillhouse.serving.killed import QUICK, served
+from tests.stillhouse.serving.killed import DAY, QUICK, served
 
 ROW = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None)
 
@@ -63,10 +64,26 @@ def test_what_an_earlier_version_has_left_in_its_spool_is_sealed_and_counted_wit
     store = TrafficStore(str(tmp_path / "another"), "small")
     with opened(left / "spool.db") as database:
         database.execute("ALTER TABLE requests DROP COLUMN columns")
+        database.execute("ALTER TABLE days DROP COLUMN shadow")
+        database.execute("DROP TABLE shadow")
         assert database.execute("SELECT count(*) FROM requests").fetchone() == (1,)
     log = TrafficLog(left, "r1", store, keep_texts=True, columns=columns, limits=QUICK)
     log.put(replace(served("new"), columns={"channel": "post"}))
+    log.put(Shadowed("new", DAY, "small", "salt", "b" * 64, "location", 0.5))
     log.close()
     assert store.frame("2024-10-04", "requests").select("id", "columns").rows() == [("old", None), ("new", SENT)]
     (tally,) = store.tallies("2024-10-04")
-    assert (tally.received, tally.stored, tally.lost, tally.unsealed) == (2, 2, 0, 0)
+    assert (tally.received, tally.stored, tally.lost, tally.unsealed, tally.shadow) == (3, 3, 0, 0, 1)
+    assert store.frame("2024-10-04", "shadow")["id"].to_list() == ["new"]
+
+
+def test_where_no_challenger_is_asked_a_tally_is_one_of_an_earlier_version(tmp_path: Path) -> None:
+    """A watch of that version would end in an error at a field that it does not know."""
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=QUICK)
+    log.put(served("a"))
+    log.close()
+    (tally,) = store.tallies("2024-10-04")
+    written = tally.model_dump_json()
+    assert "shadow" not in written and "shadow" in tally.model_copy(update={"shadow": 1}).model_dump_json()
+    assert Tally.model_validate_json(written) == tally and not [*tmp_path.rglob("shadow/*")]

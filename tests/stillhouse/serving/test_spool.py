@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from stillhouse.home import Home
 from stillhouse.live.columns import KeptColumns
 from stillhouse.live.segments import FILE_KINDS, FileKind, Tally, TrafficStore
 from stillhouse.live.thinning import LEAST, Room, is_kept, least_share
-from stillhouse.live.traffic import arithmetic
+from stillhouse.live.traffic import arithmetic, expire
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.requests import Feedback
+from stillhouse.serving.requests import Feedback, Shadowed
 from stillhouse.serving.spool import (
     MOVING,
     LogInUseError,
@@ -68,7 +70,7 @@ def check_arithmetic(store: TrafficStore, received: int) -> Counter[str]:
             kind: getattr(tally, kind) for kind in FILE_KINDS
         }
         assert frames["texts"]["number"].is_in(frames["requests"]["number"].implode()).all()
-        numbers += [*frames["requests"]["number"], *frames["feedback"]["number"]]
+        numbers += [number for kind in FILE_KINDS if kind != "texts" for number in frames[kind]["number"]]
         total.update({name: getattr(tally, name) for name in ("received", "stored", "dropped", "lost", "thinned")})
     assert total["received"] == received
     assert len(set(numbers)) == len(numbers) == total["stored"]
@@ -382,8 +384,13 @@ def test_an_altered_segment_is_refused(tmp_path: Path) -> None:
         store.read(segment)
 
 
-def filled(folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: str = "r1") -> TrafficLog:
-    """A log that was given rows and is closed, each with a text and every tenth with feedback, sealed in one go."""
+def filled(
+    folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: str = "r1", told: bool = False
+) -> TrafficLog:
+    """A log that was given rows and is closed, each with a text and every tenth with feedback, sealed in one go.
+
+    With `told` a challenger was asked after each answer, too.
+    """
     store = TrafficStore(str(folder / "store"), "small")
     limits = SpoolLimits(write_seconds=0.002, seal_seconds=3_600)
     room = None if bytes_at_most is None else Room(store, bytes_at_most, days=30)
@@ -393,6 +400,8 @@ def filled(folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: 
         log.put(served(id, text=f"what is question {number} about"))
         if not number % 10:
             log.put(Feedback(id, DAY, "small", "location", None))
+        if told:
+            log.put(Shadowed(id, DAY, "small", "salt", "b" * 64, "location", 0.5))
     log.close()
     return log
 
@@ -418,6 +427,44 @@ def test_a_log_that_is_full_keeps_answers_by_their_ids_and_writes_down_which_sha
     assert [each.problems for each in arithmetic(store, day)] == [[]]
     facts = plan(store, day).build(tmp_path)
     assert facts.answers + facts.thinned == 3_000 and facts.kept_share == log.kept_share
+
+
+@pytest.mark.long
+def test_what_a_challenger_said_goes_with_the_answer_that_it_was_said_after(tmp_path: Path) -> None:
+    log = filled(tmp_path, 2_500_000, told=True)
+    store, day = TrafficStore(str(tmp_path / "store"), "small"), "2024-10-04"
+    kept, told = store.frame(day, "requests"), store.frame(day, "shadow")
+    assert LEAST < log.kept_share < 1 and {*told["id"]} == {*kept["id"]}
+    assert told.select("rollout", "label", "confidence").unique().rows() == [("salt", "location", 0.5)]
+    (tally,) = store.tallies(day)
+    assert (tally.received, tally.stored, tally.shadow) == (6_300, 2 * kept.height + 300, kept.height)
+    assert (tally.thinned, tally.unsealed) == (6_000 - 2 * kept.height, 0)
+    assert [each.problems for each in arithmetic(store, day)] == [[]]
+    (segment, *_) = store.segments(day, "shadow")
+    store.remove(segment)
+    (found,) = arithmetic(store, day)
+    assert "of a challenger's answers" in found.problems[0], "one that is missing is noticed"
+
+
+def test_what_a_challenger_said_expires_with_the_answers_and_is_counted_through_a_kill(tmp_path: Path) -> None:
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    log = log_in(tmp_path, store, limits=SpoolLimits(write_seconds=0.002, seal_seconds=3_600))
+    for number in range(5):
+        log.put(served(f"id{number}"))
+        log.put(Shadowed(f"id{number}", DAY, "small", "salt", "b" * 64, None, None))
+    until(lambda: log.stored == 10)
+    left = tmp_path / "left"
+    shutil.copytree(tmp_path / "spool", left)  # as it was when the process was killed
+    log.close()
+    assert store.frame("2024-10-04", "shadow")["label"].to_list() == [None] * 5
+    other = TrafficStore(str(tmp_path / "other"), "small")
+    TrafficLog(left, "r1", other, keep_texts=True, limits=QUICK).close()
+    assert check_arithmetic(other, 10)["lost"] == 0
+    spec = TrafficSpec(days=30, text_days=3)
+    expire(other, spec, date(2024, 10, 20))
+    assert other.segments("2024-10-04", "shadow") and not other.segments("2024-10-04", "texts")
+    expire(other, spec, date(2024, 11, 20))
+    assert other.days() == []
 
 
 @pytest.mark.long
