@@ -14,10 +14,9 @@ and the request's id.
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from types import MappingProxyType
 
 from starlette.requests import ClientDisconnect
@@ -31,6 +30,7 @@ from stillhouse.live.feedback import is_wanted
 from stillhouse.live.purposes import Purpose
 from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
 from stillhouse.serving.desired import Slot
+from stillhouse.serving.failures import known_by
 from stillhouse.serving.handing_on import Final, final_answer
 from stillhouse.serving.http import Request, Response, json_response, text_response
 from stillhouse.serving.ids import RequestIds
@@ -39,6 +39,7 @@ from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
 from stillhouse.serving.refused import RefusedError
 from stillhouse.serving.requests import Feedback, Log, ServedRequest
 from stillhouse.serving.routing import Arm
+from stillhouse.serving.shadowing import Shadowing
 from stillhouse.serving.tokens import Access, Scope
 
 LOG = logging.getLogger("stillhouse.serving")
@@ -94,6 +95,7 @@ class Server:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
         self._draws_by = ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
+        self._shadowing = Shadowing(slots, self._metrics, self._draws_by)
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
         self._router: ASGIApp = Router(
             [
@@ -134,12 +136,14 @@ class Server:
         except ClientDisconnect:
             response = Response(400)  # nobody reads it
         except Exception as error:
-            LOG.error("request %s failed: %s", id, _known_by(error))
+            LOG.error("request %s failed: %s", id, known_by(error))
             response = json_response(
                 Refusal(error="the server has failed", expected="an answer; its log has this id", id=id), 500
             )
         self._metrics.ended(request.recipe if request.recipe in self._slots else NOT_SERVED, name, response.status)
         await response.send(send, id)
+        if response.afterwards is not None:
+            response.afterwards()
 
     async def _predict(self, request: Request, id: str) -> Response:
         arrived, at = time.perf_counter(), time.time()
@@ -171,13 +175,15 @@ class Server:
             asked.keep(row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
-        return json_response(said, 200, (b"x-stillhouse-release", answers[0].release.encode()))
+        response = json_response(said, 200, (b"x-stillhouse-release", answers[0].release.encode()))
+        questions = self._shadowing.questions(slot, serving, log, zip(clean, rows, strict=True))
+        return response._replace(afterwards=partial(self._shadowing.ask, questions)) if questions else response
 
     async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> tuple[Answer, ServedRequest | None]:
         """Answer one text, and say what is to be kept of it; where it fails that is kept at once."""
 
         def failed(error: Exception) -> None:
-            LOG.error("request %s: %s", id, _known_by(error))
+            LOG.error("request %s: %s", id, known_by(error))
             self._metrics.failed(asked.slot.name, asked.arm)
 
         given: Given | None = None
@@ -362,10 +368,3 @@ def _usable(text: str, release: LoadedRelease) -> str:
 
 def _come_again(what: str) -> RefusedError:
     return RefusedError(503, what, "another moment", retry_after=_COME_AGAIN_SECONDS)
-
-
-def _known_by(error: Exception) -> str:
-    """An exception without its message, which may quote what was asked: its type, and where in the code it was."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:])
-    return f"{type(error).__name__} at {' > '.join(places)}"

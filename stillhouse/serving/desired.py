@@ -94,6 +94,7 @@ class Slot:
         teachers: those of the releases that are warm, by the digest of their artifact.
         notify: whom the recipe has notices sent to.
         feedback_share: of the answers, those whose truth is asked for; None where nothing is drawn.
+        shadow_share: of the answers, those after which a challenger in the shadow is asked, too; None where it is not.
         memory: that the process may hold, as the recipe has it.
         watched: whether somebody has to look at its live answers; of one that is watched no more, old looks stay.
         daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
@@ -115,6 +116,7 @@ class Slot:
     notify: tuple[str, ...] = ()
     watched: bool = False
     feedback_share: float | None = None
+    shadow_share: float | None = None
     memory: MemoryLimits = field(default_factory=MemoryLimits)
     daemon: Daemon | None = None
 
@@ -293,12 +295,19 @@ class Follower:
         return loaded
 
     def _challenger(self, slot: Slot, wanted: Challenger | None, lacks: list[str]) -> ServedChallenger | None:
-        """The challenger where it answers callers; one that failed too often here stays out through all its stages."""
-        if wanted is None or wanted.stage is not Stage.CANARY:
+        """The challenger where it answers callers, or is asked in the shadow.
+
+        One that failed too often here stays out through all its stages.
+        """
+        if wanted is None or (wanted.stage is Stage.SHADOW and slot.shadow_share is None):
             return None
         release = self._if_loadable(slot, wanted.deployed, lacks)
         if release is None:
             return None
+        if wanted.stage is Stage.SHADOW and release.cascade is not None:
+            LOG.warning(
+                "%s: %s hands texts on to its teacher, and is not asked in the shadow", slot.name, release.release[:12]
+            )
         known = None if slot.serving is None else slot.serving.challenger
         breaker = known.breaker if known is not None and known.salt == wanted.salt else ChallengerBreaker()
         return ServedChallenger(release, wanted.share, wanted.salt, breaker)

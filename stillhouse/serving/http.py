@@ -5,7 +5,7 @@ Does not: which endpoint answers, and what it says (app.py).
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -112,11 +112,13 @@ class Response(NamedTuple):
         status: of HTTP.
         body: all of it.
         headers: beside the length of the body and the id of the request.
+        afterwards: to be called once it was sent; None where there is nothing more to do.
     """
 
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = ()
+    afterwards: Callable[[], None] | None = None
 
     async def send(self, send: Send, id: str) -> None:
         """Send it as the answer to a request."""

@@ -62,6 +62,13 @@ class Metrics:
             "stillhouse_stood_in", "Texts that the champion answered because another release failed.",
             ["recipe", "arm"], registry=self._registry,
         )  # fmt: skip
+        self._in_the_shadow = Counter(
+            "stillhouse_shadow_texts",
+            "Texts that a challenger in the shadow was to be asked about, once they were answered: those that it "
+            "answered, failed to answer, and was not asked about because others waited.",
+            ["recipe", "outcome"],
+            registry=self._registry,
+        )
         # Looking a child up by its labels takes longer than counting.
         self._of_request: dict[tuple[str, str, int], Counter] = {}
         self._of_text: dict[tuple[str, str, str], Counter] = {}
@@ -95,6 +102,10 @@ class Metrics:
     def failed(self, recipe: str, arm: str) -> None:
         """Count a text that another release than the champion failed to answer, so that the champion did."""
         self._failed.labels(recipe, arm).inc()
+
+    def in_the_shadow(self, recipe: str, outcome: str) -> None:
+        """Count a text that a challenger in the shadow was to be asked about."""
+        self._in_the_shadow.labels(recipe, outcome).inc()
 
     def shown(self) -> bytes:
         """All of it in Prometheus' text format."""

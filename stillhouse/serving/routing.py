@@ -41,11 +41,11 @@ def is_the_challengers(salt: str, key: str, share: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServedChallenger:
-    """A challenger that answers a share of the callers.
+    """A challenger that answers a share of the callers, or is asked once they were answered.
 
     Args:
         release: loaded and proven.
-        share: of the callers.
+        share: of the callers; 0 in the shadow.
         salt: of the rollout.
         breaker: this process's own.
     """
@@ -54,6 +54,12 @@ class ServedChallenger:
     share: float
     salt: str
     breaker: ChallengerBreaker = field(default_factory=ChallengerBreaker)
+
+    @property
+    def is_asked_in_the_shadow(self) -> bool:
+        """Whether it is asked once callers were answered: for one that hands texts on, callers of the teacher's answers
+        would wait."""
+        return self.share == 0 and not self.breaker.is_open and self.release.cascade is None
 
     def answers(self, key: str) -> bool:
         """Whether a caller is its own, as long as it is asked at all."""

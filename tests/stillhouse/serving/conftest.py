@@ -26,7 +26,7 @@ from stillhouse.release.probe import PROBE, probe_of
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.requests import Feedback, ServedRequest, Shadowed
 from stillhouse.serving.tokens import Access, Tokens
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
@@ -127,7 +127,7 @@ def installation(builds: BuildStore, exports: list[Path]) -> Installation:
     return Installation(builds, exports)
 
 
-class KeptRows(list[ServedRequest | Feedback]):
+class KeptRows(list[ServedRequest | Feedback | Shadowed]):
     """A log in memory."""
 
     received = stored = dropped = thinned = depth = 0
