@@ -88,8 +88,8 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
     servers, wanted = replicas_up(builds.home.ledger_url, name), desired(ledger, name)
-    in_canary = wanted is not None and wanted.answering_challenger is not None
-    limit = MemoryLimits.of(file.recipe).at(in_canary=in_canary)
+    loaded = None if wanted is None else wanted.loaded_challenger(shadow_is_live=file.recipe.shadow_is_live)
+    limit = MemoryLimits.of(file.recipe).at(with_challenger=loaded is not None)
     over = None if wanted is None else over_memory(servers, wanted.number, limit)
     return FleetLine(
         champion=champion,

@@ -159,21 +159,36 @@ def _rollout_mistakes(file: RecipeFile) -> Iterator[str]:
     recipe, rollout, traffic = file.recipe, file.recipe.rollout, file.recipe.traffic
     if rollout is None:
         return
-    if not recipe.keeps_texts or traffic is None:
+    if traffic is None and recipe.shadow_is_live:
+        yield _line(
+            file, "rollout", "shadow", "mode",
+            what="there is no traffic log to keep what a release answers in the shadow",
+            expected="`traffic:`, with feedback of all answers or of a sample; it need keep no text",
+            do="Add `traffic: {keep_texts: false, feedback: sample}`.",
+        )  # fmt: skip
+    elif traffic is None or not (recipe.keeps_texts or recipe.shadow_is_live):
         yield _line(
             file, "rollout",
             what="no texts of requests are kept that could be put to a release again",
-            expected="`traffic` with keep_texts and text_days, and rows whose privacy class is public or internal",
-            do="Keep them, or leave the part out: a release then serves as soon as it has passed its gates.",
+            expected="`traffic` with keep_texts and text_days, and rows whose privacy class is public or internal; or "
+            "`shadow: {mode: live, judge_by: truth}`, which needs none",
+            do="Keep them, have servers ask the release (`mode: live`), or leave the part out: a release then serves "
+            "as soon as it has passed its gates.",
         )  # fmt: skip
     elif rollout.shadow.judge_by == "truth" and traffic.feedback == "unknown":
         yield _line(
             file, "rollout", "shadow", "judge_by",
             what="those who care to say what was right are no sample",
-            expected="teacher where traffic.feedback is unknown",
-            do="Write teacher, or say in traffic.feedback that feedback comes for all answers, or for a sample.",
+            expected="feedback of all answers, or of a sample" if recipe.shadow_is_live
+            else "teacher where traffic.feedback is unknown",
+            do="Say in traffic.feedback that feedback comes for all answers, or for a sample"
+            + ("." if recipe.shadow_is_live else "; or write teacher."),
         )  # fmt: skip
-    elif rollout.shadow.judge_by == "truth" and traffic.matures_after_days >= traffic.text_days:
+    elif (
+        rollout.shadow.judge_by == "truth"
+        and not recipe.shadow_is_live
+        and traffic.matures_after_days >= traffic.text_days
+    ):
         yield _line(
             file, "rollout", "shadow", "judge_by",
             what=f"feedback matures in {traffic.matures_after_days} days, and texts are kept for {traffic.text_days}",

@@ -67,7 +67,7 @@ class RolloutEvidence(Record):
     memory: OverMemory | None = Field(
         None,
         exclude_if=lambda over: over is None,  # so that what rests on none of it is written as it was
-        description="Servers that hold too much since the challenger answers.",
+        description="Servers that hold too much since they have the challenger loaded.",
     )
 
 
@@ -148,6 +148,9 @@ def _in_shadow(
     evidence, changed = _evidence(shadow, None), _teacher_changed(builds, file)
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
+    if file.recipe.shadow_is_live and (over := _over_memory(builds, file, seen)) is not None:
+        held = evidence.model_copy(update={"memory": over})
+        return _withdrawn(builds, file, seen, challenger, over.sentence, held)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
         return RolloutStep(waits)
     if shadow.is_open:
@@ -156,7 +159,8 @@ def _in_shadow(
         return RolloutStep(
             f"{_name(challenger)} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
         )
-    missing = "; ".join(shadow.missing) or "nothing that was asked since it was offered was replayed yet"
+    done = "put to it" if file.recipe.shadow_is_live else "replayed"
+    missing = "; ".join(shadow.missing) or f"nothing that was asked since it was offered was {done} yet"
     late_by = now - datetime.fromisoformat(challenger.since) - timedelta(days=spec.shadow.days_at_most)
     is_due = _replay_is_due(builds, file, seen, shadow, now)
     if late_by >= (WAIT_FOR_A_REPLAY if is_due else timedelta()):
@@ -170,7 +174,7 @@ def _in_canary(
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
     shadow = _newest_shadow(builds, file, challenger)
-    over = over_memory(replicas_up(builds.home.ledger_url, file.name), seen.number, spec.canary.memory_mb_at_most)
+    over = _over_memory(builds, file, seen)
     evidence = _evidence(shadow, found).model_copy(update={"memory": over})
     failed = found.failed or (None if over is None else over.sentence)
     if failed is not None:
@@ -224,6 +228,12 @@ def _last_step(
         return RolloutStep(f"{has_shown}; {'; '.join(ended)}", Tone.LOOK)
     take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
     return RolloutStep(f"{_name(challenger)} is the champion", Tone.GOOD)
+
+
+def _over_memory(builds: BuildStore, file: RecipeFile, seen: Deployment) -> OverMemory | None:
+    """Servers that hold too much since they have the challenger loaded."""
+    up = replicas_up(builds.home.ledger_url, file.name)
+    return over_memory(up, seen.number, _spec(file).canary.memory_mb_at_most)
 
 
 def look_at_canary(builds: BuildStore, file: RecipeFile, challenger: Challenger, now: datetime) -> CanaryFound:

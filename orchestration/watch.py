@@ -258,7 +258,8 @@ def _with_servers(
     builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, seen: Deployment, at: float
 ) -> WatchState:
     """Know what servers hold that serve the release alone: beside a challenger the challenger answers for it."""
-    if seen.champion.release != state.release or seen.answering_challenger is not None:
+    beside = seen.loaded_challenger(shadow_is_live=file.recipe.shadow_is_live)
+    if seen.champion.release != state.release or beside is not None:
         return state
     up = replicas_up(builds.home.ledger_url, file.name)
     own = [each for each in up if each.deployment == seen.number]

@@ -23,12 +23,12 @@ class MemoryLimits:
     """What a server's process may hold, in 1e6 bytes; None without a limit.
 
     Args:
-        alone: while no challenger answers callers.
-        in_canary: while one does, which is loaded, too.
+        alone: while it has no challenger loaded.
+        with_challenger: while it has one, which answers callers or is asked in the shadow.
     """
 
     alone: float | None = None
-    in_canary: float | None = None
+    with_challenger: float | None = None
 
     @classmethod
     def of(cls, recipe: Recipe) -> "MemoryLimits":
@@ -36,12 +36,12 @@ class MemoryLimits:
         watch, rollout = recipe.watch, recipe.rollout
         return cls(
             alone=None if watch is None else watch.memory_mb_at_most,
-            in_canary=None if rollout is None else rollout.canary.memory_mb_at_most,
+            with_challenger=None if rollout is None else rollout.canary.memory_mb_at_most,
         )
 
-    def at(self, *, in_canary: bool) -> float | None:
+    def at(self, *, with_challenger: bool) -> float | None:
         """The limit that holds for a deployment."""
-        return self.in_canary if in_canary else self.alone
+        return self.with_challenger if with_challenger else self.alone
 
 
 class OverMemory(Record):

@@ -1,6 +1,8 @@
 """What a challenger would have answered: texts that were asked are put to it and to the champion again.
 
-Belongs here: which texts are due, the two answers to each, counting who was right, the verdict.
+Where no text may be kept, servers have put them to the challenger once they had answered, and its answers are here.
+
+Belongs here: which requests are due, the two answers to each, counting who was right, the verdict.
 Does not: the artifact (stillhouse/stages/shadow.py), asking the teacher (stillhouse/stages/live_teacher.py), moving on
 (orchestration/rollout.py).
 
@@ -59,6 +61,10 @@ _DUE_SCHEMA = {
     "replica": pl.String, "day": pl.String, "number": pl.Int64, "id": pl.String, "text": pl.String,
     "release": pl.String, "label": pl.String, COLUMNS: pl.String,
 }  # fmt: skip
+_HEARD_SCHEMA = {
+    "replica": pl.String, "day": pl.String, "number": pl.Int64, "id": pl.String, "characters": pl.Int32,
+    "said": pl.String, "champion": pl.String, "challenger": pl.String, COLUMNS: pl.String,
+}  # fmt: skip
 SEEN_SCHEMA = {"replica": pl.String, "day": pl.String, "upto": pl.Int64}
 TALLY_SCHEMA = {"slice": pl.String, **dict.fromkeys(COUNTS, pl.Int64)}
 
@@ -97,6 +103,34 @@ def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFra
         new = texts.join(asked, on=["replica", "number"]).join(seen, on=["replica", "day"], how="left")
         new = new.filter(pl.col("number") > pl.col("upto").fill_null(0))
         found.append(new.select(*_DUE_SCHEMA))
+    return pl.concat(found).sort("replica", "day", "number")
+
+
+def heard(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFrame, rollout: str) -> pl.DataFrame:
+    """Requests that the champion has answered and a server has put to the challenger, too, likewise.
+
+    Args:
+        store: of the recipe.
+        days: of the requests.
+        since: in seconds since 1970.
+        seen: of each replica and day up to which number what the challenger said was seen, as `SEEN_SCHEMA`.
+        rollout: its salt.
+
+    Returns:
+        `replica`, `day`, `number` and `id`, by replica, day and number; `characters` and `columns`; `said`, what the
+        champion's student said, by which slices are known; and what callers got, `champion`, or would have got,
+        `challenger`, which is null where it failed.
+    """
+    found = [pl.DataFrame(schema=_HEARD_SCHEMA)]
+    for day in days:
+        answered = store.frame(day, "requests").filter(pl.col("at") >= since)
+        said = pl.coalesce("student_label", "label").alias("said")
+        answered = answered.select("replica", "id", "characters", COLUMNS, said, champion="label")
+        told = store.frame(day, "shadow").filter(pl.col("rollout") == rollout)
+        told = told.select("replica", "number", "id", day=pl.lit(day), challenger="label")
+        new = told.join(answered, on=["replica", "id"]).join(seen, on=["replica", "day"], how="left")
+        new = new.filter(pl.col("number") > pl.col("upto").fill_null(0))
+        found.append(new.select(*_HEARD_SCHEMA))
     return pl.concat(found).sort("replica", "day", "number")
 
 
@@ -165,8 +199,8 @@ def replayed(rows: pl.DataFrame, champion: Say, challenger: Say) -> pl.DataFrame
 
     Returns:
         The rows with `said`, what the student of the champion says, by which slices are known; `champion` and
-        `challenger`, what the two students say; and `champion_asks` and `challenger_asks`, whether the teacher behind
-        it is to answer.
+        `challenger`, what the two students say; `champion_asks` and `challenger_asks`, whether the teacher behind
+        it is to answer; and `characters`.
     """
     asked = rows.select("text", COLUMNS).unique(maintain_order=True).rows()
     words = [(*each, champion(*each), challenger(*each)) for each in asked]
@@ -178,7 +212,8 @@ def replayed(rows: pl.DataFrame, champion: Say, challenger: Say) -> pl.DataFrame
         },
         orient="row",
     )  # fmt: skip
-    return rows.join(said, on=["text", COLUMNS], how="left", nulls_equal=True, maintain_order="left")
+    both = rows.join(said, on=["text", COLUMNS], how="left", nulls_equal=True, maintain_order="left")
+    return both.with_columns(characters=pl.col("text").str.len_chars())
 
 
 Who = Literal["champion", "challenger"]
@@ -222,15 +257,14 @@ def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
     """Say of each request who was right.
 
     Args:
-        rows: as `replayed` gives them, with `champion` and `challenger` as callers get them, and `right`, the label
-            that the judge gives; null where it gives none.
+        rows: with `champion` and `challenger` as callers get them, the latter null where it failed, which is never
+            right; and `right`, the label that the judge gives, null where it gives none.
 
     Returns:
-        The same with `characters` and, as booleans, `differ`, `lost`, `won` and `unanswered`.
+        The same with, as booleans, `differ`, `lost`, `won` and `unanswered`.
     """
-    differ = pl.col("champion") != pl.col("challenger")
+    differ = pl.col("champion").ne_missing(pl.col("challenger"))
     return rows.with_columns(
-        characters=pl.col("text").str.len_chars(),
         differ=differ,
         lost=(differ & (pl.col("champion") == pl.col("right"))).fill_null(False),
         won=(differ & (pl.col("challenger") == pl.col("right"))).fill_null(False),

@@ -393,6 +393,31 @@ class Recipe(Part):
             raise FieldError(mistake, "serving", "request_columns")
         return self
 
+    @model_validator(mode="after")
+    def _a_live_shadow_waits_for_no_teacher(self) -> "Recipe":
+        if self.shadow_is_live and self.cascade is not None:
+            raise FieldError(
+                "must be replay where there is a cascade: a server that asked the teacher for a challenger would have "
+                "callers wait for it. Keep texts and leave `mode` out, or leave `cascade` out",
+                *("rollout", "shadow", "mode"),
+            )
+        return self
+
+    @property
+    def shadow_is_live(self) -> bool:
+        """Whether servers ask a challenger in the shadow, and not a replay of kept texts."""
+        return self.rollout is not None and self.rollout.shadow.mode == "live"
+
+    @property
+    def shadow_share(self) -> float | None:
+        """The share of its answers after which a server asks a challenger in the shadow, too; None where it asks none.
+
+        Of a sample of truths it is those that are asked for, since no other answer is ever judged.
+        """
+        if self.rollout is None or not self.shadow_is_live or self.traffic is None:
+            return None
+        return self.traffic.asks_for or self.rollout.shadow.share
+
     @property
     def request_columns(self) -> tuple[str, ...]:
         """Columns of slices that callers send: those by which a cascade protects, part of its bar, and further ones."""

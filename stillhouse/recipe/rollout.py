@@ -1,21 +1,37 @@
-"""How a release takes over: replayed in the shadow of the champion, then for a few callers, then for more of them.
+"""How a release takes over: in the shadow of the champion, then for a few callers, then for more of them.
 
 Belongs here: these decisions.
-Does not: replaying (stillhouse/live/shadow.py), who answers a caller (stillhouse/serving/routing.py), moving on
+Does not: comparing (stillhouse/live/shadow.py), who answers a caller (stillhouse/serving/routing.py), moving on
 (orchestration/rollout.py).
 """
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stillhouse.recipe.bar import Fraction, Positive
-from stillhouse.recipe.fields import Part
+from stillhouse.recipe.fields import FieldError, Part
+
+LIVE_SHARE = 0.1
 
 
 class ShadowSpec(Part):
-    """What a challenger has to show before it answers anybody: texts that were asked are put to it again."""
+    """What a challenger has to show before it answers anybody: texts that were asked are put to it, too."""
 
+    mode: Literal["replay", "live"] = Field(
+        "replay",
+        exclude_if=lambda mode: mode == "replay",  # so that a recipe without the field keeps its digest
+        description="when it is asked: replay = later, with texts that the traffic log has kept; live = by each "
+        "server once its answer was sent, so that no text has to be kept",
+    )
+    share: float = Field(
+        LIVE_SHARE,
+        gt=0,
+        le=1,
+        exclude_if=lambda share: share == LIVE_SHARE,  # likewise
+        description="with mode: live, the share of the answers that are followed by such a question; where truth is "
+        "asked for of a sample (traffic.feedback) it is that sample",
+    )
     days_at_most: float = Field(
         14,
         gt=0,
@@ -31,6 +47,16 @@ class ShadowSpec(Part):
         description="who says which of two answers is right: the teacher, asked where they differ; or feedback that "
         "has matured, where it comes for all answers or for some that were drawn (traffic.feedback)",
     )
+
+    @model_validator(mode="after")
+    def _a_text_that_is_gone_is_judged_by_truth(self) -> "ShadowSpec":
+        if self.mode == "live" and self.judge_by != "truth":
+            raise FieldError(
+                "must be truth where mode is live: no text is left that the teacher could be asked about. Write "
+                "`judge_by: truth`, or keep texts and leave `mode` out",
+                "judge_by",
+            )
+        return self
 
 
 class CanarySpec(Part):

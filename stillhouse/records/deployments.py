@@ -50,7 +50,7 @@ class Stage(StrEnum):
     """How far a challenger has come."""
 
     SHADOW = "shadow"
-    """it answers nobody: texts that the champion was asked are put to it again"""
+    """it answers nobody: texts that the champion was asked are put to it, too"""
     CANARY = "canary"
     """it answers a share of the callers"""
 
@@ -127,11 +127,14 @@ class Deployment:
     challenger: Challenger | None = None
     quarantine: tuple[Quarantine, ...] = ()
 
-    @property
-    def answering_challenger(self) -> Challenger | None:
-        """The challenger where it answers callers, so that servers have it loaded."""
+    def loaded_challenger(self, *, shadow_is_live: bool) -> Challenger | None:
+        """The challenger where servers have it loaded: it answers callers, or is asked once they were answered.
+
+        Args:
+            shadow_is_live: whether servers ask it in the shadow, by the recipe.
+        """
         found = self.challenger
-        return found if found is not None and found.stage is Stage.CANARY else None
+        return found if found is not None and (shadow_is_live or found.stage is Stage.CANARY) else None
 
 
 def desired(ledger: Ledger, recipe: str) -> Deployment | None:

@@ -31,7 +31,7 @@ class Serving:
         champion: the release that answers.
         challenger: the release that answers a share of the callers, if one does.
         taken: parts of the requests that the champion does not answer.
-        in_canary: whether a challenger is to answer a share of the callers, also where it could not be loaded here.
+        with_challenger: whether a challenger is to be loaded, also where it could not be.
     """
 
     deployment: int
@@ -39,7 +39,7 @@ class Serving:
     champion: LoadedRelease
     challenger: ServedChallenger | None = None
     taken: tuple[Taken, ...] = ()
-    in_canary: bool = False
+    with_challenger: bool = False
 
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.

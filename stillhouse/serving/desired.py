@@ -133,7 +133,7 @@ class Slot:
     @property
     def memory_mb_at_most(self) -> float | None:
         """That the process may hold under what it serves now; None without a limit."""
-        return self.memory.at(in_canary=self.serving is not None and self.serving.in_canary)
+        return self.memory.at(with_challenger=self.serving is not None and self.serving.with_challenger)
 
     @property
     def ledger_age(self) -> float:
@@ -217,8 +217,8 @@ class Follower:
             Taken(each, None if each.instead is None else self._if_loadable(slot, each.instead, lacks))
             for each in wanted.quarantine
         )
-        in_canary = wanted.challenger is not None and wanted.challenger.stage is Stage.CANARY
-        slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken, in_canary)
+        with_challenger = _is_asked(slot, wanted.challenger)
+        slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken, with_challenger)
         self._unwritten[slot.name] = wanted
         slot.refused, slot.why = None, ""
         slot.lacks, slot.tried = "; ".join(lacks), time.monotonic()
@@ -299,7 +299,7 @@ class Follower:
 
         One that failed too often here stays out through all its stages.
         """
-        if wanted is None or (wanted.stage is Stage.SHADOW and slot.shadow_share is None):
+        if wanted is None or not _is_asked(slot, wanted):
             return None
         release = self._if_loadable(slot, wanted.deployed, lacks)
         if release is None:
@@ -364,6 +364,11 @@ class Follower:
             goes_on = "nothing is served" if slot.serving is None else f"{slot.serving.champion.release[:12]} goes on"
             LOG.error("%s: deployment %d cannot be served, %s: %s", slot.name, deployment, goes_on, why)
         slot.refused, slot.why, slot.tried = deployment, why, time.monotonic()
+
+
+def _is_asked(slot: Slot, challenger: Challenger | None) -> bool:
+    """Whether servers ask a challenger: it answers callers, or is asked in the shadow once they were answered."""
+    return challenger is not None and (challenger.stage is Stage.CANARY or slot.shadow_share is not None)
 
 
 def _close_unused_teachers(slot: Slot) -> None:

@@ -117,6 +117,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
         notify=tuple(file.recipe.notify),
         watched=file.recipe.watch is not None,
         feedback_share=None if file.recipe.traffic is None else file.recipe.traffic.asks_for,
+        shadow_share=file.recipe.shadow_share,
         memory=MemoryLimits.of(file.recipe),
     )
     rollout = file.recipe.rollout

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -22,8 +23,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback, shadow
 from stillhouse.live.columns import columns_sent
 from stillhouse.live.purposes import Purpose
-from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
-from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
+from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, FileKind, TrafficStore, day_at, end_of
+from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Draw, Judged, Say, Word
 from stillhouse.live.traffic import answers
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.contract import Recipe
@@ -44,6 +45,11 @@ class ShadowFacts(Record):
     """A challenger beside its champion, on what was asked since it was offered."""
 
     rollout: str = Field(description="The salt of the rollout: what is found counts for no other.")
+    mode: Literal["replay", "live"] = Field(
+        "replay",
+        exclude_if=lambda mode: mode == "replay",  # so that what was replayed is written as it was
+        description="Whether requests were replayed, or put to the challenger by servers once they had answered.",
+    )
     champion: str = Field(description="Digest of the release that serves.")
     challenger: str = Field(description="Digest of the release that is on its way.")
     judge: str = Field(description="Who says which of two answers is right: teacher or truth.")
@@ -56,6 +62,11 @@ class ShadowFacts(Record):
         description="Rare slices of which no request of the champion was left out when others were.",
     )
     parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
+
+    @property
+    def compared(self) -> str:
+        """What was done with requests, in one word."""
+        return "replayed" if self.mode == "replay" else "compared"
 
     @property
     def overall(self) -> Judged:
@@ -122,7 +133,8 @@ class Replay:
                 "no release is on its way to take over", where=f"{file.name}/{SHADOW}", expected="a challenger",
                 do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
             )  # fmt: skip
-        before = newest if newest is not None and newest.manifest.facts.get("rollout") == challenger.salt else None
+        assert file.recipe.rollout is not None  # it would have no such stage
+        before = newest if _counts_on(newest, challenger.salt, file.recipe.rollout.shadow.mode) else None
         store = TrafficStore(builds.home.artifacts, file.name)
         moment = time.time() if at is None else at
         return cls(file, builds, store, deployment.champion, challenger, before, moment, key)
@@ -132,6 +144,11 @@ class Replay:
         """What the recipe says; one that says nothing has no such stage."""
         assert self.file.recipe.rollout is not None
         return self.file.recipe.rollout
+
+    @property
+    def kind(self) -> FileKind:
+        """Of the files that say what there is to compare."""
+        return "shadow" if self.file.recipe.shadow_is_live else "texts"
 
     @property
     def judged_by_truth(self) -> bool:
@@ -170,15 +187,27 @@ class Replay:
         return pl.DataFrame(schema=SEEN_SCHEMA) if self.before is None else self.before.frame(SEEN)
 
     def due(self) -> pl.DataFrame:
-        """Requests that are to be replayed now."""
-        return shadow.due(self.store, self.days, self._since, self.seen())
+        """Requests that are to be replayed now, or were put to the challenger."""
+        where = self.store, self.days, self._since, self.seen()
+        return shadow.heard(*where, self.challenger.salt) if self.file.recipe.shadow_is_live else shadow.due(*where)
+
+    def drawn(self, due: pl.DataFrame) -> Draw:
+        """Of these, those that count, with what both releases say."""
+        if self.file.recipe.shadow_is_live:  # servers have drawn, each request with the same chance
+            return Draw(due.with_columns(plain=pl.lit(True)))
+        recipe = self.file.recipe
+        drawn = shadow.draw(due, recipe.slices_of_requests, self.champion.release)
+        both = (_says(self.builds, recipe, each) for each in (self.champion, self.challenger.deployed))
+        return Draw(shadow.replayed(drawn.rows, *both), drawn.whole)
 
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """Replayed rows with what callers get and the label that is right, and how many texts teachers were asked."""
+        """Rows with what callers get and the label that is right, and how many texts teachers were asked."""
         if self.judged_by_truth:
-            known = self._known.select("replica", "day", "number", right="truth")
+            known = self._known.select("replica", "day", "id", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
-            known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")
+            known_rows = rows.join(known, on=["replica", "day", "id"], how="inner", maintain_order="left")
+            if self.file.recipe.shadow_is_live:  # callers got it long ago
+                return known_rows, 0
             given, asked = self._given(known_rows)
             return given, len(asked)
         given, asked = self._given(rows)
@@ -204,18 +233,24 @@ class Replay:
         return dict(zip(texts, answered["answer"], strict=True))
 
 
+def _counts_on(newest: Artifact | None, rollout: str, mode: str) -> bool:
+    """Whether counts are added to those of an artifact: of the same rollout, and by rows of the same kind."""
+    if newest is None:
+        return False
+    facts = newest.manifest.facts
+    return (facts.get("rollout"), facts.get("mode", "replay")) == (rollout, mode)
+
+
 def plan(replay: Replay) -> Plan[ShadowFacts]:
-    """Replay what is due, and add it to what was counted before."""
+    """Compare what is due, and add it to what was counted before."""
     recipe, spec = replay.file.recipe, replay.spec.shadow
     slices = recipe.slices_of_requests
-    segments = [each for day in replay.days for each in replay.store.segments(day, "texts")]
+    segments = [each for day in replay.days for each in replay.store.segments(day, replay.kind)]
 
     def build(folder: Path) -> ShadowFacts:
         due = replay.due()
-        drawn = shadow.draw(due, slices, replay.champion.release)
-        both = (_says(replay.builds, recipe, each) for each in (replay.champion, replay.challenger.deployed))
-        said = shadow.replayed(drawn.rows, *both)
-        rows, asked = replay.right(said)
+        drawn = replay.drawn(due)
+        rows, asked = replay.right(drawn.rows)
         counts = [shadow.tallied(shadow.outcomes(rows), slices, drawn.whole)]
         if replay.before is not None:
             counts.insert(0, replay.before.frame(TALLY))
@@ -225,6 +260,7 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
         before = None if replay.before is None else replay.before.facts(ShadowFacts)
         return ShadowFacts(
             rollout=replay.challenger.salt,
+            mode=spec.mode,
             champion=replay.champion.release,
             challenger=replay.challenger.deployed.release,
             judge=spec.judge_by,

@@ -1,7 +1,7 @@
 """What is shown of a challenger beside its champion.
 
 Belongs here: the counts, the parts of the requests as rows, and both in one line.
-Does not: replaying (stillhouse/stages/shadow.py), gates (checks/shadow.py).
+Does not: comparing (stillhouse/stages/shadow.py), gates (checks/shadow.py).
 """
 
 from stillhouse.stages.shadow import ShadowFacts
@@ -11,7 +11,7 @@ def headline(facts: ShadowFacts) -> str:
     """What was found, in one line."""
     overall = facts.overall
     return (
-        f"{overall.rows:,} requests replayed, {overall.differ:,} answered otherwise, "
+        f"{overall.rows:,} requests {facts.compared}, {overall.differ:,} answered otherwise, "
         f"{overall.lost:,} lost, {overall.won:,} won"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestration.recipe_check import check
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
@@ -222,6 +223,7 @@ def test_a_recipe_with_several_mistakes_is_one_line_of_a_list(tmp_path: Path, ho
 
 
 BY_TRUTH = {"shadow": {"judge_by": "truth"}}
+LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}}
 
 
 @pytest.mark.parametrize(
@@ -237,6 +239,10 @@ BY_TRUTH = {"shadow": {"judge_by": "truth"}}
         ),
         (BY_TRUTH, {"feedback": "sample"}, None),
         ({}, {}, None),
+        (LIVE, {"keep_texts": False, "feedback": "sample"}, None),
+        (LIVE, {"text_days": 0, "feedback": "complete", "matures_after_days": 14}, None),
+        (LIVE, None, "rollout.shadow.mode: there is no traffic log to keep what a release answers in the shadow"),
+        (LIVE, {"keep_texts": False}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
     ],
 )  # fmt: skip
 def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(
@@ -246,6 +252,38 @@ def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(
     found = mistakes(small_recipe(tmp_path, rows=100, **parts))
     assert len(found) == (says is not None)
     assert says is None or says in found[0]
+
+
+def refused(folder: Path, **parts: Any) -> str:
+    """The one mistake of a recipe that cannot be read."""
+    with pytest.raises(StillhouseError):
+        small_recipe(folder, rows=60, **parts)
+    (unreadable,) = recipes_in(folder / "recipes").unreadable
+    (line,) = unreadable.mistakes
+    return line
+
+
+def test_a_live_shadow_that_a_teacher_would_have_to_judge_is_refused_at_its_line(tmp_path: Path) -> None:
+    traffic = {"keep_texts": False, "feedback": "sample"}
+    line = refused(tmp_path, traffic=traffic, rollout={"shadow": {"mode": "live", "judge_by": "teacher"}})
+    file = tmp_path / "recipes" / "small" / "defs.yaml"
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), start=1) if "judge_by: teacher" in text)
+    assert line.startswith(f"{file}:{number}: rollout.shadow.judge_by: must be truth where mode is live")
+    assert "Write `judge_by: truth`, or keep texts and leave `mode` out" in line
+    assert "rollout.shadow" in refused(tmp_path, traffic=traffic, rollout={"shadow": {"mode": "live"}})
+
+
+def test_a_live_shadow_of_releases_that_hand_texts_on_is_refused_at_its_line(tmp_path: Path) -> None:
+    line = refused(
+        tmp_path,
+        traffic={"keep_texts": False, "feedback": "sample"},
+        rollout=LIVE,
+        cascade={"margin": 0.05},
+        data__provenance={"privacy_class": "public", "teacher_may_see": ["public"]},
+    )
+    file = tmp_path / "recipes" / "small" / "defs.yaml"
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), start=1) if "mode: live" in text)
+    assert line.startswith(f"{file}:{number}: rollout.shadow.mode: must be replay where there is a cascade"), line
 
 
 def test_what_is_wrong_with_each_member_of_an_ensemble_is_said_at_its_line(tmp_path: Path) -> None:

@@ -449,6 +449,37 @@ def test_a_challenger_with_which_servers_hold_too_much_is_withdrawn(builds: Buil
     assert event.kind is EventKind.SERVICE
 
 
+LIVE = {"mode": "live", "judge_by": "truth"}
+
+
+def test_one_that_servers_ask_in_the_shadow_is_loaded_there_and_withdrawn_if_they_hold_too_much(
+    builds: BuildStore, tmp_path: Path
+) -> None:
+    canary = {"shares": [0.5], "memory_mb_at_most": 300}
+    world = World(builds, tmp_path, traffic={"keep_texts": False, "feedback": "sample"},
+                  rollout={"shadow": LIVE, "canary": canary})  # fmt: skip
+    assert "nothing that was asked since it was offered was put to it yet" in move(builds, world.file).sentence
+    hears(world, 290.0)
+    assert "is in the shadow" in move(builds, world.file, at=time.time() + 61).sentence
+    hears(world, 310.0)
+    step = move(builds, world.file, at=time.time() + 61)
+    assert step.tone is Tone.BROKEN and "hold too much memory: one 310 MB" in step.sentence
+    assert world.now.challenger is None and world.now.champion.release == "a1"
+    evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+    assert evidence["memory"]["held_mb"] == {"one": 310.0}
+
+
+def test_one_that_is_replayed_is_not_loaded_in_the_shadow_and_not_blamed_for_memory(
+    builds: BuildStore, tmp_path: Path
+) -> None:
+    world = World(builds, tmp_path, rollout={"canary": {"shares": [0.5], "memory_mb_at_most": 300}})
+    hears(world, 310.0)
+    assert "is in the shadow" in move(builds, world.file, at=time.time() + 61).sentence
+    deployment = world.now
+    assert deployment.loaded_challenger(shadow_is_live=False) is None
+    assert deployment.loaded_challenger(shadow_is_live=True) == deployment.challenger
+
+
 def test_without_a_limit_on_memory_no_challenger_is_withdrawn_for_it(builds: BuildStore, tmp_path: Path) -> None:
     world = limited_canary(builds, tmp_path)
     hears(world, 90_000.0)

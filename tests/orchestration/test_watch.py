@@ -318,6 +318,22 @@ def test_while_a_challenger_answers_the_champion_is_not_blamed(
     assert serving(builds) == "b"
 
 
+def test_while_servers_ask_a_challenger_in_the_shadow_the_champion_is_not_blamed_for_what_that_takes(
+    builds: BuildStore, limited: RecipeFile, now: float
+) -> None:
+    offered = {"export": model_of("c"), "run_id": "run", "relied_on": ()}
+    begun(builds, limited, now)
+    offer(builds.ledger, "r", named("c"), seen=seen(builds.ledger), **offered)  # type: ignore[arg-type]
+    holds(builds, 900.0, at=now)
+    shadow = "  rollout:\n    shadow: {mode: live, judge_by: truth}\n"
+    limited.path.write_text(limited.path.read_text() + shadow)
+    assert not look(builds, read_recipe(limited.path), at=now + 10).findings and serving(builds) == "b"
+    limited.path.write_text(limited.path.read_text().replace(shadow, "  rollout: {}\n"))
+    assert len(look(builds, read_recipe(limited.path), at=now + 20).findings) == 1, (
+        "where it is replayed it is not there"
+    )
+
+
 def test_killed_between_going_back_for_memory_and_noting_it_the_next_look_notes_it(
     builds: BuildStore, limited: RecipeFile, now: float
 ) -> None:

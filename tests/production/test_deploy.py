@@ -268,7 +268,9 @@ def test_units_read_the_variables_that_are_written_there() -> None:
 def with_a_paid_teacher() -> Any:
     """What serves, as far as a gauge asks."""
     teacher = SimpleNamespace(breaker=TeacherBreaker(), usd_this_month=1.0, usd_per_month=2.0)
-    return SimpleNamespace(deployment=1, challenger=None, in_canary=False, champion=SimpleNamespace(teacher=teacher))
+    return SimpleNamespace(
+        deployment=1, challenger=None, with_challenger=False, champion=SimpleNamespace(teacher=teacher)
+    )
 
 
 def shown() -> dict[str, set[str]]:

@@ -65,6 +65,7 @@ def test_a_challenger_is_shown_beside_its_champion_part_by_part() -> None:
         rollout="salt", champion="a", challenger="b", judge="teacher", days=(), asked=1, left_out=0, parts=parts
     )
     assert shadow.headline(facts) == "1,500 requests replayed, 5 answered otherwise, 2 lost, 3 won"
+    assert shadow.headline(facts.model_copy(update={"mode": "live"})).startswith("1,500 requests compared, 5")
     numbers = shadow.numbers(facts)
     assert (numbers["champion"], numbers["challenger"], numbers["requests"]) == ("a", "b", 1500)
     verdict = str(facts.overall.test.verdict)

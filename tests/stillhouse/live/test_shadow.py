@@ -19,6 +19,7 @@ from stillhouse.live.shadow import (
     by_judge,
     draw,
     due,
+    heard,
     judged,
     outcomes,
     replayed,
@@ -101,6 +102,45 @@ def test_a_text_that_was_erased_is_not_replayed_and_what_took_its_files_place_is
     assert due(store, [NAMED], DAY, NOTHING_SEEN)["text"].to_list() == ["two"]
 
 
+def told(store: TrafficStore, replica: str, said: Sequence[tuple[int, str, str | None]], rollout: str = "salt") -> None:
+    """What a challenger said, by number and id of the answer, sealed in one file."""
+    rows = [(number, id, DAY, rollout, "b", label, None) for number, id, label in said]
+    store.put(NAMED, "shadow", sealed(columns_of("shadow", replica, rows)))
+
+
+def test_what_a_challenger_said_stands_beside_the_answer_with_its_id_and_is_heard_once(store: TrafficStore) -> None:
+    kept(store, "r1", ["one", "two", "three"], columns=OLD)
+    kept(store, "r2", ["other"], first=7)
+    told(store, "r1", [(4, "r11", "before"), (5, "r12", "y"), (7, "r13", None), (8, "no such answer", "y")])
+    told(store, "r1", [(9, "r12", "y")], rollout="another")
+    told(store, "r2", [(9, "r27", "z"), (10, "r13", "of another server")])
+    found = heard(store, [NAMED], DAY + 62, NOTHING_SEEN, "salt")
+    assert found.select("replica", "number", "id", "said", "champion", "challenger").rows() == [
+        ("r1", 5, "r12", "x", "x", "y"), ("r1", 7, "r13", "x", "x", None), ("r2", 9, "r27", "x", "x", "z"),
+    ]  # fmt: skip
+    assert found["columns"].to_list() == [OLD, OLD, None] and found["characters"].to_list() == [3, 3, 3]
+    seen = seen_after(NOTHING_SEEN, found)
+    assert seen.rows() == [("r1", NAMED, 7), ("r2", NAMED, 9)]
+    assert heard(store, [NAMED], DAY + 62, seen, "salt").is_empty()
+    told(store, "r1", [(11, "r12", "later")])
+    assert heard(store, [NAMED], DAY + 62, seen, "salt")["challenger"].to_list() == ["later"]
+    assert heard(store, [], DAY, NOTHING_SEEN, "salt").columns == found.columns
+
+
+def test_a_slice_is_known_by_what_the_champions_student_said(store: TrafficStore) -> None:
+    """Of a champion that still hands texts on the caller gets the teacher's answer, and is in the student's slice."""
+    row = (1, "a", DAY + 60, "r", 1, "teacher", "NUM", 0.9, False, 200, 1.0, 60, 2, None, "champion", "HUM", 0.4, None,
+           1.0, None)  # fmt: skip
+    store.put(NAMED, "requests", sealed(columns_of("requests", "r1", [row])))
+    told(store, "r1", [(2, "a", "LOC")])
+    rows = heard(store, [NAMED], DAY, NOTHING_SEEN, "salt").with_columns(right=pl.lit("NUM"))
+    counts = {row["slice"]: row["lost"] for row in tallied(outcomes(rows), [PEOPLE, PLACES]).iter_rows(named=True)}
+    assert counts == {
+        ALL: 1, "people": 1, "places": 0, "up to 50 characters": 0, "51 to 200 characters": 1,
+        "more than 200 characters": 0,
+    }  # fmt: skip
+
+
 def test_a_sample_is_the_same_whatever_order_the_rows_are_in() -> None:
     rows = pl.DataFrame({"id": [f"id{n}" for n in range(100)]})
     drawn = sample(rows, 10)
@@ -113,7 +153,8 @@ def asked_of(labels: Sequence[str], *, release: str = "champion", first: int = 0
     ids = [f"{release}-{look}-{number}" for number in range(first, first + len(labels))]
     texts = [f"text {each}" for each in ids]
     columns = {"id": ids, "text": texts, "release": release, "label": labels, "columns": None}
-    return pl.DataFrame(columns, schema={name: pl.String for name in columns})
+    rows = pl.DataFrame(columns, schema={name: pl.String for name in columns})
+    return rows.with_columns(characters=pl.col("text").str.len_chars())
 
 
 def test_a_critical_slice_that_is_rare_is_replayed_whole_beside_the_sample() -> None:
@@ -207,6 +248,7 @@ def test_each_different_text_is_asked_once_by_itself() -> None:
     rows = replayed(asked_for(["a", "b", "a"]), champion, lambda text, columns: Word(text.upper()))
     assert asked == ["a", "b"]
     assert rows["champion"].to_list() == ["HUM"] * 3 and rows["challenger"].to_list() == ["A", "B", "A"]
+    assert rows["characters"].to_list() == [1, 1, 1]
 
 
 def test_a_text_is_handed_on_by_what_its_own_caller_said(store: TrafficStore) -> None:
@@ -260,7 +302,7 @@ ROWS = pl.DataFrame(
     ],
     schema=["text", "champion", "challenger", "right"],
     orient="row",
-).with_columns(said="champion")
+).with_columns(said="champion", characters=pl.col("text").str.len_chars())
 
 
 def test_who_lost_by_hand() -> None:
@@ -269,6 +311,13 @@ def test_who_lost_by_hand() -> None:
     assert found["lost"].to_list() == [False, True, False, False, False, True]
     assert found["won"].to_list() == [False, False, True, False, False, False]
     assert found["unanswered"].to_list() == [False, False, False, False, True, False]
+
+
+def test_a_challenger_that_failed_is_wrong_whatever_the_champion_said() -> None:
+    rows = ROWS.with_columns(challenger=pl.lit(None, pl.String))
+    found = outcomes(rows)
+    assert found["differ"].to_list() == [True] * 6 and not found["won"].any()
+    assert found["lost"].to_list() == [False, True, False, False, False, True], "where the champion was right"
 
 
 def test_counts_by_part_and_what_nobody_can_judge_is_no_row() -> None:

@@ -86,9 +86,12 @@ def test_while_a_challenger_answers_its_limit_is_shown_also_where_it_cannot_be_l
     served: Served, canary: float | None, shown: list[float]
 ) -> None:
     champion, other = served.installation.release(0), served.installation.release(1)
-    served.slot.memory = MemoryLimits(300.0, in_canary=canary)
+    served.slot.memory = MemoryLimits(300.0, with_challenger=canary)
     deploy(served, champion, challenger=challenger_of(other, share=0.0, stage=Stage.SHADOW))
-    assert gauge(served, "memory_bytes_at_most") == [300e6], "what is in the shadow is not loaded"
+    assert gauge(served, "memory_bytes_at_most") == [300e6], "what is replayed in the shadow is not loaded"
+    served.slot.shadow_share = 0.1
+    deploy(served, champion, challenger=challenger_of(other, share=0.0, stage=Stage.SHADOW))
+    assert gauge(served, "memory_bytes_at_most") == shown, "what servers ask there is"
     deploy(served, champion, challenger=challenger_of(other))
     assert gauge(served, "memory_bytes_at_most") == shown
     broken = challenger_of(other).deployed.model_copy(update={"release": "f" * 64})

@@ -20,12 +20,14 @@ from stillhouse.home import CHECKOUT, Home
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import arithmetic
 from stillhouse.recipe.serving import ServingSpec
+from stillhouse.records.deployments import Stage, entry_of
 from stillhouse.records.replicas import replicas
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.tokens import Tokens
 from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
 from tests.stillhouse.serving.server import Running, ask, serving
+from tests.stillhouse.serving.test_routing import challenger_of, deployed
 
 TEXT = "who is the king ?"
 CONNECTIONS, REQUESTS, SWAPS = 4, 500, 6
@@ -138,6 +140,42 @@ def test_when_it_is_asked_to_end_the_last_rows_of_its_log_are_sealed_and_sent(
     (tally,) = store.tallies(day)
     assert (tally.received, tally.stored, tally.waiting, tally.unsealed, tally.final) == (3, 3, 0, 0, True)
     assert store.frame(day, "requests").height == 3
+
+
+@pytest.mark.long
+def test_a_server_that_ends_while_it_asks_a_challenger_in_the_shadow_ends_well_and_loses_no_row(
+    installation: Installation, tmp_path: Path
+) -> None:
+    champion, other = installation.promote(0), installation.release(1)
+    challenger = challenger_of(other, share=0.0, stage=Stage.SHADOW)
+    kind, body = entry_of(deployed(champion), "offer", seen=None, hold=None, challenger=challenger)
+    installation.builds.ledger.append(kind, RECIPE, body)
+    small_recipe(
+        tmp_path, name=RECIPE, rows=60, traffic={"keep_texts": False, "feedback": "complete"},
+        rollout={"shadow": {"mode": "live", "judge_by": "truth", "share": 1}},
+    )  # fmt: skip
+    texts = [f"write to {SECRET} {number}" for number in range(60)]
+    with serving(RECIPE, tmp_path / "recipes", tmp_path / "errors") as running:
+        said = running.ask(RECIPE, texts=texts)["answers"]
+        assert {each["release"] for each in said} == {champion.digest}
+        by = time.monotonic() + 60
+        while f'stillhouse_shadow_texts_total{{outcome="answered",recipe="{RECIPE}"}} 60.0' not in metrics_of(running):
+            assert time.monotonic() < by
+            time.sleep(0.05)
+        said += running.ask(RECIPE, texts=texts)["answers"]
+    assert running.process.returncode == 0, (tmp_path / "errors").read_text()[-2000:]
+    store = TrafficStore(installation.builds.home.artifacts, RECIPE)
+    (day,) = store.days()
+    assert [each.problems for each in arithmetic(store, day)] == [[]]
+    told = store.frame(day, "shadow")["id"].to_list()
+    assert told == [each["id"] for each in said][: len(told)] and 60 <= len(told) <= 120
+    assert "ann.lee" not in (tmp_path / "errors").read_text() and store.frame(day, "texts").is_empty()
+
+
+def metrics_of(running: Running) -> str:
+    connection = running.connect()
+    connection.request("GET", "/metrics")
+    return connection.getresponse().read().decode()
 
 
 @pytest.mark.long

@@ -12,7 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from stillhouse.home import Home
-from stillhouse.live.feedback import PURPOSE, is_wanted
+from stillhouse.live.feedback import is_wanted
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import arithmetic
 from stillhouse.records.builds import Artifact
@@ -99,7 +100,7 @@ def test_of_a_share_the_answers_are_drawn_whose_truth_is_drawn(served: Served, o
     assert 0 < len(wanted) < 60
     until(lambda: len(shadowed(served)) == len(wanted))
     assert [row.id for row in shadowed(served)] == wanted
-    key = RequestIds.of(home.serving).drawing_key(PURPOSE)
+    key = RequestIds.of(home.serving).drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
     assert all(is_wanted(id, 0.3, key=key) for id in wanted)
 
 

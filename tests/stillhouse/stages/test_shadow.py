@@ -13,10 +13,12 @@ import stillhouse.stages.shadow
 from stillhouse.live.feedback import with_wanted
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.shadow import Word
-from stillhouse.records.builds import BuildRequest, BuildStore
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.rollouts import offer
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts, plan
+from stillhouse.statistics.verdicts import Verdict
+from stillhouse.summaries import shadow as summary
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, rows
@@ -98,6 +100,83 @@ def test_requests_of_a_day_wait_until_enough_of_its_truth_has_come_however_late(
     say(builds, wanted.tail(wanted.height - early.height), first=2_001)
     later = judged_by_truth(builds, tmp_path, feedback)
     assert later.days == [day] and later.due().height == asked.height
+
+
+LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}, "canary": {"memory_mb_at_most": 300}}
+NUMBERS = {"name": "numbers", "column": "label", "values": ["number"], "critical": True}
+
+
+def look(builds: BuildStore, folder: Path, newest: Artifact | None = None, **changes: Any) -> Artifact:
+    """The shadow of a recipe that keeps no text, once all truth has matured."""
+    wanted = {"traffic": {"keep_texts": False, "feedback": "sample"}, "rollout": LIVE, "slices": [NUMBERS], **changes}
+    file = small_recipe(folder, rows=100, name="r", **wanted)
+    at = builds.ledger.now().timestamp() + 9 * SECONDS_A_DAY
+    planned = plan(Replay.of(file, builds, seen(builds.ledger), newest, key=str.encode, at=at))
+    return builds.make(BuildRequest("r", SHADOW, "run", "1", dict(planned.depends_on)), planned.build)
+
+
+def tell(builds: BuildStore, of: pl.DataFrame, *, salt: str | None = None, first: int = 2_001) -> None:
+    """The challenger says something else than the champion to each number, and fails at each place."""
+    challenger = seen(builds.ledger).challenger
+    assert challenger is not None
+    other = pl.col("label").replace_strict({"number": "person", "person": "person", "place": None})
+    told = of.select(
+        "replica", pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("number"), "id", "at",
+        pl.lit(salt or challenger.salt).alias("rollout"), pl.lit("b").alias("release"), other.alias("label"),
+        pl.lit(0.5).alias("confidence"),
+    )  # fmt: skip
+    TrafficStore(builds.home.artifacts, "r").put(of["day"][0], "shadow", sealed(told))
+
+
+def test_what_servers_have_heard_is_judged_by_the_truths_that_were_asked_for(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame
+) -> None:
+    """All truths are `number`: the challenger loses each of them, and where the champion is wrong, too, neither does.
+
+    What it says of another rollout counts for none, and what only it or only the champion answered is no pair.
+    """
+    wanted = asked.filter("wanted")
+    say(builds, asked)
+    tell(builds, asked.head(300))
+    tell(builds, asked.tail(100), salt="of another rollout", first=3_001)
+    heard = wanted.join(asked.head(300), on="id", how="semi")
+    found = look(builds, tmp_path)
+    facts = found.facts(ShadowFacts)
+    numbers = heard.filter(label="number").height
+    assert (facts.mode, facts.judge, facts.asked, facts.left_out, facts.whole) == ("live", "truth", 0, 0, ())
+    assert (facts.overall.rows, facts.overall.lost, facts.overall.won) == (heard.height, numbers, 0)
+    assert facts.overall.differ == heard.filter(pl.col("label") != "person").height
+    assert (facts.parts["numbers"].rows, facts.parts["numbers"].lost) == (numbers, numbers)
+    assert facts.overall.test.verdict is facts.parts["numbers"].test.verdict is Verdict.FAIL
+    assert sum(facts.parts[name].rows for name in stillhouse.live.shadow.LENGTHS) == heard.height
+    again = look(builds, tmp_path, found).facts(ShadowFacts)
+    assert again.parts == facts.parts, "nothing is counted twice"
+    assert summary.headline(facts).startswith(f"{heard.height} requests compared")
+
+
+def test_where_too_little_truth_came_of_what_servers_have_heard_nothing_is_judged(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame
+) -> None:
+    wanted = asked.filter("wanted")
+    say(builds, wanted.head(int(0.7 * wanted.height)))
+    tell(builds, asked)
+    facts = look(builds, tmp_path).facts(ShadowFacts)
+    assert facts.overall.rows == 0 and facts.overall.test.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_recipe_that_takes_up_asking_live_does_not_count_what_was_replayed_before(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
+    monkeypatch.setattr(stillhouse.stages.shadow, "_says", lambda *about: lambda text, _: Word("number"))
+    put(TrafficStore(builds.home.artifacts, "r"), asked.select(pl.exclude("wanted", "day")), texts=["who ?"] * 400)
+    say(builds, asked)
+    complete = {"feedback": "complete"}
+    replayed = look(builds, tmp_path, traffic=complete, rollout={"shadow": {"judge_by": "truth"}})
+    assert replayed.facts(ShadowFacts).overall.rows == 400 and "mode" not in replayed.manifest.facts
+    tell(builds, asked.head(10))
+    facts = look(builds, tmp_path, replayed, traffic=complete).facts(ShadowFacts)
+    assert (facts.mode, facts.overall.rows) == ("live", 10)
 
 
 def test_a_rare_slice_is_counted_whole_over_several_looks(
