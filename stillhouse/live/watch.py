@@ -42,7 +42,7 @@ class TeacherHealth(Record):
 
 
 class WatchedDay(Record):
-    """Of one day, counted by arrival: on how many of how many rows what is watched happened."""
+    """Of the rows that arrived on one day: on how many of how many what is watched happened."""
 
     day: int = Field(description="Days since 1970.")
     counts: dict[str, tuple[int, int]] = Field(description="Events and rows, by watch.")
@@ -197,20 +197,30 @@ def held_to_terms(state: WatchState, terms: WatchTerms) -> WatchState:
 
 
 def with_rows(state: WatchState, terms: WatchTerms, rows: pl.DataFrame, *, at: float) -> tuple[WatchState, list[Alarm]]:
-    """Count rows of traffic by the watched release.
+    """Count rows of traffic by the watched release, day by day as they arrived, however late somebody looks.
 
     Args:
         state: before.
         terms: see `WatchTerms`.
         rows: that nobody has counted yet; those of other releases are passed over.
-        at: now; on a clock that was set back the last day goes on.
+        at: now; on a clock that was set back the last day goes on, and no row arrived on a later day.
     """
-    state = _on_day(state, terms, day_of(at))
-    newest = max([state.newest, at, *rows["at"]])
-    rows = rows.filter(pl.col("release") == state.release)
+    today, newest = max(day_of(at), state.day), max([state.newest, at, *rows["at"]])
+    arrived = (pl.col("at") // SECONDS_A_DAY).cast(pl.Int64).clip(upper_bound=today)
+    own = rows.filter(pl.col("release") == state.release).with_columns(arrived=arrived)
+    found = []
+    for day in sorted({*own["arrived"], today}):
+        state = _copy(_on_day(state, terms, day), newest=newest)
+        state, alarms = _with_rows_of(state, terms, own.filter(pl.col("arrived") == day), day)
+        found += alarms
+    return state, found
+
+
+def _with_rows_of(state: WatchState, terms: WatchTerms, rows: pl.DataFrame, day: int) -> tuple[WatchState, list[Alarm]]:
+    """Count rows of one day: that of the state, or an earlier one whose rows come late."""
     watches = {each.name: each for each in terms.watches(state.reference)}
     found = counted([*watches.values()], state.reference, terms.spec, rows)
-    state, alarms = _with_counts(_copy(state, newest=newest), watches, found)
+    state, alarms = _with_counts(state, watches, found, day)
     standing = {**state.standing, **{each.watch.name: state.day for each in alarms}}
     drifts = any(each.watch.kind.is_of_inputs for each in alarms)
     state = _copy(state, standing=standing, quiet_since=state.day + 1 if drifts else state.quiet_since)
@@ -239,7 +249,7 @@ def with_truth(
     for each in terms.watches(state.reference):
         if each.kind is WatchKind.SLICE_TRUTH and (counts := of_slices.get(_open(state, each))):
             watches[each.name], found[each.name] = each, counts
-    state, alarms = _with_counts(state, watches, found)
+    state, alarms = _with_counts(state, watches, found, state.day)
     return _with_weak(state, alarms), alarms
 
 
@@ -440,7 +450,7 @@ def _on_day(state: WatchState, terms: WatchTerms, day: int) -> WatchState:
 
 
 def _with_counts(
-    state: WatchState, watches: Mapping[str, Watch], found: Mapping[str, tuple[int, int]]
+    state: WatchState, watches: Mapping[str, Watch], found: Mapping[str, tuple[int, int]], day: int
 ) -> tuple[WatchState, list[Alarm]]:
     bets, alarms = dict(state.bets), []
     for name, (events, rows) in found.items():
@@ -457,14 +467,12 @@ def _with_counts(
         )
         bets[name], alarm = _looked(watches[name], moved)
         alarms += [alarm] if alarm else []
-    today = _summed([each.counts for each in state.days if each.day == state.day] + [found])
+    of_day = _summed([each.counts for each in state.days if each.day == day] + [found])
     kept = {
-        name: today[name] for name, of in watches.items() if name in today and today[name][1] and of.kind in COUNTED
+        name: of_day[name] for name, of in watches.items() if name in of_day and of_day[name][1] and of.kind in COUNTED
     }
-    if kept:
-        days = (*(each for each in state.days if each.day != state.day), WatchedDay(day=state.day, counts=kept))
-    else:
-        days = state.days
+    others = tuple(each for each in state.days if each.day != day)
+    days = (*others, WatchedDay(day=day, counts=kept)) if kept else state.days
     return _copy(state, bets=bets, days=days), alarms
 
 

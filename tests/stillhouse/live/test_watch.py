@@ -174,6 +174,31 @@ def test_a_clock_that_is_set_back_goes_on_with_the_last_day_and_one_ahead_is_ask
     assert drifted.budgets[-1].after == NOON + 3 * 3600, "no row that was seen is asked about by another chance"
 
 
+def test_a_watch_that_was_away_for_days_counts_each_on_the_day_it_was() -> None:
+    """Regression: all that had come meanwhile was of the day of the look, so that a quiet Sunday was a loud Monday."""
+    whole = [rows(400, at=NOON + day * SECONDS_A_DAY, seed=day) for day in range(3)]
+    in_time, found = days(fresh(terms()), terms(), 3)
+    late, at_once = with_rows(fresh(terms()), terms(), pl.concat(whole), at=NOON + 2 * SECONDS_A_DAY)
+    assert at_once == found == []
+    assert (late.days, late.bets, late.day) == (in_time.days, in_time.bets, in_time.day)
+    assert [each.day for each in late.days] == [20_000, 20_001, 20_002]
+
+
+def test_what_drifted_and_was_back_while_nobody_looked_is_found_and_over() -> None:
+    parts = [rows(400, at=NOON + day * SECONDS_A_DAY, seed=day, shares=shares)
+             for day, shares in enumerate([(0.2, 0.3, 0.5), (0.6, 0.3, 0.1), (0.6, 0.3, 0.1)])]  # fmt: skip
+    state, alarms = with_rows(fresh(terms()), terms(), pl.concat(parts), at=NOON + 2 * SECONDS_A_DAY)
+    assert {alarm.watch.name for alarm in alarms} >= {"label place rises"}
+    assert not state.drifting and state.quiet_since > day_of(NOON)
+
+
+def test_rows_that_come_late_are_of_their_day_and_their_bets_of_this_one() -> None:
+    state, _ = days(fresh(terms()), terms(), 2)
+    late, _ = with_rows(state, terms(), rows(100, at=NOON, replica="r2"), at=NOON + SECONDS_A_DAY)
+    assert {each.day: each.counts["errors"][1] for each in late.days} == {20_000: 500, 20_001: 400}
+    assert late.bets["errors"].rows == 900 and late.bets["errors"].detector.day == 20_001
+
+
 def test_limits_follow_from_the_reference() -> None:
     watches = {each.name: each for each in terms().watches(reference())}
     many = 3 * 2 + 5 + 1 + 1 + 2  # labels up and down, lengths, unsure; agreement; errors and latency
