@@ -4,7 +4,8 @@ Everything is simulated, so the truth is known. Promises, each held to three sta
 
 * a challenger exactly at the margin is promoted in at most 5 %, though somebody looks at every 50 of 20,000 requests;
 * traffic that only sways by weekday has at most 0.5 alarms a recipe and year, in 400 simulated years of 12 watches that
-  are looked at four times a day; so has traffic exactly at the limit of each watch, the worst that is no fault;
+  are looked at four times a day; so has traffic exactly at the limit of each watch, the worst that is no fault, and
+  traffic with a strong week after a month of it has become the baseline;
 * the threshold of a cascade breaks its margin in at most delta of 500 calibrations.
 
 Beside them what is done without: the test for a fixed number of rows, looked at as often; a chi-square test a day; the
@@ -35,6 +36,7 @@ from stillhouse.statistics.detector import Detector, alarm_threshold, reference_
 from stillhouse.statistics.fixed_sequence import THRESHOLDS, cascade_threshold
 from stillhouse.statistics.live_agreement import AskingPlan, debiased_disagreement, plan_asking
 from stillhouse.statistics.score_test import normal_quantile, statistic, uses_exact
+from stillhouse.statistics.weekly_pattern import weekly_pattern
 
 SIMULATIONS = 4_000
 SEED = 20261128
@@ -75,6 +77,7 @@ def main(simulations: int) -> int:
     promoted = _looks(simulations, generator, promises)
     _requests_of_one_user(max(simulations // 10, 4), generator)
     false_alarms = _stable_years(max(YEARS * simulations // SIMULATIONS, 2), generator, promises)
+    _strong_weeks(max(YEARS * simulations // SIMULATIONS, 2), promises)
     few = max(simulations // 8, 4)
     _delays(few, generator)
     _agreement(max(simulations // 20, 4), generator)
@@ -242,6 +245,59 @@ def _stable_years(years: int, generator: np.random.Generator, promises: Promises
     print(f"  alarms a year, every watch exactly at its limit       {worst:>7.3f}   at most {BUDGET}")
     print(f"  alarms a month of one chi-square test a day at 5 %    {chi_square / years / 12:>7.1f}   design 7.4")
     return stable
+
+
+WEEK, SHIFTED_WEEK = (0.10, 0.30), (0.25, 0.30)
+"""Shares of a label on workdays and at weekends, and after a shift that stays within what a weekend was."""
+
+
+def _strong_weeks(years: int, promises: Promises) -> None:
+    """Alarms of one label with a strong week, which has two of the watches, in the year after its baseline."""
+    generator = np.random.default_rng(SEED)  # of its own, so that it moves no other figure
+    weekday, many = np.arange(28) % 7, [REQUESTS_A_DAY] * 28
+    limits, one = np.empty((years, 2, 7)), np.empty((years, 2, 7))
+    for year, events in enumerate(_weeks(WEEK, 28, years, generator)[..., 0].T):
+        found = weekly_pattern(weekday.tolist(), events.tolist(), many, shares=len(LABELS))
+        assert found is not None, "twenty points are seen in any month"
+        for place, of in enumerate((found, found.complement)):
+            limits[year, place] = of.limits(watches=WATCHES)
+            one[year, place] = reference_limit(sum(of.events), sum(of.rows), watches=WATCHES)
+    stable = _weeks(WEEK, DAYS, years, generator)
+    worst = np.stack([generator.binomial(REQUESTS_A_DAY, limits[..., day % 7]) for day in range(DAYS)])
+    by_weekday, by_one, at_limits = (
+        _by_weekday(each, events).sum(axis=0) for each, events in ((limits, stable), (one, stable), (limits, worst))
+    )
+    budget, shifted = BUDGET * 2 / WATCHES, _weeks(SHIFTED_WEEK, 28, years, generator)
+    for what, found_alarms in (("of a strong week", by_weekday), ("at the limits of weekdays", at_limits)):
+        error = float(found_alarms.std(ddof=1)) / math.sqrt(years)
+        promises.at_most(budget, f"alarms a year {what}", float(found_alarms.mean()), error)
+    days = np.median(_first(_by_weekday(limits, shifted).T > 0))
+    print("one label, 10 % on workdays and 30 % at weekends, in the year after a month of it has become the baseline")
+    print(f"  alarms a year, one limit                              {by_one.mean():>7.3f}")
+    print(f"  alarms a year, a limit for each weekday               {by_weekday.mean():>7.3f}   at most {budget:.3f}")
+    print(f"  alarms a year, each day exactly at its limit          {at_limits.mean():>7.3f}   at most {budget:.3f}")
+    print(f"  days to find 25 % on workdays by the limit of each    {days:>7.0f}")
+
+
+def _weeks(shares: tuple[float, float], days: int, years: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Requests of a label and all others, shape (days, years, 2), with the overdispersion of all traffic here."""
+    workday, weekend = shares
+    share = np.where(np.arange(days) % 7 < 5, workday, weekend)[:, None]
+    of_day = generator.beta(share * OVERDISPERSION, (1 - share) * OVERDISPERSION, size=(days, years))
+    events = generator.binomial(REQUESTS_A_DAY, of_day)
+    return np.stack([events, REQUESTS_A_DAY - events], axis=-1)
+
+
+def _by_weekday(limits: FloatArray, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Alarms, shape (days, years), of limits of shape (years, 2, 7), with a look when a day is over."""
+    won, lost = (_growth_by_limit(limits, value) for value in EVENTS)
+    streams, alarms = Streams(limits.shape[:2]), []
+    for day, of_day in enumerate(events):
+        streams.new_day()
+        counts = of_day[..., None]
+        growth = counts * won[:, :, day % 7] + (REQUESTS_A_DAY - counts) * lost[:, :, day % 7]
+        alarms.append(streams.look(growth).sum(axis=1))
+    return np.array(alarms)
 
 
 def _growth_by_limit(limits: FloatArray, value: float) -> FloatArray:

@@ -24,7 +24,7 @@ from stillhouse.live.planning import LivePlan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth
-from stillhouse.summaries.live_report import thinned
+from stillhouse.summaries.live_report import by_weekday, thinned
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
             f"{each.rows:,}",
         )
     yield shares
+    if by_weekday(day):
+        yield Text(by_weekday(day))
     for asked in shown.requested_rows:
         yield Text(f"rows wanted: {asked.sentence}", "yellow")
     for finding in shown.findings:

@@ -87,8 +87,10 @@ class Looked:
             return "\n".join(f"{each.sentence}: {each.action}, {each.because}" for each in self.findings)
         short = "" if self.state.short is None else f"; truth says nothing: {self.state.short}"
         drifting = f"; inputs drift: {', '.join(self.state.drifting)}" if self.state.drifting else ""
-        limits = len(self.state.bets)
-        return f"{self.state.release[:12]} is watched: {limits} limits on live traffic, nothing found{drifting}{short}"
+        weekly = self.state.reference.weekly
+        differ = f"; limits differ by weekday: {', '.join(sorted(weekly))}" if weekly else ""
+        limits = f"{len(self.state.bets)} limits on live traffic"
+        return f"{self.state.release[:12]} is watched: {limits}, nothing found{differ}{drifting}{short}"
 
 
 def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:

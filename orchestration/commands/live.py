@@ -50,6 +50,8 @@ def watch(
         require_a_watch(file)
         reference = accept(builds, file, days=accept_days, by=by, reason=reason, at=time.time())
         out.print(f"{reference.rows:,} answers up to {reference.until} are the reference from now on", soft_wrap=True)
+        if reference.weekly:
+            out.print(f"limits differ by weekday (UTC): {', '.join(sorted(reference.weekly))}", soft_wrap=True)
         return
     if once:
         require_a_watch(file)

@@ -16,6 +16,7 @@ from pydantic import Field
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.live.slices import LiveSlice, SliceReference, slice_references
+from stillhouse.statistics.weekly_pattern import WeeklyPattern
 
 _LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
 _UNSURE = 0.1
@@ -74,6 +75,11 @@ class Reference(Record):
         (),
         exclude_if=lambda named: not named,  # so that a reference without any is what it was
         description="Those that are known when a request comes.",
+    )
+    weekly: dict[str, WeeklyPattern] = Field(
+        {},
+        exclude_if=lambda patterns: not patterns,  # likewise
+        description="Of live answers: the shares that go by the weekday, by what is watched, such as `label place`.",
     )
 
 

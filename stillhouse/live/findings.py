@@ -66,7 +66,7 @@ class Evidence(Record):
         description="On how many of the rows since counting began it happened; debiased, of agreement."
     )
     rows: int
-    limit: float
+    limit: float = Field(description="On the day of the alarm.")
     reference: float | None
     log10_worth: float = Field(description="Logarithm to base 10 of what all bets are worth.")
     log10_threshold: float = Field(description="The same of what they have to be worth for an alarm.")
@@ -163,4 +163,5 @@ def _round(kind: FoundKind, now: Circumstances, because: str) -> tuple[Action, s
 
 def sentence_of(watch: Watch, share: float, rows: int) -> str:
     """What an alarm says, for a person."""
-    return f"{watch.in_words(share)} ({rows:,} requests since counting for this limit began)"
+    seen = "since counting for this limit began" if watch.weekday is None else "on that day"
+    return f"{watch.in_words(share)} ({rows:,} requests {seen})"

@@ -20,10 +20,22 @@ from stillhouse.live.estimate import AgreementPlan, AskedFrom, Heard, plan_of
 from stillhouse.live.findings import Evidence
 from stillhouse.live.memory import OverMemory, most_held
 from stillhouse.live.segments import SECONDS_A_DAY, day_at
-from stillhouse.live.watches import COUNTED, DEBIASED, Watch, WatchKind, counted, detectors_of, watch_name, watches_of
+from stillhouse.live.watches import (
+    COUNTED,
+    DEBIASED,
+    Watch,
+    WatchKind,
+    counted,
+    detectors_of,
+    share_name,
+    watch_name,
+    watches_of,
+    weekday_of,
+)
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.replicas import Heartbeat
 from stillhouse.statistics.detector import Detector
+from stillhouse.statistics.weekly_pattern import WeeklyPattern, weekly_pattern
 
 Parts = Sequence[tuple[AgreementPlan, Heard]]
 """Answers that the teacher could be asked about, by the budget that was in force."""
@@ -122,9 +134,9 @@ class Alarm:
     """A watch whose bets have become worth what the budget asks.
 
     Args:
-        watch: which.
+        watch: which, as it is on that day.
         number: which alarm of it under this release, from 1.
-        share: what was seen since its bets began.
+        share: what was seen since its bets began; on that day, where limits differ by weekday.
         rows: how many.
         evidence: as it is written down.
     """
@@ -381,15 +393,12 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     days = [each for each in state.days if first <= each.day < state.day]
     total = _summed([each.counts for each in days])
     reference = state.reference
-    labels = {label: _events(total, WatchKind.LABEL, label) for label in reference.labels}
-    lengths = [_events(total, WatchKind.LENGTH, index) for index in range(len(reference.lengths))]
-    every = [(WatchKind.LABEL, each) for each in reference.labels]
-    every += [(WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
-    names = {watch_name(kind, of, falls=falls) for kind, of in every for falls in (False, True)}
-    rows = max((of for name, (_, of) in total.items() if name in names), default=0)
+    labels = {label: _counts(total, WatchKind.LABEL, label) for label in reference.labels}
+    lengths = [_counts(total, WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
+    rows = max((of for _, of in (each for each in (*labels.values(), *lengths) if each is not None)), default=0)
     if not rows:
         return None
-    unsure, sure_of = total.get(watch_name(WatchKind.UNSURE), (0, 0))
+    unsure = _counts(total, WatchKind.UNSURE, None)
     return reference.model_copy(
         update={
             "origin": "live",
@@ -401,22 +410,39 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
                 _or_as_before(each, before, reference.rows, rows)
                 for each, before in zip(lengths, reference.lengths, strict=True)
             ),
-            "unsure": unsure if sure_of else _or_as_before(None, reference.unsure, reference.rows, rows),
+            "unsure": _or_as_before(unsure, reference.unsure, reference.rows, rows),
+            "weekly": _weekly(reference, days),
         }
     )
 
 
-def _events(total: Mapping[str, tuple[int, int]], kind: WatchKind, of: object) -> int | None:
+def _weekly(reference: Reference, days: Sequence[WatchedDay]) -> dict[str, WeeklyPattern]:
+    """The shares that go by the weekday, as far as these days show it."""
+    shares: list[tuple[WatchKind, str | None]] = [(WatchKind.LABEL, each) for each in reference.labels]
+    shares += [(WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
+    shares += [(WatchKind.UNSURE, None)]
+    weekdays, found = [weekday_of(each.day) for each in days], {}
+    for kind, of in shares:
+        counts = [_counts(each.counts, kind, of) or (0, 0) for each in days]
+        pattern = weekly_pattern(weekdays, *zip(*counts, strict=True), shares=len(shares))
+        if pattern is not None:
+            found[share_name(kind, of)] = pattern
+    return found
+
+
+def _counts(total: Mapping[str, tuple[int, int]], kind: WatchKind, of: str | None) -> tuple[int, int] | None:
+    """Events and rows of a share; None where it was not watched, or there were no rows."""
     rises, falls = (watch_name(kind, of, falls=each) for each in (False, True))
     if rises in total:
-        return total[rises][0]
+        return total[rises]
     if falls in total:
-        return total[falls][1] - total[falls][0]
+        missing, rows = total[falls]
+        return rows - missing, rows
     return None
 
 
-def _or_as_before(events: int | None, before: int, of: int, rows: int) -> int:
-    return min(rows, round(before / of * rows)) if events is None else events
+def _or_as_before(counts: tuple[int, int] | None, before: int, of: int, rows: int) -> int:
+    return min(rows, round(before / of * rows)) if counts is None else counts[0]
 
 
 def _summed(counts: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
@@ -432,7 +458,7 @@ def _on_day(state: WatchState, terms: WatchTerms, day: int) -> WatchState:
     """Begin a day: what stands has ended if the last day that anybody looked on, now whole, was within its limit."""
     if day <= state.day:
         return state
-    limits = {each.name: each.limit for each in terms.watches(state.reference)}
+    limits = {each.name: each.on(weekday_of(state.day)).limit for each in terms.watches(state.reference)}
     last = {each.day: each.counts for each in state.days}.get(state.day, {})
     over = {
         name
@@ -453,21 +479,23 @@ def _with_counts(
     state: WatchState, watches: Mapping[str, Watch], found: Mapping[str, tuple[int, int]], day: int
 ) -> tuple[WatchState, list[Alarm]]:
     bets, alarms = dict(state.bets), []
+    of_day = _summed([each.counts for each in state.days if each.day == day] + [found])
     for name, (events, rows) in found.items():
-        if not rows or name in state.standing:  # while it stands it is known, and bets on it say nothing new
+        watch = watches[name].on(weekday_of(day))
+        if not rows or watch.limit >= 1 or name in state.standing:  # what stands is known, and bets say nothing new
             continue
         before = bets[name]
         counts = np.array([events, rows - events], dtype=np.float64)
         moved = before.model_copy(
             update={
-                "detector": before.detector.advanced(state.day, np.array([1.0, 0.0]), counts),
+                # Of which weekday a row is was known before it was seen, so the promise holds.
+                "detector": before.detector.advanced(state.day, np.array([1.0, 0.0]), counts, limit=watch.limit),
                 "events": before.events + events,
                 "rows": before.rows + rows,
             }
         )
-        bets[name], alarm = _looked(watches[name], moved)
+        bets[name], alarm = _looked(watch, moved, None if watch.weekday is None else of_day[name])
         alarms += [alarm] if alarm else []
-    of_day = _summed([each.counts for each in state.days if each.day == day] + [found])
     kept = {
         name: of_day[name] for name, of in watches.items() if name in of_day and of_day[name][1] and of.kind in COUNTED
     }
@@ -476,7 +504,7 @@ def _with_counts(
     return _copy(state, bets=bets, days=days), alarms
 
 
-def _looked(watch: Watch, bets: Bets) -> tuple[Bets, Alarm | None]:
+def _looked(watch: Watch, bets: Bets, seen: tuple[int, int] | None = None) -> tuple[Bets, Alarm | None]:
     detector = bets.detector
     if not detector.alarmed or not bets.rows:
         return bets, None
@@ -489,7 +517,8 @@ def _looked(watch: Watch, bets: Bets) -> tuple[Bets, Alarm | None]:
         log10_worth=detector.log_evidence / math.log(10),
         log10_threshold=math.log10(detector.threshold),
     )
-    alarm = Alarm(watch, bets.alarms + 1, bets.events / bets.rows, bets.rows, evidence)
+    events, rows = seen or (bets.events, bets.rows)
+    alarm = Alarm(watch, bets.alarms + 1, events / rows, rows, evidence)
     return _restarted(bets).model_copy(update={"alarms": bets.alarms + 1}), alarm
 
 

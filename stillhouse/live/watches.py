@@ -19,6 +19,7 @@ from stillhouse.live.estimate import AgreementPlan
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_limit
+from stillhouse.statistics.weekly_pattern import WeeklyPattern
 
 
 class WatchKind(StrEnum):
@@ -50,6 +51,8 @@ COUNTED = (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBA
 """What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
 DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT)
 """What the teacher says of the answers that were drawn."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+"""Of days in UTC, which all of the watch goes by."""
 
 
 class Watch(Record):
@@ -61,6 +64,20 @@ class Watch(Record):
     falls: bool = Field(False, description="Whether it is the complement that is counted: the share may not fall.")
     reference: float | None = Field(description="The share on reference rows; null where the recipe names the limit.")
     limit: float
+    weekday: str | None = Field(
+        None, description="Whose limit and reference these are, where each weekday has its own."
+    )
+    by_weekday: tuple[tuple[float | None, float], ...] = Field(
+        (), description="Reference and limit of each weekday, Monday first; none where all days have the same."
+    )
+
+    def on(self, weekday: int) -> "Watch":
+        """What it is on one weekday, 0 for Monday; at a limit of 1 nothing is watched on it."""
+        if not self.by_weekday:
+            return self
+        reference, limit = self.by_weekday[weekday]
+        update = {"reference": reference, "limit": limit, "weekday": WEEKDAYS[weekday], "by_weekday": ()}
+        return self.model_copy(update=update)
 
     def detector(self, watches: int, spec: WatchSpec) -> Detector:
         """A detector at its beginning.
@@ -89,13 +106,25 @@ class Watch(Record):
             WatchKind.SLICE_AGREEMENT: f"in the slice '{of}' student and teacher disagree on {shown:.1%}",
             WatchKind.SLICE_TRUTH: f"in the slice '{of}' {shown:.1%} of matured answers are wrong",
         }[self.kind]
-        edge = "at least" if self.falls else "at most"
-        return f"{subject}; {edge} {limit:.1%}" + ("" if normal is None else f", {normal:.1%} on the reference")
+        edge = f"{'at least' if self.falls else 'at most'} {limit:.1%}"
+        edge += "" if self.weekday is None else f" on {self.weekday}s"
+        same_days = "the reference" if self.weekday is None else "those of the reference"
+        return f"{subject}; {edge}" + ("" if normal is None else f", {normal:.1%} on {same_days}")
 
 
 def watch_name(kind: WatchKind, of: object = None, *, falls: bool = False) -> str:
     """The name of a watch: of what, and which way its share may not go."""
     return kind.value if of is None else f"{kind.value} {of} {'falls' if falls else 'rises'}"
+
+
+def share_name(kind: WatchKind, of: object = None) -> str:
+    """The name of a share that reference rows have, whichever way it may not go."""
+    return kind.value if of is None else f"{kind.value} {of}"
+
+
+def weekday_of(day: int) -> int:
+    """0 for Monday, of a day in UTC counted from 1970, which began on a Thursday."""
+    return (day + 3) % len(WEEKDAYS)
 
 
 def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks: bool) -> tuple[Watch, ...]:
@@ -108,7 +137,8 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
         asks: whether the teacher can be asked.
 
     Returns:
-        By name. A share whose limit would be 1, such as that of a class so rare that it may vanish, is left out.
+        By name. A share whose limit would be 1, such as that of a class so rare that it may vanish, is left out. One
+        that goes by the weekday is one watch, whose limit changes with the day.
     """
     wanted = list(_of_reference(reference))
     scale = reference.agreement
@@ -120,6 +150,7 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
         Watch(
             name=watch_name(kind, of, falls=falls), kind=kind, of=of, falls=falls, reference=events / rows,
             limit=reference_limit(events, rows, watches=many, tolerance=TOLERANCE),
+            by_weekday=_by_weekday(reference.weekly.get(share_name(kind, of)), many, falls=falls),
         )
         for kind, of, falls, events, rows in wanted
     ]  # fmt: skip
@@ -140,7 +171,15 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     ):
         if named is not None:
             found.append(Watch(name=kind.value, kind=kind, reference=None, limit=named))
-    return tuple(sorted((each for each in found if each.limit < 1), key=lambda each: each.name))
+    some = [each for each in found if min((limit for _, limit in each.by_weekday), default=each.limit) < 1]
+    return tuple(sorted(some, key=lambda each: each.name))
+
+
+def _by_weekday(pattern: WeeklyPattern | None, many: int, *, falls: bool) -> tuple[tuple[float | None, float], ...]:
+    if pattern is None:
+        return ()
+    counted = pattern.complement if falls else pattern
+    return tuple(zip(counted.shares, counted.limits(watches=many, tolerance=TOLERANCE), strict=True))
 
 
 def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None, bool, int, int]]:

@@ -7,6 +7,7 @@ Does not: what answers are held against (live_reference.py), asking the teacher 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -52,6 +53,11 @@ class WatchedShare(Record):
     rows: int
     limit: float
     reference: float | None
+    weekday: str | None = Field(
+        None,
+        exclude_if=lambda day: day is None,  # so that a share with one limit for all days is written as it was
+        description="Whose limit and reference these are, such as `Monday`; left out where all days have the same.",
+    )
 
     @property
     def share(self) -> float:
@@ -73,7 +79,8 @@ class WatchedShare(Record):
     @property
     def allowed(self) -> str:
         """The limit likewise."""
-        return f"at {'least' if self.falls else 'most'} {percent(self._of_subject(self.limit))}"
+        on = "" if self.weekday is None else f" on {self.weekday}s"
+        return f"at {'least' if self.falls else 'most'} {percent(self._of_subject(self.limit))}{on}"
 
     @property
     def usual(self) -> str:
@@ -332,7 +339,9 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
     """
     earlier = live.earlier
     terms, rows = watched.terms, live.rows.filter(pl.col("release") == watched.champion.release)
-    watches = {each.name: each for each in terms.watches(watched.reference)}
+    on = date.fromisoformat(live.day).weekday()
+    of_today = (each.on(on) for each in terms.watches(watched.reference))
+    watches = {each.name: each for each in of_today if each.limit < 1}
     counts = counted([*watches.values()], watched.reference, terms.spec, rows)
     took = rows.filter(~HANDED_ON & ~MODEL_FAILED)["latency_ms"]
     quantiles = [took.quantile(each, "higher") for each in (0.5, 0.95, 0.99)]
@@ -353,7 +362,7 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
         shares=tuple(
             WatchedShare(
                 name=name, kind=watches[name].kind.value, falls=watches[name].falls, events=events, rows=of,
-                limit=watches[name].limit, reference=watches[name].reference,
+                limit=watches[name].limit, reference=watches[name].reference, weekday=watches[name].weekday,
             )
             for name, (events, of) in counts.items()
         ),

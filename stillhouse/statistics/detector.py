@@ -30,6 +30,7 @@ class Detector(Record):
     days before; each value makes each bet grow or shrink as in `betting.log_e_value`. While E[value | past] <= limit,
     all that is staked is expected to be worth at most one unit a day, so in K days at most K / threshold alarms are
     expected, however the days depend on each other (Shin, Ramdas and Rinaldo 2024, e-detectors; optional stopping).
+    Nothing of this needs the same limit for all values: only that the limit of each was known before it was seen.
 
     Values of one day may come in any order and in any batches: the state is the same but for rounding. An alarm is a
     matter of when somebody looks, since what was gained in the morning may be lost by the evening; who looks more often
@@ -53,13 +54,14 @@ class Detector(Record):
             raise ValueError(f"the limit must be above the lowest value, not {self.limit} against {self.lowest}")
         return self
 
-    def advanced(self, day: int, values: FloatArray, counts: FloatArray) -> "Detector":
+    def advanced(self, day: int, values: FloatArray, counts: FloatArray, *, limit: float | None = None) -> "Detector":
         """The state after further values.
 
         Args:
             day: on which they arrived; not before the last one. Late ones belong to the day they arrive on.
             values: shape (k,), each at least `lowest`.
             counts: shape (k,), how often each occurred. Without any, nothing changes: a silent day places no bets.
+            limit: of these values, where not all are held to the same: it may depend on all that was known before them.
 
         Returns:
             A new detector; this one is as it was.
@@ -69,7 +71,7 @@ class Detector(Record):
         """
         if self.day is not None and day < self.day:
             raise ValueError(f"values of day {day} come after those of day {self.day}; count late ones on arrival")
-        growth = counts @ log_growth(values, mean_at_most=self.limit, lowest=self.lowest)
+        growth = counts @ log_growth(values, mean_at_most=self.limit if limit is None else limit, lowest=self.lowest)
         if not counts.any():
             return self
         capital = np.full(BETS, -np.inf) if self.log_capital is None else np.array(self.log_capital)
@@ -113,7 +115,7 @@ def alarm_threshold(*, watches: int, false_alarms_per_year: float) -> float:
     return DAYS_OF_A_YEAR * watches / false_alarms_per_year
 
 
-def reference_limit(events: int, rows: int, *, watches: int, tolerance: float = TOLERANCE) -> float:
+def reference_limit(events: float, rows: float, *, watches: int, tolerance: float = TOLERANCE) -> float:
     """The limit of a share that is what it was on reference rows: proven not to be too low, and a little beyond.
 
     The exact upper bound of the reference's share (Clopper and Pearson 1934, Biometrika 26:404) at 1 % over all
@@ -122,7 +124,7 @@ def reference_limit(events: int, rows: int, *, watches: int, tolerance: float = 
 
     Args:
         events: reference rows that have what is watched.
-        rows: all reference rows.
+        rows: all reference rows; as many as they are worth, where they are no independent ones.
         watches: how many limits are set side by side.
         tolerance: as a fraction.
 
@@ -132,10 +134,15 @@ def reference_limit(events: int, rows: int, *, watches: int, tolerance: float = 
     Raises:
         ValueError: if the counts are impossible, there are no rows, or an argument is out of range.
     """
-    if rows < 1 or not 0 <= events <= rows or watches < 1 or not 0.0 <= tolerance < 1.0:
+    if rows <= 0 or not 0 <= events <= rows or watches < 1 or not 0.0 <= tolerance < 1.0:
         raise ValueError(f"impossible: {events} of {rows} rows, {watches} watches, tolerance {tolerance}")
     from scipy.special import betaincinv
 
     alpha = REFERENCE_ALPHA / watches
     bound = float(betaincinv(events + 1, rows - events, 1 - alpha)) if events < rows else 1.0
-    return min(1.0, bound + max(LEAST_TOLERANCE, min(tolerance, bound)))
+    return min(1.0, bound + tolerance_beyond(bound, tolerance))
+
+
+def tolerance_beyond(share: float, tolerance: float = TOLERANCE) -> float:
+    """How far beyond a share is no finding: the tolerance, the share itself if that is less, and one point at least."""
+    return max(LEAST_TOLERANCE, min(tolerance, share))

@@ -25,6 +25,15 @@ def thinned(facts: LiveFacts) -> str:
     return "" if facts.kept_share == 1 else f" ({percent(facts.kept_share)} of the day's: the log was full)"
 
 
+def by_weekday(facts: LiveFacts) -> str:
+    """Which limits differ by weekday, and whose are shown; empty where none do."""
+    shares = {each.subject: each.weekday for each in facts.shares if each.weekday is not None}
+    if not shares:
+        return ""
+    (weekday,) = {*shares.values()}
+    return f"{', '.join(sorted(shares))}: limits differ by weekday (UTC), and these are of {weekday}s"
+
+
 def numbers(facts: LiveFacts) -> dict[str, float | str]:
     """Single numbers, as far as they are known, and what they are about."""
     agreement, truth, took = facts.agreement, facts.truth, facts.latency_ms
@@ -48,6 +57,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         "student": facts.student,
         "selection_of_truth": truth.selection,
         "reference": facts.origin,
+        **({"by_weekday": by_weekday(facts)} if by_weekday(facts) else {}),
         "teacher": "its canary was not asked yet" if facts.teacher is None else facts.teacher.sentence,
     }
 

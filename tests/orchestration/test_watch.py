@@ -29,11 +29,13 @@ from orchestration.jobs import live_report_job
 from orchestration.live import live_screen, of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
+from orchestration.tables import live_table
 from orchestration.watch import Looked, accept, look
 from orchestration.watch_actions import BY
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.baseline import Reference
 from stillhouse.live.feedback import LATE_TRUTH_DAYS, with_wanted
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.purposes import Purpose
@@ -711,6 +713,30 @@ def test_a_person_accepts_a_new_normal_by_name_and_reason(builds: BuildStore, fi
     assert entry is not None and (entry.body["by"], entry.body["reason"]) == ("Ann Lee", "the autumn campaign")
     state = WatchBook(builds.ledger.url, "r").read().state
     assert state is not None and not state.drifting
+
+
+def test_what_goes_by_the_weekday_is_accepted_by_weekday_and_everybody_says_so(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    for day in range(15):
+        at = now + day * SECONDS_A_DAY
+        weekend = datetime.fromtimestamp(at, UTC).weekday() >= 5
+        shares = (0.1, 0.1, 0.8) if weekend else (0.6, 0.3, 0.1)
+        answered(builds, 400, at=at, first=400 * day + 1, shares=shares, seed=day)
+        look(builds, file, at=at)
+    found = accept(builds, file, days=14, by="Ann Lee", reason="weekends are for travel", at=at)
+    assert "label place" in found.weekly and not any(name.startswith("length") for name in found.weekly)
+    entry = builds.ledger.newest("r", "baseline", content="b")
+    assert entry is not None and Reference.model_validate(entry.body["reference"]) == found
+    looked = look(builds, file, at=at)
+    assert "nothing found; limits differ by weekday: label number" in looked.sentence
+    shown = live_screen(builds, file, day_at(at), at=at)
+    weekday = datetime.fromtimestamp(at, UTC).strftime("%A")
+    (line,) = [str(each) for each in live_table(shown) if "differ by weekday" in str(each)]
+    assert line.endswith(f"and these are of {weekday}s")
+    allowed = {each.name: each.allowed for each in shown.day.shares}
+    assert allowed["label place rises"].endswith(f" on {weekday}s") and "day" not in allowed["length 0 rises"]
 
 
 def test_a_report_is_asked_for_each_hour_and_of_a_whole_day_once(

@@ -55,6 +55,19 @@ def test_a_share_that_may_not_fall_is_shown_as_what_is_left_of_it() -> None:
     ]
 
 
+def test_a_limit_that_differs_by_weekday_says_so_and_whose_it_is() -> None:
+    held = a_day().shares[0].model_copy(update={"weekday": "Monday"})
+    assert live_report.watched(a_day(shares=(held,)))[0]["limit"] == "at least 80.0% on Mondays"
+    said = "sure: limits differ by weekday (UTC), and these are of Mondays"
+    assert (
+        live_report.numbers(a_day(shares=(held,)))["by_weekday"]
+        == said
+        == live_report.by_weekday(a_day(shares=(held,)))
+    )
+    assert live_report.by_weekday(a_day()) == ""
+    assert "weekday" not in a_day().model_dump_json(), "a day without is written as it was"
+
+
 def test_a_challenger_is_shown_beside_its_champion_part_by_part() -> None:
     def judged(*, critical: bool) -> Judged:
         test = anytime_non_inferiority(2, 3, 1500, margin=0.05)

@@ -1,5 +1,6 @@
 """The state of a watch: what moves it, when it alarms, when drift ends, and when traffic becomes the reference."""
 
+from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,8 @@ import polars as pl
 import pytest
 
 from stillhouse.live.estimate import AgreementPlan, Heard, plan_of
-from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.findings import sentence_of
+from stillhouse.live.segments import SECONDS_A_DAY, day_at
 from stillhouse.live.watch import (
     TeacherHealth,
     WatchState,
@@ -23,8 +25,9 @@ from stillhouse.live.watch import (
     with_teacher,
     with_truth,
 )
-from stillhouse.live.watches import WatchKind
+from stillhouse.live.watches import WEEKDAYS, WatchKind, weekday_of
 from stillhouse.statistics.detector import reference_limit
+from stillhouse.statistics.weekly_pattern import WeeklyPattern
 from tests.stillhouse.live.made import NOON, OTHER, reference, rows, terms
 
 
@@ -284,6 +287,98 @@ def test_a_person_accepts_what_drifted_as_normal() -> None:
     assert alarms == []
     with pytest.raises(ValueError, match="no answers"):
         accepted(fresh(terms()), terms(), days=2)
+
+
+WORKDAY, WEEKEND = (0.6, 0.3, 0.1), (0.5, 0.2, 0.3)
+"""A strong week: places are a tenth of what is asked on workdays, and three tenths at weekends."""
+
+
+def weeks(state: WatchState, how: WatchTerms, many: int, *, after: int = 0, workday: tuple[float, ...] = WORKDAY):  # type: ignore[no-untyped-def]
+    alarms = []
+    for day in range(after, after + many):
+        weekend = date.fromisoformat(day_at(NOON + day * SECONDS_A_DAY)).weekday() >= 5
+        state, found = days(state, how, 1, after=day, shares=WEEKEND if weekend else workday)
+        alarms += found
+    return state, alarms
+
+
+@pytest.fixture(scope="module")
+def after_four_weeks() -> WatchState:
+    """Golden rows know no weekends, so each of them was a finding; then a person accepts the four weeks as normal."""
+    state, alarms = weeks(fresh(terms()), terms(), 29)
+    assert len([alarm for alarm in alarms if alarm.watch.name == "label place rises"]) >= 3
+    assert live_reference(state, terms()) is None
+    return accepted(state, terms(), days=28)
+
+
+@pytest.mark.long
+def test_shares_that_go_by_the_weekday_have_a_limit_for_each_and_the_others_one(after_four_weeks: WatchState) -> None:
+    assert set(after_four_weeks.reference.weekly) == {"label number", "label person", "label place"}
+    watches = {each.name: each for each in terms().watches(after_four_weeks.reference)}
+    place, length = watches["label place rises"], watches["length 4 rises"]
+    friday, saturday = place.on(weekday_of(20_000)), place.on(weekday_of(20_001))
+    assert (friday.weekday, saturday.weekday) == ("Friday", "Saturday")
+    assert friday.limit < 0.22 < 0.35 < saturday.limit and friday.reference == pytest.approx(0.1, abs=0.03)
+    assert length.on(0) == length.on(6) == length and length.weekday is None
+    falls = watches["label place falls"]
+    assert 1 - falls.on(weekday_of(20_001)).limit > 0.15 and falls.on(0).limit > falls.on(6).limit
+    assert len(after_four_weeks.bets) == len(fresh(terms()).bets), "one that changes with the day is one watch"
+
+
+@pytest.mark.long
+def test_a_week_that_is_normal_is_no_finding_and_a_shift_of_its_workdays_is(after_four_weeks: WatchState) -> None:
+    _, alarms = weeks(after_four_weeks, terms(), 28, after=29)
+    assert alarms == []
+    one = after_four_weeks.reference.model_copy(update={"weekly": {}})
+    _, by_one = weeks(with_reference(after_four_weeks, terms(), one), terms(), 28, after=29)
+    assert "label place rises" in {alarm.watch.name for alarm in by_one}
+    _, shifted = weeks(after_four_weeks, terms(), 7, after=29, workday=(0.5, 0.25, 0.25))
+    first = next(alarm for alarm in shifted if alarm.watch.name == "label place rises")
+    assert first.watch.weekday in WEEKDAYS[:5] and first.share == pytest.approx(0.25, abs=0.07) and first.rows == 400
+    assert first.evidence.limit == first.watch.limit < 0.22
+    sentence = sentence_of(first.watch, first.share, first.rows)
+    assert f" on {first.watch.weekday}s, " in sentence and sentence.endswith(
+        "on those of the reference (400 requests on that day)"
+    )
+
+
+@pytest.mark.long
+def test_a_quiet_month_with_a_strong_week_becomes_a_reference_by_weekday() -> None:
+    """Golden rows prove little, and let a week pass that has 53 % of numbers on workdays and 66 % at weekends."""
+    state, alarms = fresh(terms()), []
+    for day in range(29):
+        weekend = date.fromisoformat(day_at(NOON + day * SECONDS_A_DAY)).weekday() >= 5
+        shares = (0.66, 0.24, 0.1) if weekend else (0.53, 0.37, 0.1)
+        state, found = days(state, terms(), 1, after=day, shares=shares)
+        alarms += found
+    found_reference = live_reference(state, terms())
+    assert alarms == [] and found_reference is not None
+    assert set(found_reference.weekly) == {"label number", "label person"}
+    _, later = days(with_reference(state, terms(), found_reference), terms(), 1, after=29, shares=(0.95, 0.03, 0.02))
+    assert {alarm.watch.weekday for alarm in later} == {"Saturday"}
+
+
+def test_a_reference_without_a_pattern_is_written_and_read_as_before() -> None:
+    state, _ = days(fresh(terms()), terms(), 16)
+    normal = accepted(state, terms(), days=14)
+    assert normal.reference.weekly == {} and "weekly" not in normal.model_dump_json()
+    assert all(each.on(3) is each for each in terms().watches(normal.reference))
+    assert WatchState.model_validate_json(normal.model_dump_json()) == normal
+
+
+def test_a_weekday_on_which_nothing_is_watched_places_no_bets_and_ends_none() -> None:
+    """On workdays a place is so rare that it may vanish; at weekends it is most of what is asked."""
+    counts = {"events": (20,) * 5 + (960,) * 2, "rows": (1600,) * 7, "effective_rows": (1600.0,) * 7}
+    pattern = WeeklyPattern(**counts, degrees_of_freedom=21)  # type: ignore[arg-type]
+    held = reference().model_copy(update={"weekly": {"label place": pattern}})
+    state = begin(terms(), held, since=NOON, at=NOON, before=None)
+    watch = {each.name: each for each in terms().watches(held)}["label place falls"]
+    assert watch.on(4).limit == 1 > watch.on(5).limit
+    state, _ = days(state, terms(), 1)
+    assert state.bets["label place falls"].rows == 0 and state.days[0].counts["label place falls"][1] == 400
+    state, alarms = days(state, terms(), 1, after=1)
+    assert "label place falls" in {alarm.watch.name for alarm in alarms}, "a weekend like a workday"
+    assert WatchState.model_validate_json(state.model_dump_json()) == state
 
 
 def test_another_limit_begins_its_watch_again_and_leaves_the_others() -> None:

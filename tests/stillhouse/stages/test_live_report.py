@@ -20,7 +20,8 @@ from stillhouse.stages.live_reference import terms_of
 from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
-from stillhouse.summaries.live_report import headline, numbers
+from stillhouse.statistics.weekly_pattern import WeeklyPattern
+from stillhouse.summaries.live_report import by_weekday, headline, numbers
 from tests.small import small_recipe
 from tests.stillhouse.live.made import NOON, OTHER, RELEASE, put, reference, rows
 
@@ -87,6 +88,32 @@ def test_a_thinned_day_is_reported_on_by_the_least_share_of_any_of_its_hours(
     assert abs(failed.share - 0.5) < 5 * (0.25 / 400) ** 0.5
     assert headline(facts).startswith(f"{facts.answers:,} answers (10.0% of the day's: the log was full)")
     assert numbers(facts)["kept_share"] == 0.1
+
+
+def test_a_report_has_the_limits_of_its_weekday(builds: BuildStore, file: RecipeFile) -> None:
+    """Day 20,000 is a Friday, on which so few places are asked for that they may vanish."""
+    counts = {"events": (20,) * 5 + (960,) * 2, "rows": (1600,) * 7, "effective_rows": (1600.0,) * 7}
+    pattern = WeeklyPattern(**counts, degrees_of_freedom=21)  # type: ignore[arg-type]
+    held = dataclasses.replace(
+        watched(file), reference=reference().model_copy(update={"weekly": {"label place": pattern}})
+    )
+    put(TrafficStore(builds.home.artifacts, "r"), rows(50))
+    put(TrafficStore(builds.home.artifacts, "r"), rows(50, at=NOON + SECONDS_A_DAY))
+    friday = report(again(builds, file, 1, None), held, traffic=TrafficSpec())
+    saturday = report(dataclasses.replace(again(builds, file, 1, None), day="2024-10-05"), held, traffic=TrafficSpec())
+    of_friday, of_saturday = ({each.name: each for each in facts.shares} for facts in (friday, saturday))
+    assert "label place falls" not in of_friday and of_saturday["label place falls"].weekday == "Saturday"
+    rises = of_friday["label place rises"], of_saturday["label place rises"]
+    assert rises[0].limit < 0.1 < 0.6 < rises[1].limit and rises[0].reference == 20 / 1600
+    assert by_weekday(friday) == "label place: limits differ by weekday (UTC), and these are of Fridays"
+    assert (
+        plan(file, again(builds, file, 1, None), held).depends_on
+        != plan(file, again(builds, file, 1, None), watched(file)).depends_on
+    )
+    made = Path(builds.home.artifacts) / "shares"
+    made.mkdir(parents=True)
+    plan(file, again(builds, file, 1, None), held).build(made)
+    assert pl.read_parquet(made / "shares.parquet").height == len(friday.shares)
 
 
 def test_while_the_teacher_is_asked_about_a_day_its_answers_are_heard_again(

@@ -64,6 +64,25 @@ def test_in_k_days_at_the_limit_at_most_k_over_the_threshold_alarms_are_expected
     assert 0.2 / threshold < alarms <= 3 / threshold
 
 
+@pytest.mark.parametrize("threshold", [1.5, 4.0])
+def test_the_budget_holds_where_each_day_has_a_limit_of_its_own(threshold: float) -> None:
+    """All 512 ways of three days of three values, each exactly at the limit of its day."""
+    limits, alarms, evidence = (0.25, 0.5, 0.1), 0.0, 0.0
+    for path in itertools.product((0, 1), repeat=9):
+        chance, found, restarting, steady = 1.0, 0, watch(threshold=threshold), watch(threshold=threshold)
+        for place, value in enumerate(path):
+            limit, counts = limits[place // 3], np.array([value, 1.0 - value])
+            chance *= limit if value else 1 - limit
+            steady = steady.advanced(place // 3, ONE_OR_NOTHING, counts, limit=limit)
+            restarting = restarting.advanced(place // 3, ONE_OR_NOTHING, counts, limit=limit)
+            if restarting.alarmed:
+                found, restarting = found + 1, restarting.restarted()
+        assert steady.limit == 0.25, "what it is held to on other days is not forgotten"
+        alarms, evidence = alarms + chance * found, evidence + chance * worth(steady)
+    assert evidence == pytest.approx(3), "a fair bet a day is worth a unit a day"
+    assert 0.2 / threshold < alarms <= 3 / threshold
+
+
 @pytest.mark.long
 @given(
     days=st.lists(st.lists(st.sampled_from([0.0, 0.3, 1.0]), min_size=1, max_size=20), min_size=1, max_size=5),
@@ -155,6 +174,9 @@ def test_a_limit_is_the_upper_bound_of_the_reference_and_a_tolerance() -> None:
     never = 1 - (0.01 / 12) ** (1 / 1450)
     assert reference_limit(0, 1450, watches=12) == pytest.approx(never + 0.01), "at least a point"
     assert reference_limit(1440, 1450, watches=12) == 1.0 == reference_limit(3, 3, watches=1)
+    assert reference_limit(0.5, 2.5, watches=12) > reference_limit(20, 100, watches=12), (
+        "rows that are worth less than one"
+    )
     for events, rows, watches in ((1, 0, 1), (-1, 5, 1), (6, 5, 1), (1, 5, 0)):
         with pytest.raises(ValueError, match="impossible"):
             reference_limit(events, rows, watches=watches)
