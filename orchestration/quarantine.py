@@ -1,7 +1,8 @@
-"""Taking a part of the requests from the champion, for a while: `stillhouse quarantine`.
+"""Taking a part of the requests from the champion, for a while: `stillhouse quarantine`, and the watch.
 
-Belongs here: which requests a person means, and who answers them instead.
-Does not: what is recorded (stillhouse/records/rollouts.py), who answers a request (stillhouse/serving/routing.py).
+Belongs here: which requests are meant, and who can answer them instead.
+Does not: when the watch does it (watch_quarantine.py), what is recorded (stillhouse/records/rollouts.py), who answers a
+request (stillhouse/serving/routing.py).
 """
 
 from datetime import date
@@ -13,7 +14,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.watch import lengths_in
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import answers_of, line_of_champions, promoted, rival_of
-from stillhouse.records.deployments import DeployedRelease, Quarantine, serving_now
+from stillhouse.records.deployments import DeployedRelease, Deployment, Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
 from stillhouse.release.bundle import MODEL, bundle_problems
 from stillhouse.release.cascade import CASCADE, LABEL
@@ -22,7 +23,15 @@ _BY_LABEL = "label="
 
 
 def quarantine_slice(
-    builds: BuildStore, file: RecipeFile, slice: str, *, by: str, reason: str, until: date, to_teacher: bool = False
+    builds: BuildStore,
+    file: RecipeFile,
+    slice: str,
+    *,
+    by: str,
+    reason: str,
+    until: date,
+    to_teacher: bool = False,
+    seen: Deployment | None = None,
 ) -> Quarantine:
     """Have somebody else than the champion answer a part of the requests until a day.
 
@@ -35,18 +44,19 @@ def quarantine_slice(
         reason: why.
         until: the last day on which it counts.
         to_teacher: whether the teacher behind the champion answers; else an earlier champion does.
+        seen: the deployment in which that was decided; the newest when left out.
 
     Raises:
         StillhouseError: if the slice is not known when a request comes, there is nobody to answer, or as `quarantine`.
         OvertakenError: if another deployment was written meanwhile.
     """
-    seen = serving_now(builds.ledger, file.name)
+    seen = seen or serving_now(builds.ledger, file.name)
     if to_teacher:
-        _require_teacher(builds, file, seen.champion)
+        require_teacher(builds, file, seen.champion)
     wanted = Quarantine(
         slice=slice,
         **_meant(builds, file, slice, seen.champion),
-        instead=None if to_teacher else _before(builds, file),
+        instead=None if to_teacher else champion_before(builds, file),
         by=by,
         reason=reason,
         since="",
@@ -97,7 +107,12 @@ def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedR
     return {"labels": (label,)}
 
 
-def _require_teacher(builds: BuildStore, file: RecipeFile, champion: DeployedRelease) -> None:
+def require_teacher(builds: BuildStore, file: RecipeFile, champion: DeployedRelease) -> None:
+    """Refuse a release that has no teacher behind it.
+
+    Raises:
+        StillhouseError: if it has none.
+    """
     if not (builds.artifact(champion.release, champion.manifest).folder / CASCADE).is_file():
         raise StillhouseError(
             f"no teacher is behind champion {champion.student} {champion.release[:12]}", where=file.name,
@@ -106,8 +121,12 @@ def _require_teacher(builds: BuildStore, file: RecipeFile, champion: DeployedRel
         )  # fmt: skip
 
 
-def _before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
-    """The champion before this one, which is another model."""
+def champion_before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
+    """The champion before this one, which is another model.
+
+    Raises:
+        StillhouseError: if there is none, or it is not whole.
+    """
     line = line_of_champions(promoted(builds.ledger, file.name))
     before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
     if before is None:

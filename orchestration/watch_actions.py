@@ -2,18 +2,19 @@
 
 Belongs here: taking a release back, asking for rows, what is known of a release when it is decided.
 Does not: which action follows (stillhouse/live/findings.py), looking and asking (watch.py), how a release is taken back
-(promotable.py).
+(promotable.py), who else answers a slice (watch_quarantine.py).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestration.promotable import take_back
+from orchestration.watch_quarantine import taken_from_the_champion
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
 from stillhouse.live.segments import SECONDS_A_DAY
-from stillhouse.live.slices import RowsAsked, rows_asked
+from stillhouse.live.slices import LiveSlice, RowsAsked, rows_asked
 from stillhouse.live.watch import Alarm, WatchState
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
@@ -53,15 +54,26 @@ class Decided:
 
 
 def carried_out(
-    builds: BuildStore, file: RecipeFile, state: WatchState, kind: FoundKind, sentence: str, at: float
+    builds: BuildStore,
+    file: RecipeFile,
+    state: WatchState,
+    kind: FoundKind,
+    sentence: str,
+    at: float,
+    *,
+    alarm: Alarm | None = None,
 ) -> Decided:
     """Do what a finding asks for now; a release that serves no more is taken back by nobody a second time."""
     seen = desired(builds.ledger, file.name)
     assert seen is not None, "what is watched was promoted"
     gone = _already_gone(builds, file, state, seen)
-    action, because = gone or action_on(kind, watch_of(file), circumstances(builds, file, state, seen, at))
+    known = replace(circumstances(builds, file, state, seen, at), weak=None if alarm is None else _weak(state, alarm))
+    action, because = gone or action_on(kind, watch_of(file), known)
     if action is Action.ROLL_BACK and seen.champion.release == state.release:
         action, because = _taken_back(builds, file, state, seen, sentence)
+    if action is Action.QUARANTINE and alarm is not None:
+        action, what = taken_from_the_champion(builds, file, state, alarm, sentence, by=BY, at=at)
+        because = f"{because}; {what}"
     return Decided(seen, action, because, gone is not None)
 
 
@@ -72,11 +84,11 @@ def acted_on(
     findings = []
     for alarm in sorted(alarms, key=lambda each: (each.watch.kind.is_of_inputs, each.watch.kind.is_of_a_slice)):
         kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
-        decided = carried_out(builds, file, state, kind, sentence, at)
+        decided = carried_out(builds, file, state, kind, sentence, at, alarm=alarm)
         if decided.was_gone and kind is FoundKind.WEAK_SLICE:
             continue  # of a release that does not serve any more nobody needs rows
         action, because = decided.action, decided.because
-        asks = _rows_asked(file, state, alarm) if action is Action.ASK_FOR_ROWS else None
+        asks = _rows_asked(file, state, alarm) if kind is FoundKind.WEAK_SLICE else None
         findings.append(
             LiveFinding(
                 key=_key(alarm, state, at),
@@ -93,6 +105,13 @@ def acted_on(
             )
         )
     return findings
+
+
+def _weak(state: WatchState, alarm: Alarm) -> LiveSlice | None:
+    """The slice that an alarm is about, if it is about one."""
+    if not alarm.watch.kind.is_of_a_slice:
+        return None
+    return next(each.slice for each in state.reference.slices if each.slice.name == alarm.watch.of)
 
 
 def _rows_asked(file: RecipeFile, state: WatchState, alarm: Alarm) -> RowsAsked:

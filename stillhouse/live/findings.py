@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.live.memory import OverMemory
-from stillhouse.live.slices import RowsAsked
+from stillhouse.live.slices import LiveSlice, RowsAsked
 from stillhouse.live.watches import Watch, WatchKind
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.watch import WatchSpec
@@ -26,6 +26,7 @@ class Action(StrEnum):
     ROUND = "a round is due"
     ROUND_BY_HAND = "a round is due, and none starts by itself"
     ASK_FOR_ROWS = "rows of the slice are asked for"
+    QUARANTINE = "the release answers the slice no more"
     PERSON = "a person has to look"
 
 
@@ -100,7 +101,8 @@ class LiveFinding(Record):
     def is_for_people(self) -> bool:
         """Whether anybody is sent it: drift of inputs buys answers of the teacher, and disturbs nobody.
 
-        For rows owners are asked, and reminded, as long as these are wanted, and not for the finding.
+        For rows owners are asked, and reminded, as long as these are wanted, and not for the finding. Where somebody
+        else answers the slice meanwhile they are sent that, too.
         """
         return self.action not in (Action.ASK_MORE, Action.ASK_FOR_ROWS)
 
@@ -116,6 +118,7 @@ class Circumstances:
         was_brought_back: whether the watch itself has gone back to this release: then it is not the release.
         has_earlier: whether there is a release to go back to.
         starts: what starts a round by itself, `refresh.start` of the recipe.
+        weak: the slice that was found weak, if one was.
     """
 
     age_days: float
@@ -124,13 +127,15 @@ class Circumstances:
     was_brought_back: bool
     has_earlier: bool
     starts: Collection[Startable]
+    weak: LiveSlice | None = None
 
 
 def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Action, str]:
     """What is done about a finding, and why.
 
     For errors, slowness and memory a release is taken back whatever its age; for lost agreement and accuracy while it
-    is young enough to be blamed, and for agreement only against a teacher that is what it was.
+    is young enough to be blamed, and for agreement only against a teacher that is what it was. A critical slice is
+    taken from it, if anybody else can answer that.
     """
     if kind is FoundKind.INPUTS:
         return Action.ASK_MORE, f"up to {spec.ask_when_drifting:.0%} of answers, until the share is back for a day"
@@ -139,7 +144,7 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if kind is FoundKind.FALLBACK:
         return _round(kind, now, "what the student is unsure of is what it has to learn")
     if kind is FoundKind.WEAK_SLICE:
-        return Action.ASK_FOR_ROWS, _round(kind, now, "rows with labels show whether it holds the bar")[1]
+        return _on_weak_slice(spec, now)
     is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY, FoundKind.MEMORY)
     if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
         return _round(kind, now, "whether the teacher is what it was could not be asked, so the release is not blamed")
@@ -152,6 +157,15 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if not now.has_earlier:
         return Action.PERSON, "nothing served before it"
     return Action.ROLL_BACK, "an earlier release that held its bar takes its place"
+
+
+def _on_weak_slice(spec: WatchSpec, now: Circumstances) -> tuple[Action, str]:
+    _, because = _round(FoundKind.WEAK_SLICE, now, "rows with labels show whether it holds the bar")
+    if now.weak is None or not now.weak.critical or not spec.quarantine_days:
+        return Action.ASK_FOR_ROWS, because
+    if now.held_by is not None:
+        return Action.ASK_FOR_ROWS, f"{because}; {now.held_by} holds the champion, so that it answers the slice on"
+    return Action.QUARANTINE, because
 
 
 def _round(kind: FoundKind, now: Circumstances, because: str) -> tuple[Action, str]:

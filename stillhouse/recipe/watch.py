@@ -75,6 +75,14 @@ class WatchSpec(Part):
     blame_days: int = Field(
         14, ge=0, description="days since its promotion in which lost agreement or accuracy is blamed on the release"
     )
+    quarantine_days: int = Field(
+        14,
+        ge=0,
+        le=366,
+        exclude_if=lambda days: days == 14,  # so that a recipe without the field keeps its digest
+        description="days for which somebody else answers a critical slice that is found weak, where anybody can: an "
+        "earlier champion, or the teacher behind the release; never more than waiver_days_at_most, and 0 for nobody",
+    )
     baseline_days: int = Field(
         28, ge=7, description="days without a finding about inputs after which they become the reference"
     )

@@ -147,9 +147,9 @@ def test_a_fall_in_one_slice_asks_for_rows_of_it_once_and_starts_one_round_at_mo
     (finding,) = days_of(builds, file, now, FELL, days=14)
     needed = rows_needed_for(0.1, 0.1, file.recipe.bar.alpha)
     assert (finding.kind, finding.action) == (FoundKind.WEAK_SLICE, Action.ASK_FOR_ROWS)
-    assert finding.because == (
+    assert finding.because.startswith(
         f"{needed:,} more with labels; rows with labels show whether it holds the bar; it starts when the limits of "
-        "`refresh` allow"
+        "`refresh` allow; the release answers the slice on: the release serves for 22 days"
     )
     assert hand_on(builds, file) == [], "owners are asked for rows, and not sent the finding beside it"
     (event,) = pending(builds.ledger, "r")

@@ -1,6 +1,7 @@
 """Parts of the traffic: which they are, what golden rows say of each, and that a weak one is found once and alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,13 @@ def test_rows_are_asked_for_whatever_the_age_of_the_release(age_days: float, sta
     action, because = action_on(FoundKind.WEAK_SLICE, WatchSpec(), now)
     assert action is Action.ASK_FOR_ROWS
     assert because.endswith("when the limits of `refresh` allow" if starts else "does not name `weak_slice`")
+    weak = SLICES[2].slice
+    assert action_on(FoundKind.WEAK_SLICE, WatchSpec(), replace(now, weak=weak)) == (Action.QUARANTINE, because)
+    others = weak.model_copy(update={"critical": False})
+    assert action_on(FoundKind.WEAK_SLICE, WatchSpec(), replace(now, weak=others)) == (action, because)
+    assert action_on(FoundKind.WEAK_SLICE, WatchSpec(quarantine_days=0), replace(now, weak=weak)) == (action, because)
+    held = action_on(FoundKind.WEAK_SLICE, WatchSpec(), replace(now, weak=weak, held_by="Ann Lee"))
+    assert held[0] is Action.ASK_FOR_ROWS and "Ann Lee holds the champion" in held[1]
     assert {FoundKind.of(each) for each in (WatchKind.SLICE_AGREEMENT, WatchKind.SLICE_TRUTH)} == {FoundKind.WEAK_SLICE}
 
 
