@@ -28,6 +28,7 @@ from orchestration.runs import BECAUSE_TAG, SHADOWS, UNFINISHED, new_run_id, pro
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.brakes import Stopped, stopped_on
 from stillhouse.live.canary import CanaryFound, canary_found
 from stillhouse.live.memory import OverMemory, over_memory
 from stillhouse.live.segments import TrafficStore, day_at
@@ -68,6 +69,11 @@ class RolloutEvidence(Record):
         None,
         exclude_if=lambda over: over is None,  # so that what rests on none of it is written as it was
         description="Servers that hold too much since they have the challenger loaded.",
+    )
+    stopped: Stopped | None = Field(
+        None,
+        exclude_if=lambda on: on is None,  # likewise
+        description="Servers that ask the challenger no more, where any does.",
     )
 
 
@@ -148,9 +154,10 @@ def _in_shadow(
     evidence, changed = _evidence(shadow, None), _teacher_changed(builds, file)
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
-    if file.recipe.shadow_is_live and (over := _over_memory(builds, file, seen)) is not None:
-        held = evidence.model_copy(update={"memory": over})
-        return _withdrawn(builds, file, seen, challenger, over.sentence, held)
+    if file.recipe.shadow_is_live:
+        evidence, failed = _on_servers(builds, file, seen, evidence)
+        if failed is not None:
+            return _withdrawn(builds, file, seen, challenger, failed, evidence)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
         return RolloutStep(waits)
     if shadow.is_open:
@@ -174,9 +181,8 @@ def _in_canary(
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
     shadow = _newest_shadow(builds, file, challenger)
-    over = _over_memory(builds, file, seen)
-    evidence = _evidence(shadow, found).model_copy(update={"memory": over})
-    failed = found.failed or (None if over is None else over.sentence)
+    evidence, on_servers = _on_servers(builds, file, seen, _evidence(shadow, found))
+    failed = found.failed or on_servers
     if failed is not None:
         step = _withdrawn(builds, file, seen, challenger, failed, evidence)
         note(
@@ -194,6 +200,7 @@ def _in_canary(
         return RolloutStep(waits)
     began = datetime.fromisoformat(challenger.since)
     where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
+    where += "" if evidence.stopped is None else f", {evidence.stopped.asked_on}"
     if found.missing:
         missing = f"{found.missing:,} more callers are needed, counted by day"
         if now - began >= timedelta(days=spec.shadow.days_at_most):
@@ -230,10 +237,16 @@ def _last_step(
     return RolloutStep(f"{_name(challenger)} is the champion", Tone.GOOD)
 
 
-def _over_memory(builds: BuildStore, file: RecipeFile, seen: Deployment) -> OverMemory | None:
-    """Servers that hold too much since they have the challenger loaded."""
+def _on_servers(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, evidence: RolloutEvidence
+) -> tuple[RolloutEvidence, str | None]:
+    """What the servers say that have the challenger loaded, added to the evidence; and what of it ends the rollout."""
     up = replicas_up(builds.home.ledger_url, file.name)
-    return over_memory(up, seen.number, _spec(file).canary.memory_mb_at_most)
+    over, stopped = over_memory(up, seen.number, _spec(file).canary.memory_mb_at_most), stopped_on(up, seen.number)
+    failed = None if over is None else over.sentence
+    if failed is None and stopped is not None and stopped.is_on_most:
+        failed = stopped.sentence
+    return evidence.model_copy(update={"memory": over, "stopped": stopped}), failed
 
 
 def look_at_canary(builds: BuildStore, file: RecipeFile, challenger: Challenger, now: datetime) -> CanaryFound:

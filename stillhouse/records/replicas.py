@@ -37,6 +37,7 @@ _replicas = sa.Table(
     sa.Column("memory_mb", sa.Float),
     sa.Column("held_mb", sa.Float),
     sa.Column("heard_at", sa.String(40)),
+    sa.Column("challenger_stopped", sa.Boolean),
 )
 
 
@@ -56,6 +57,8 @@ class Heartbeat:
         held_mb: the least of its last `BEATS` heartbeats, all under one deployment; None before there were so many.
         heard_at: when it was said by the clock of the database, which `beat` asks; None of a server of an earlier
             version.
+        challenger_stopped: whether it asks the challenger of its deployment no more, because that failed too often;
+            None where it has none loaded, and of a server of an earlier version.
     """
 
     replica: str
@@ -67,6 +70,7 @@ class Heartbeat:
     memory_mb: float | None = None
     held_mb: float | None = None
     heard_at: str | None = None
+    challenger_stopped: bool | None = None
 
     @property
     def moment(self) -> datetime:
@@ -117,6 +121,8 @@ def _engine(url: str) -> sa.Engine:
     """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
     engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
     make_table(engine, _replicas)
-    for column in (_replicas.c.memory_mb, _replicas.c.held_mb, _replicas.c.heard_at):  # which earlier tables lack
+    # Tables of earlier versions have none of these.
+    newer = _replicas.c.memory_mb, _replicas.c.held_mb, _replicas.c.heard_at, _replicas.c.challenger_stopped
+    for column in newer:
         add_column(engine, column)
     return engine

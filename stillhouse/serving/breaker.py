@@ -1,4 +1,4 @@
-"""When what fails is not asked any more: a teacher for a while, a challenger for good.
+"""When what fails is not asked for a while: a teacher for seconds, a challenger for minutes.
 
 Belongs here: counting how asking ended, and saying whether it may be asked.
 Does not: asking a teacher (teacher.py) or a challenger (answer.py).
@@ -11,6 +11,8 @@ from collections.abc import Callable
 FAILURES_IN_A_ROW, FAILURES, OF_THE_LAST = 5, 10, 50
 OPEN_SECONDS = 10.0
 """In which nobody asks a teacher; after it one text is tried, and more only once that was answered."""
+CHALLENGER_OPEN_SECONDS = 600.0
+"""In which nobody asks a challenger: so long that a rollout, which looks every minute, has seen on how many servers."""
 
 
 class FailureCount:
@@ -33,19 +35,35 @@ class FailureCount:
 
 
 class ChallengerBreaker:
-    """Whether a challenger is still asked in this process: it does not close again, the next challenger has another."""
+    """Whether a challenger is asked in this process; of one thread. The next challenger has another.
 
-    def __init__(self) -> None:
-        self.is_open = False
+    After a while it is asked again: its next answer closes the breaker, its next failure keeps it open for as long
+    again. So a single caller whose texts it cannot read does not keep it from all others for the whole rollout.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._count = FailureCount()
+        self._opened: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody asks it now."""
+        return self._opened is not None and self._clock() - self._opened < CHALLENGER_OPEN_SECONDS
 
     def answered(self) -> None:
         """Count an answer."""
+        if self._opened is not None and not self.is_open:
+            self._opened, self._count = None, FailureCount()
         self._count.answered()
 
     def failed(self) -> None:
         """Count a failure."""
-        self.is_open |= self._count.failed()
+        if self._count.failed() or self._opened is not None:
+            self._opened = self._clock()
 
 
 class TeacherBreaker:

@@ -297,7 +297,7 @@ class Follower:
     def _challenger(self, slot: Slot, wanted: Challenger | None, lacks: list[str]) -> ServedChallenger | None:
         """The challenger where it answers callers, or is asked in the shadow.
 
-        One that failed too often here stays out through all its stages.
+        How often it failed here counts through all its stages.
         """
         if wanted is None or not _is_asked(slot, wanted):
             return None
@@ -339,6 +339,7 @@ class Follower:
         self._said[slot.name] = (*state, time.monotonic())
         memory, deployment = resident_mb(), None if slot.serving is None else slot.serving.deployment
         loaded = deployment, *(each.release for each in slot.warm)
+        challenger = None if slot.serving is None else slot.serving.challenger
         heartbeat = Heartbeat(
             replica=self._replica,
             recipe=slot.name,
@@ -348,6 +349,7 @@ class Follower:
             seen_at=now(),
             memory_mb=memory,
             held_mb=self._held[slot.name].beat(memory, loaded),
+            challenger_stopped=None if challenger is None else challenger.breaker.is_open,
         )
         url = self._builds.home.ledger_url
         try:

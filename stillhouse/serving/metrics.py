@@ -162,7 +162,7 @@ class _State(Collector):
                 ("waiting_requests", "Requests that were read and are not answered yet."),
                 ("ledger_age_seconds", "Since the ledger last answered; NaN where it never did."),
                 ("challenger_share", "Share of the callers that a challenger answers here, 0 for none."),
-                ("challenger_stopped", "1 where the challenger failed so often that it is asked no more here."),
+                ("challenger_stopped", "1 while the challenger is not asked here because it failed so often."),
             )
         )
         for name, slot in self._slots.items():

@@ -418,11 +418,13 @@ def test_the_champion_is_named_while_nobody_works_on_the_recipe_and_nobody_begin
     assert len(seen) == 1, "a tick waits for no round"
 
 
-def hears(world: World, held_mb: float | None, *, deployment: int | None = None, after: float = 60.0) -> None:
-    """A server of the canary says what its process holds."""
+def hears(
+    world: World, held_mb: float | None, *, deployment: int | None = None, after: float = 60.0, **more: Any
+) -> None:
+    """A server that has the challenger loaded says what its process holds."""
     at = datetime.fromtimestamp(time.time() + after, UTC).isoformat()
     number = world.now.number if deployment is None else deployment
-    beat(world.ledger.url, Heartbeat("one", "r", number, "a1", None, at, 900.0, held_mb))
+    beat(world.ledger.url, Heartbeat("one", "r", number, "a1", None, at, 900.0, held_mb, **more))
 
 
 def limited_canary(builds: BuildStore, folder: Path, **canary: Any) -> World:
@@ -467,6 +469,20 @@ def test_one_that_servers_ask_in_the_shadow_is_loaded_there_and_withdrawn_if_the
     assert world.now.challenger is None and world.now.champion.release == "a1"
     evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
     assert evidence["memory"]["held_mb"] == {"one": 310.0}
+
+
+@pytest.mark.parametrize(("mode", "ends"), [(LIVE, True), ({"mode": "replay"}, False)])
+def test_one_that_most_servers_ask_no_more_in_the_shadow_is_withdrawn_where_they_ask_it_there(
+    builds: BuildStore, tmp_path: Path, mode: dict[str, str], ends: bool
+) -> None:
+    traffic = {"feedback": "sample", **({"keep_texts": False} if ends else {})}
+    world = World(builds, tmp_path, traffic=traffic, rollout={"shadow": mode, "canary": {"shares": [0.5]}})
+    hears(world, 290.0, challenger_stopped=True)
+    step = move(builds, world.file, at=time.time() + 61)
+    assert (step.tone is Tone.BROKEN) is ends and (world.now.challenger is None) is ends
+    if ends:
+        evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+        assert evidence["stopped"]["servers"] == ["one"] and evidence["stopped"]["alive"] == 1
 
 
 def test_one_that_is_replayed_is_not_loaded_in_the_shadow_and_not_blamed_for_memory(

@@ -1,8 +1,14 @@
-"""A teacher that fails is left alone for a while, and comes back after one text that it answered."""
+"""What fails is left alone for a while, and comes back after one text that it answered."""
 
 from collections.abc import Iterable
 
-from stillhouse.serving.breaker import FAILURES_IN_A_ROW, OPEN_SECONDS, TeacherBreaker
+from stillhouse.serving.breaker import (
+    CHALLENGER_OPEN_SECONDS,
+    FAILURES_IN_A_ROW,
+    OPEN_SECONDS,
+    ChallengerBreaker,
+    TeacherBreaker,
+)
 
 
 class Clock:
@@ -57,3 +63,24 @@ def test_after_a_while_one_text_is_tried_and_decides() -> None:
     assert not breaker.is_open and breaker.lets_through() and breaker.lets_through()
     ended(breaker, [True] * (FAILURES_IN_A_ROW - 1))
     assert not breaker.is_open, "what was before it opened is forgotten"
+
+
+def test_a_challenger_is_asked_again_after_a_while_and_its_next_answer_decides() -> None:
+    clock = Clock()
+    breaker = ChallengerBreaker(clock)
+    for _ in range(FAILURES_IN_A_ROW):
+        breaker.failed()
+    clock.now = CHALLENGER_OPEN_SECONDS - 0.01
+    assert breaker.is_open
+    clock.now = CHALLENGER_OPEN_SECONDS
+    assert not breaker.is_open
+    breaker.failed()
+    assert breaker.is_open, "one more failure is enough"
+    clock.now *= 2
+    breaker.answered()
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        assert not breaker.is_open
+        breaker.failed()
+    assert not breaker.is_open, "what was before it opened is forgotten"
+    breaker.failed()
+    assert breaker.is_open

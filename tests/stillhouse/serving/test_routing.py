@@ -57,7 +57,7 @@ def test_five_failures_in_a_row_stop_it_or_ten_of_the_last_fifty() -> None:
         in_a_row.failed()
     assert in_a_row.is_open
     in_a_row.answered()
-    assert in_a_row.is_open, "it does not recover"
+    assert in_a_row.is_open, "as of a request that was on its way"
 
 
 def test_failures_that_are_long_ago_do_not_count() -> None:
