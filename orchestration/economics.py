@@ -77,7 +77,7 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
     expected = measured = None
     if recipe.economics is not None:
         expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
-        milliseconds = _student_ms(builds, file)
+        milliseconds = student_ms(builds, file)
         if milliseconds is not None:
             prices = recipe.economics.model_copy(update=_measured_fallback(builds, file))
             measured = actual(prices, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour)
@@ -104,7 +104,7 @@ def _measured_fallback(builds: BuildStore, file: RecipeFile) -> dict[str, float]
     return {"fallback_share": newest_artifact(builds, key).facts(CascadeFacts).golden_share}
 
 
-def _student_ms(builds: BuildStore, file: RecipeFile) -> float | None:
+def student_ms(builds: BuildStore, file: RecipeFile) -> float | None:
     """CPU time of a call of the selected student, or of the best one; by 0.1.0 wall time; None when not evaluated."""
     key = key_of(file.name, SELECTION)
     if newest_materialization(builds.ledger, key) is None:

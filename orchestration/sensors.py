@@ -14,6 +14,7 @@ from orchestration.batches import ingest_what_is_new
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.happenings import note_calls, note_changes, note_overdue
+from orchestration.kill_rules import beside_the_ledger
 from orchestration.runs import BECAUSE_TAG
 from orchestration.status import stages_now
 from stillhouse.data.drop_folder import Look, look_at
@@ -56,7 +57,7 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
             going = holder or under_way(context.instance, file.name)
             if going is not None:
                 return _skip(f"{going} is under way", look)
-            close_where_met(builds.ledger, file.name, file.recipe.plays)
+            close_where_met(builds.ledger, file.name, file.recipe.plays, beside_the_ledger(builds, file))
             return _ask(context, builds, file, look)
 
     return sensor

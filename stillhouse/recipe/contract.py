@@ -19,7 +19,7 @@ from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.recipe.plays import PlaySpec, RiskSpec
+from stillhouse.recipe.plays import LedgerFact, PlaySpec, RiskSpec
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
@@ -391,6 +391,18 @@ class Recipe(Part):
             else:
                 continue
             raise FieldError(mistake, "serving", "request_columns")
+        return self
+
+    @model_validator(mode="after")
+    def _kill_rules_can_be_measured(self) -> "Recipe":
+        for index, play in enumerate(self.plays):
+            fact = None if play.rule is None else play.rule.fact
+            if fact is not None and fact.is_of_traffic and self.traffic is None:
+                raise FieldError(f"{fact} is counted by what servers keep: add traffic", "plays", index, "kill")
+            if fact is LedgerFact.SAVING_USD and self.economics is None:
+                raise FieldError(
+                    "saving_usd needs to know what the teacher costs: add economics", "plays", index, "kill"
+                )
         return self
 
     @model_validator(mode="after")

@@ -4,10 +4,13 @@ Belongs here: plays, their kill rules and risks, as a recipe says them, and what
 Does not: what a rule finds in the ledger (stillhouse/records/plays.py), telling anybody (orchestration/notices.py).
 
 A kill rule is one comparison: a fact of the ledger, `>=`, `>`, `<=` or `<`, a number, and for facts that are counted
-over some time `in N days`, which are 30 when left out:
+over some time `in N days`, which are 30 when left out. Of live traffic it may be asked that it is so `for N days`: on
+each of the last whole days by itself.
 
     rounds_without_promotion >= 3
     usd > 20 in 7 days
+    fallback_share > 0.4 for 14 days
+    saving_usd < 0 in 30 days
 """
 
 import re
@@ -36,6 +39,13 @@ class LedgerFact(StrEnum):
     CLOSED_ROUNDS = "closed_rounds"
     EVENTS = "events"
     USD = "usd"
+    FALLBACK_SHARE = "fallback_share"
+    SAVING_USD = "saving_usd"
+
+    @property
+    def is_of_traffic(self) -> bool:
+        """Whether it is of what servers answer, so that it can be told day by day."""
+        return self in (LedgerFact.FALLBACK_SHARE, LedgerFact.SAVING_USD)
 
     @property
     def is_counted_over_days(self) -> bool:
@@ -44,7 +54,7 @@ class LedgerFact(StrEnum):
 
 
 USUAL_DAYS = 30
-_RULE = re.compile(r"([a-z_]+)\s*(>=|<=|>|<)\s*([0-9]+(?:\.[0-9]+)?)(?:\s+in\s+([0-9]+)\s+days?)?")
+_RULE = re.compile(r"([a-z_]+)\s*(>=|<=|>|<)\s*(-?[0-9]+(?:\.[0-9]+)?)(?:\s+(in|for)\s+([0-9]+)\s+days?)?")
 _COMPARES: dict[str, Callable[[float, float], bool]] = {">=": ge, ">": gt, "<=": le, "<": lt}
 
 
@@ -57,19 +67,22 @@ class KillRule:
         compared: by which sign.
         limit: with which number.
         days: over how many days it is counted; None for a fact that is not counted over days.
+        each_day: whether it has to be so on each of them, and not over all of them together.
     """
 
     fact: LedgerFact
     compared: str
     limit: float
     days: int | None
+    each_day: bool = False
 
     def is_met(self, value: float) -> bool:
         """Whether a play is given up at this value of the fact."""
         return _COMPARES[self.compared](value, self.limit)
 
     def __str__(self) -> str:
-        over = "" if self.days is None else f" in {self.days} day{'s' * (self.days > 1)}"
+        which = "for" if self.each_day else "in"
+        over = "" if self.days is None else f" {which} {self.days} day{'s' * (self.days > 1)}"
         return f"{self.fact} {self.compared} {Decimal(f'{self.limit}').normalize():f}{over}"
 
 
@@ -82,19 +95,21 @@ def parse_rule(text: str) -> KillRule:
     match = _RULE.fullmatch(text.strip())
     if match is None:
         raise ValueError(
-            "a kill rule is a fact, >=, >, <= or <, and a number, such as rounds_without_promotion >= 3 or "
-            "usd > 20 in 7 days"
+            "a kill rule is a fact, >=, >, <= or <, and a number, such as rounds_without_promotion >= 3, "
+            "usd > 20 in 7 days or fallback_share > 0.4 for 14 days"
         )
-    name, compared, limit, days = match.groups()
+    name, compared, limit, which, days = match.groups()
     if name not in list(LedgerFact):
         raise ValueError(f"there is no fact {name}, only {', '.join(LedgerFact)}")
     fact = LedgerFact(name)
     if days is not None and not fact.is_counted_over_days:
         raise ValueError(f"{name} is not counted over days: leave out what follows the number")
+    if which == "for" and not fact.is_of_traffic:
+        raise ValueError(f"{name} is not told day by day: say in {days} days")
     if days is not None and int(days) == 0:
         raise ValueError("in 0 days nothing can be counted")
     over = int(days or USUAL_DAYS) if fact.is_counted_over_days else None
-    return KillRule(fact, compared, float(limit), over)
+    return KillRule(fact, compared, float(limit), over, each_day=which == "for")
 
 
 Cadence = Literal["daily", "weekly", "monthly"]

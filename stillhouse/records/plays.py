@@ -1,7 +1,8 @@
-"""What the kill rules of a recipe's plays find in the ledger, and that a recipe is closed to rounds.
+"""What the kill rules of a recipe's plays find in the ledger and beside it, and that a recipe is closed to rounds.
 
 Belongs here: measuring the facts, closing, opening again.
-Does not: the rules (stillhouse/recipe/plays.py), holding rounds back (orchestration/dispatcher.py).
+Does not: the rules (stillhouse/recipe/plays.py), reading what is kept beside the ledger (orchestration/kill_rules.py),
+holding rounds back (orchestration/dispatcher.py).
 
 A recipe that was closed stays so, whatever the facts are later, until a person resumes it; from then on they are
 counted from the beginning. The champion serves on all the while.
@@ -9,10 +10,10 @@ counted from the beginning. The champion serves on all the while.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.plays import LedgerFact, PlaySpec
+from stillhouse.recipe.plays import KillRule, LedgerFact, PlaySpec
 from stillhouse.records.events import history
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
@@ -52,7 +53,48 @@ def closed_in_words(recipe: str, closure: Closure) -> str:
     )
 
 
-def close_where_met(ledger: Ledger, recipe: str, plays: Sequence[PlaySpec]) -> Closure | None:
+@dataclass(frozen=True)
+class ServedDay:
+    """What servers answered on a day.
+
+    Args:
+        answers: how many.
+        handed_on: those that the teacher gave, or should have given.
+    """
+
+    answers: float
+    handed_on: float
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What 1,000 calls cost, in US dollars.
+
+    Args:
+        teacher: of the teacher, all in.
+        student: of the student that serves.
+    """
+
+    teacher: float
+    student: float
+
+
+@dataclass(frozen=True)
+class BesideTheLedger:
+    """What facts are measured by that does not stand in the ledger.
+
+    Args:
+        paid_usd: what was paid for answers of runs since a moment.
+        served: what servers answered on a day, UTC; None where that was not summed up.
+        prices: what calls cost; None where that is not known.
+    """
+
+    paid_usd: Callable[[datetime], float]
+    served: Callable[[date], ServedDay | None]
+    prices: Callable[[], Prices | None]
+
+
+def close_where_met(ledger: Ledger, recipe: str, plays: Sequence[PlaySpec], beside: BesideTheLedger) -> Closure | None:
     """Close a recipe to rounds if the kill rule of one of its plays is met; return what closes it, new or not."""
     newest = _newest(ledger, recipe)
     if newest is not None and newest.kind == "closure":
@@ -62,9 +104,10 @@ def close_where_met(ledger: Ledger, recipe: str, plays: Sequence[PlaySpec]) -> C
         if rule is None:
             continue
         since = None if newest is None else datetime.fromisoformat(newest.at)
-        value = measured(ledger, recipe, play, since)
-        if rule.is_met(value):
-            sentence = f"{rule.fact} is {value:g}, and the play '{play.name}' is given up at {rule}"
+        value = measured(ledger, recipe, play, since, beside)
+        if value is not None and rule.is_met(value):
+            what = f"{rule.fact} is {value:g}" + (f" on one of {rule.days} days and beyond it on all" * rule.each_day)
+            sentence = f"{what}, and the play '{play.name}' is given up at {rule}"
             body = {"play": play.name, "rule": str(rule), "value": value, "owner": play.owner, "sentence": sentence}
             expected = Expected(_KINDS, None if newest is None else newest.sequence)
             ledger.append_all(recipe, [("closure", body)], expected=expected)
@@ -89,7 +132,9 @@ def reopen(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
     return ledger.append_all(recipe, [("reopening", body)], expected=Expected(_KINDS, newest.sequence))[0]
 
 
-def measured(ledger: Ledger, recipe: str, play: PlaySpec, since: datetime | None) -> float:
+def measured(
+    ledger: Ledger, recipe: str, play: PlaySpec, since: datetime | None, beside: BesideTheLedger
+) -> float | None:
     """The fact that a play's kill rule is about.
 
     Args:
@@ -97,13 +142,63 @@ def measured(ledger: Ledger, recipe: str, play: PlaySpec, since: datetime | None
         recipe: its name.
         play: with a kill rule.
         since: when a person has resumed the recipe; nothing before counts.
+        beside: what does not stand in the ledger.
+
+    Returns:
+        None where it is not known. Of what has to be so on each of some days, the value nearest to not being so.
     """
     rule, now = play.rule, ledger.now()
     assert rule is not None
     first = since or datetime.min.replace(tzinfo=now.tzinfo)
+    if rule.fact.is_of_traffic:
+        return _of_traffic(ledger, recipe, rule, since, beside)
     if rule.days is not None:
         first = max(first, now - timedelta(days=rule.days)) if since else now - timedelta(days=rule.days)
+    if rule.fact is LedgerFact.USD:
+        return compute_usd(ledger, recipe, first) + beside.paid_usd(first)
     return _FACTS[rule.fact](ledger, recipe, play, first, now)
+
+
+def _of_traffic(
+    ledger: Ledger, recipe: str, rule: KillRule, since: datetime | None, beside: BesideTheLedger
+) -> float | None:
+    """A fact of the last whole days in UTC, all of which count: since the recipe serves, and was resumed."""
+    assert rule.days is not None, "what is of traffic is counted over days"
+    today = ledger.now().astimezone(UTC).date()
+    days = [today - timedelta(days=each) for each in range(rule.days, 0, -1)]
+    begun = [datetime.fromisoformat(entry.at) for entry in ledger.entries(recipe, "promotion")[:1]]
+    if not begun or _beginning(days[0]) < max([*begun, *([] if since is None else [since])]):
+        return None
+    if not rule.each_day:
+        return _TRAFFIC_FACTS[rule.fact](ledger, recipe, days, beside)
+    values = [_TRAFFIC_FACTS[rule.fact](ledger, recipe, [day], beside) for day in days]
+    known = [each for each in values if each is not None]
+    if len(known) < len(days):
+        return None
+    return min(known) if rule.compared in (">", ">=") else max(known)
+
+
+def _fallback_share(ledger: Ledger, recipe: str, days: Sequence[date], beside: BesideTheLedger) -> float | None:
+    served = [found for day in days if (found := beside.served(day)) is not None]
+    answers = sum(each.answers for each in served)
+    return sum(each.handed_on for each in served) / answers if answers else None
+
+
+def _saving_usd(ledger: Ledger, recipe: str, days: Sequence[date], beside: BesideTheLedger) -> float | None:
+    """What the teacher would have cost for all answers, less what was spent: on its own, the student's, and rounds."""
+    prices, served = beside.prices(), [found for day in days if (found := beside.served(day)) is not None]
+    if prices is None or len(served) < len(days):
+        return None
+    first, end = _beginning(days[0]), _beginning(days[-1] + timedelta(days=1))
+    answers, handed_on = sum(each.answers for each in served), sum(each.handed_on for each in served)
+    saved = ((answers - handed_on) * prices.teacher - answers * prices.student) / 1000
+    paid = beside.paid_usd(first) - beside.paid_usd(end)
+    computed = compute_usd(ledger, recipe, first) - compute_usd(ledger, recipe, end)
+    return saved - paid - computed
+
+
+def _beginning(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 def _newest(ledger: Ledger, recipe: str) -> Entry | None:
@@ -148,10 +243,6 @@ def _events(ledger: Ledger, recipe: str, play: PlaySpec, first: datetime, now: d
     return sum(event.kind in play.on and event.first_seen >= first for event in kept)
 
 
-def _usd(ledger: Ledger, recipe: str, play: PlaySpec, first: datetime, now: datetime) -> float:
-    return compute_usd(ledger, recipe, first)
-
-
 Measure = Callable[[Ledger, str, PlaySpec, datetime, datetime], float]
 _FACTS: dict[LedgerFact, Measure] = {
     LedgerFact.ROUNDS_WITHOUT_PROMOTION: _rounds_without_promotion,
@@ -160,5 +251,8 @@ _FACTS: dict[LedgerFact, Measure] = {
     LedgerFact.BROKEN_ROUNDS: _ended(Ending.BROKE),
     LedgerFact.CLOSED_ROUNDS: _ended(Ending.CLOSED),
     LedgerFact.EVENTS: _events,
-    LedgerFact.USD: _usd,
+}
+_TRAFFIC_FACTS: dict[LedgerFact, Callable[[Ledger, str, Sequence[date], BesideTheLedger], float | None]] = {
+    LedgerFact.FALLBACK_SHARE: _fallback_share,
+    LedgerFact.SAVING_USD: _saving_usd,
 }

@@ -23,6 +23,7 @@ from typer.testing import CliRunner, Result
 from orchestration.auditing import audit_request
 from orchestration.build import definitions
 from orchestration.cli import app
+from orchestration.kill_rules import beside_the_ledger
 from orchestration.live import LiveScreen
 from orchestration.rollout import move
 from orchestration.run import Outcome, distil
@@ -333,7 +334,9 @@ def test_what_is_held_goes_no_further_and_then_takes_over(place: Place) -> None:
     assert place.newest(CHAMPION).facts(ChampionFacts).release == SEEN["second"].release
     assert command("audit", "small").exit_code == 0
     play = file.recipe.plays[0]
-    assert measured(place.builds.ledger, "small", play, None) == 0, "what took over by its rollout was promoted"
+    assert measured(place.builds.ledger, "small", play, None, beside_the_ledger(place.builds, file)) == 0, (
+        "what took over by its rollout was promoted"
+    )
 
 
 def test_a_champion_that_fails_is_taken_back_while_another_release_is_on_its_way_which_is_offered_again(

@@ -36,6 +36,8 @@ PLAY = {
         ("  usd>20.5 in 7 days ", KillRule(LedgerFact.USD, ">", 20.5, 7)),
         ("usd > 20", KillRule(LedgerFact.USD, ">", 20.0, 30)),
         ("broken_rounds < 1 in 1 day", KillRule(LedgerFact.BROKEN_ROUNDS, "<", 1.0, 1)),
+        ("fallback_share > 0.4 for 14 days", KillRule(LedgerFact.FALLBACK_SHARE, ">", 0.4, 14, each_day=True)),
+        ("saving_usd < -50.5", KillRule(LedgerFact.SAVING_USD, "<", -50.5, 30)),
     ],
 )
 def test_a_rule_is_read(text: str, rule: KillRule) -> None:
@@ -52,6 +54,9 @@ def test_a_rule_is_read(text: str, rule: KillRule) -> None:
         ("sales > 3", "there is no fact sales, only rounds_without_promotion, "),
         ("rounds_without_promotion >= 3 in 7 days", "is not counted over days"),
         ("usd > 3 in 0 days", "nothing can be counted"),
+        ("fallback_share > 0.4 for 0 days", "nothing can be counted"),
+        ("usd > 3 for 7 days", "is not told day by day: say in 7 days"),
+        ("fallback_share > 0.4 for a month", "a kill rule is a fact"),
     ],
 )
 def test_what_is_no_rule_is_refused_and_says_what_is(text: str, why: str) -> None:
@@ -60,9 +65,15 @@ def test_what_is_no_rule_is_refused_and_says_what_is(text: str, why: str) -> Non
 
 
 @pytest.mark.long
-@given(st.sampled_from(LedgerFact), st.sampled_from([">=", ">", "<=", "<"]), st.floats(0, 10**9), st.integers(1, 400))
-def test_a_rule_that_is_written_is_read_the_same(fact: LedgerFact, compared: str, limit: float, days: int) -> None:
-    rule = KillRule(fact, compared, limit, days if fact.is_counted_over_days else None)
+@given(
+    st.sampled_from(LedgerFact), st.sampled_from([">=", ">", "<=", "<"]), st.floats(-(10**9), 10**9),
+    st.integers(1, 400), st.booleans(),
+)  # fmt: skip
+def test_a_rule_that_is_written_is_read_the_same(
+    fact: LedgerFact, compared: str, limit: float, days: int, each_day: bool
+) -> None:
+    over = days if fact.is_counted_over_days else None
+    rule = KillRule(fact, compared, limit, over, each_day=each_day and fact.is_of_traffic)
     assert parse_rule(str(rule)) == rule
 
 
@@ -76,6 +87,21 @@ def test_a_mistake_in_a_rule_names_file_line_and_field(tmp_path: Path) -> None:
         if "sales > 3" in text
     )
     assert f"defs.yaml:{line}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kill", "given", "why"),
+    [
+        ("fallback_share > 0.4 for 14 days", {}, "add traffic"),
+        ("saving_usd < 0", {"traffic": {}}, "add economics"),
+    ],
+)
+def test_a_rule_that_nothing_could_measure_is_refused_at_its_line(
+    tmp_path: Path, kill: str, given: dict[str, object], why: str
+) -> None:
+    with pytest.raises(StillhouseError, match=why) as refused:
+        small_recipe(tmp_path, rows=50, plays=[{**PLAY, "kill": kill}], **given)
+    assert "plays.0.kill" in str(refused.value)
 
 
 def test_plays_and_risks_are_no_part_of_the_contract_and_have_names_of_their_own(tmp_path: Path) -> None:
