@@ -42,7 +42,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, pending
 from stillhouse.records.plays import closed_in_words, closure_of
-from stillhouse.records.rounds import MONTH, held_back, starts_a_round
+from stillhouse.records.rounds import MONTH, held_back, starting
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
 from stillhouse.stages.versions import code_version
@@ -154,7 +154,7 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
     if len(batches) <= 1 and all(now.newest is None for now in stages):
         return Wait(f"nothing of {file.name} was made yet: `stillhouse run {file.name}` begins, or a file of rows")
     waiting = pending(builds.ledger, file.name)
-    wanted = [event for event in waiting if starts_a_round(file.recipe.refresh, event)]
+    wanted = starting(file.recipe.refresh, waiting)
     found, of_events = _first_problem(file, stages), _of_events(wanted) if wanted else None
     if found is None and of_events is None:
         return Wait(f"nothing of {file.name} is missing or stale")

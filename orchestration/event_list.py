@@ -16,7 +16,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.events import EventKind, Fact, Noted, history, note
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Ledger
-from stillhouse.records.rounds import starts_a_round
+from stillhouse.records.rounds import starting
 
 
 class EventShown(Record):
@@ -42,7 +42,10 @@ class Events(Record):
 
 def events_of(ledger: Ledger, file: RecipeFile) -> Events:
     """List the events of a recipe."""
-    shown = tuple(_shown(file, noted) for noted in history(ledger, file.name))
+    kept = history(ledger, file.name)
+    waiting = [noted.event for noted in kept if noted.answered_by is None]
+    starts = {event.name for event in starting(file.recipe.refresh, waiting)}
+    shown = tuple(_shown(noted, starts_a_round=noted.event.name in starts) for noted in kept)
     return Events(recipe=file.name, events=shown)
 
 
@@ -72,7 +75,7 @@ def note_by_person(ledger: Ledger, recipe: str, happened: str, *, by: str, reaso
     return note(ledger, recipe, EventKind.PERSON, key, f"{decision['by']}: {what}", decision)
 
 
-def _shown(file: RecipeFile, noted: Noted) -> EventShown:
+def _shown(noted: Noted, *, starts_a_round: bool) -> EventShown:
     event = noted.event
     return EventShown(
         kind=event.kind,
@@ -82,6 +85,6 @@ def _shown(file: RecipeFile, noted: Noted) -> EventShown:
         last_seen=event.last_seen.isoformat(timespec="seconds"),
         times=event.times,
         facts=event.facts,
-        starts_a_round=noted.answered_by is None and starts_a_round(file.recipe.refresh, event),
+        starts_a_round=starts_a_round,
         answered_by=noted.answered_by,
     )

@@ -27,6 +27,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, Fact, history, note, note_once
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.rounds import LABELS
 from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CHAMPION, CONTRACT
 from stillhouse.stages.versions import code_version
@@ -88,7 +89,7 @@ def note_labels(builds: BuildStore, file: RecipeFile, today: date) -> None:
         sentence = f"{labelled.height:,} of {found.height:,} answers of {day} have their truth"
         facts: dict[str, Fact] = {
             "day": day,
-            "labels": labelled.height,
+            LABELS: labelled.height,
             "answers": found.height,
             "selection": spec.feedback,
         }

@@ -66,6 +66,13 @@ class RefreshSpec(Part):
         description="events that start a round beside new rows, the clock, a change and a person: labels, agreement, "
         "weak_slice, fallback, overdue, webhook (docs/events.md)",
     )
+    labels_at_least: int = Field(
+        100,
+        ge=1,
+        exclude=True,
+        description="known truths of matured answers that have to wait before they start a round, where start names "
+        "labels; those of several days are added up",
+    )
     usd_per_month: float | None = Field(
         None,
         gt=0,

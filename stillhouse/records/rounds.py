@@ -16,6 +16,8 @@ from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import Entry, Ledger
 
 MONTH = timedelta(days=30)
+LABELS = "labels"
+"""The fact of an event of matured feedback that says how many truths are known."""
 EVENTS_QUIET = timedelta(minutes=1)
 """How long after the last event a round starts for it at the earliest, so that a storm of them is one round."""
 
@@ -78,8 +80,17 @@ def _too_many(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) 
 
 
 def starts_a_round(refresh: RefreshSpec, event: Event) -> bool:
-    """Whether a recipe wants a round for an event; for what a person asks there always is one."""
+    """Whether a recipe wants rounds for events of its kind; for what a person asks there always is one."""
     return event.kind is EventKind.PERSON or event.kind.value in refresh.start
+
+
+def starting(refresh: RefreshSpec, waiting: Sequence[Event]) -> list[Event]:
+    """Those of the events that no round has answered which start one now: labels once enough of them have come."""
+    wanted = [event for event in waiting if starts_a_round(refresh, event)]
+    counts = (event.facts.get(LABELS) for event in wanted if event.kind is EventKind.LABELS)
+    if sum(count for count in counts if isinstance(count, int)) >= refresh.labels_at_least:
+        return wanted
+    return [event for event in wanted if event.kind is not EventKind.LABELS]
 
 
 def compute_usd(ledger: Ledger, recipe: str, since: datetime) -> float:

@@ -14,6 +14,7 @@ import orchestration.outcomes
 from assets.keys import CALLS, outside
 from orchestration import dispatcher
 from orchestration.dispatcher import Ask, Wait, next_step
+from orchestration.event_list import events_of
 from orchestration.happenings import note_calls, note_changes, note_labels, note_overdue
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.outcomes import RoundOutcome, outcome_recorded
@@ -51,7 +52,8 @@ def file(tmp_path: Path, run: Run) -> RecipeFile:
 
 def happened(builds: BuildStore, *keys: str, kind: EventKind = EventKind.WEBHOOK) -> None:
     for key in keys:
-        note(builds.ledger, "small", kind, key, f"somebody asked for {key}", at=builds.ledger.now() - LONG_AGO)
+        facts = {"labels": 100} if kind is EventKind.LABELS else {}
+        note(builds.ledger, "small", kind, key, f"somebody asked for {key}", facts, at=builds.ledger.now() - LONG_AGO)
 
 
 def step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Ask | Wait:
@@ -361,6 +363,38 @@ def test_feedback_of_the_day_of_its_answer_is_an_event_though_nobody_says_anythi
     note_labels(builds, file, date(2026, 3, 20))
     (event,) = of_kind(builds, EventKind.LABELS)
     assert event.facts["day"] == "2026-03-02"
+
+
+def test_labels_of_several_days_start_one_round_when_enough_have_come(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: one piece of feedback a day was a round a day."""
+    monkeypatch.setattr("stillhouse.records.rounds.EVENTS_QUIET", timedelta())
+    file = recipe(tmp_path, start=("labels",), traffic={"matures_after_days": 0}, refresh__labels_at_least=5)
+    assert not run(file, "contract").success
+    store = TrafficStore(builds.home.artifacts, "small")
+
+    def a_day(number: int, labels: int) -> None:
+        day = f"2026-03-{number:02}"
+        ids = [f"{day} {each}" for each in range(labels)]
+        answered(store, day, *ids, f"{day} of which nobody knows")
+        said(store, day, *ids)
+        note_labels(builds, file, date(2026, 3, number + 1))
+
+    for number in (1, 2, 3, 4):
+        a_day(number, 1)
+        assert tick(instance, file) == [], number
+    assert [each.starts_a_round for each in events_of(builds.ledger, file).events] == [False] * 4
+    a_day(5, 2)
+    assert [each.starts_a_round for each in events_of(builds.ledger, file).events] == [True] * 5
+    (request,) = tick(instance, file)
+    assert request.tags[EVENTS_TAG].count("labels:2026-03-") == 3 and request.tags[EVENTS_TAG].endswith("and 2 more")
+    names = [event.name for event in pending(builds.ledger, "small")]
+    builds.ledger.append("round", "small", {"run_id": "r", "ending": "closed", "because": "", "events": names})
+    a_day(6, 4)
+    assert tick(instance, file) == [], "those that a round has answered count no more"
+    a_day(7, 1)
+    assert len(tick(instance, file)) == 1
 
 
 PLAY = {
