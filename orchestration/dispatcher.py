@@ -61,10 +61,12 @@ class Wait:
     Args:
         sentence: why, and where a person has to do something, what.
         given_up: whether attempts have changed nothing, so that it stays so until a person does something.
+        changed_code: whether code was changed for which the recipe wants no round.
     """
 
     sentence: str
     given_up: bool = False
+    changed_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
     wanted = starting(file.recipe.refresh, waiting)
     found, of_events = _first_problem(file, stages), _of_events(wanted) if wanted else None
     if found is None and of_events is None:
-        return Wait(f"nothing of {file.name} is missing or stale")
+        return _nothing_to_do(file, stages)
     if found is not None and found.is_closed:
         untried = [batch for batch in batches if batch != BASE and _is_untried(instance, stages, batch)]
         if not untried and of_events is None:
@@ -171,6 +173,16 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
     if (why := held(builds, file, () if by_state else wanted)) is not None:
         return Wait(f"{found.what}; {why}")
     return _counted(instance, builds, file, batches, stages, found, [event.name for event in waiting])
+
+
+def _nothing_to_do(file: RecipeFile, stages: Sequence[StageNow]) -> Wait:
+    changed = sorted({now.stage for now in stages if is_of_other_code_alone(now)})
+    if not changed:
+        return Wait(f"nothing of {file.name} is missing or stale")
+    what = f"the code of {', '.join(changed)} was changed, and refresh.changed_code is wait"
+    return Wait(
+        f"{what}: the next round makes them again, and `stillhouse run {file.name}` starts one", changed_code=True
+    )
 
 
 @dataclass(frozen=True)
@@ -196,18 +208,32 @@ def _first_problem(file: RecipeFile, stages: Sequence[StageNow]) -> _Problem | N
     """
     closed: dict[str, _Problem] = {}
     before: list[object] = [file.recipe.digest]
+    passes_code_by = file.recipe.refresh.changed_code == "wait" and any(map(is_of_other_code_alone, stages))
     for now in stages:
         if now.batch in closed:
             continue
         if now.stage == TRANSFER_SET and closed and not file.recipe.refresh.train_on_open_batches:
             return next(iter(closed.values()))
         before.append([now.stage, now.batch, now.newest and now.newest.digest, code_version(now.stage)])
-        problem = _problem(now, before)
+        problem = None if passes_code_by and _is_of_code(now) else _problem(now, before)
         if problem is not None and problem.is_closed and now.batch not in (None, BASE):
             closed[str(now.batch)] = problem
         elif problem is not None:
             return problem
     return None
+
+
+def is_of_other_code_alone(now: StageNow) -> bool:
+    """Whether what is there of a stage no longer counts because its code was changed, and for nothing else."""
+    manifest = now.state.manifest
+    return manifest is not None and manifest.code_digest != code_version(now.stage) and len(now.state.stale) == 1
+
+
+def _is_of_code(now: StageNow) -> bool:
+    """Likewise, or whether there are only gates on it that have not looked since."""
+    if now.newest is None or now.state.broken:
+        return False
+    return is_of_other_code_alone(now) or not (now.state.stale or any(gate.state.was_decided for gate in now.gates))
 
 
 def _problem(now: StageNow, before: Sequence[object]) -> _Problem | None:

@@ -69,6 +69,8 @@ def _ask(
     batches, new = ingest_what_is_new(context.instance, builds, file, look)
     step = next_step(context.instance, builds, file, batches)
     if not isinstance(step, Ask):
+        if step.changed_code:
+            note_changes(builds, file, stages_now(builds, file, batches))
         context.update_cursor("")
         return _skip(step.sentence, look)
     if step.is_stale and new is None and not _stale_for_long(context, step.state):

@@ -66,6 +66,12 @@ class RefreshSpec(Part):
         description="events that start a round beside new rows, the clock, a change and a person: labels, agreement, "
         "weak_slice, fallback, overdue, webhook (docs/events.md)",
     )
+    changed_code: Literal["round", "wait"] = Field(
+        "round",
+        exclude=True,
+        description="what follows when the code of a stage was changed, as by an upgrade: a round, or what is there "
+        "stays until something else starts one; gates whose code alone was changed are looked at again either way",
+    )
     labels_at_least: int = Field(
         100,
         ge=1,
