@@ -41,6 +41,10 @@ class RecipeParameters(BaseModel):
     text: str = Field(description="their text column")
     label: str = Field(description="their label column")
     golden: str | None = Field(None, description="file of rows that people labelled: it judges, and data only trains")
+    teacher: str | None = Field(
+        None, description="weights that are copied: a folder, package://name/folder or hf://organisation/name@commit"
+    )
+    base: str | None = Field(None, description="an encoder that students are cut from, where the teacher is none")
     answers: str | None = Field(None, description="file of what a model has answered; data needs no label then")
     endpoint: str | None = Field(None, description="a server that speaks OpenAI's protocol: its model is copied")
     model: str | None = Field(None, description="of the endpoint the model, as the server names it")
@@ -101,7 +105,7 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
                 label=asked.label,
                 said=said,
                 answers=answers,
-                beside=FilesBeside(asked.golden, asked.answers, server),
+                beside=FilesBeside(asked.golden, asked.answers, server, asked.teacher, asked.base),
             )
         except StillhouseError:
             with suppress(OSError):

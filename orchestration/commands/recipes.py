@@ -163,6 +163,19 @@ def new(
     golden: Annotated[
         str | None, typer.Option(help="File of rows that people labelled: it judges, and rows of --data only train.")
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights that are copied: a folder, package://NAME/FOLDER or hf://ORGANISATION/NAME@COMMIT, of an "
+            "encoder, a classifier or a language model. The packaged encoder when left out."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="An encoder that students are cut from, named alike, for a teacher that has no layers to give."
+        ),
+    ] = None,
     answers_file: Annotated[
         str | None,
         typer.Option("--answers", help="File of what a model has answered: it is copied, and --data needs no label."),
@@ -213,14 +226,15 @@ def new(
     from orchestration.scaffold.files import Reading
     from orchestration.scaffold.open_questions import AnsweredQuestions
     from orchestration.scaffold.server import server_of
-    from orchestration.scaffold.writing import FilesBeside, write_recipe
+    from orchestration.scaffold.writing import RENAME, FilesBeside, write_recipe
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, separator, quoting, named)
     may_see = tuple(name.strip() for name in teacher_may_see.split(",")) if teacher_may_see else ()
     answers = AnsweredQuestions((pain,) if pain else (), licence, outputs_may_train, may_see)
-    beside = FilesBeside(golden, answers_file, server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env))
+    server = server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env)
+    beside = FilesBeside(golden, answers_file, server, teacher, base)
     written = write_recipe(
         recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers, beside=beside
     )
@@ -229,7 +243,9 @@ def new(
     out.print(f"wrote {written.path}", soft_wrap=True)
     for field, asked in written.open.items():
         out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
-    expected = duration(BuildStore(Home.from_environment()), read_recipe(written.path))
+    # Nothing can be tried with a classifier while nobody has said which of its outputs is which label.
+    file = read_recipe(written.path)
+    expected = None if RENAME in written.open else duration(BuildStore(Home.from_environment()), file)
     if expected is not None:
         out.print(f"a run takes {expected.forecast.sentence}")
     before = "Answer what is open, then: " if written.open else "Read it once, then: "

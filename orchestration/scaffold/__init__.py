@@ -5,6 +5,7 @@
     remarks.py         what is remarkable about the rows
     suggestions.py     what a recipe should say for them
     server.py          a teacher behind a server, as it is said
+    weights.py         a teacher, or what students are cut from, as its config.json says
     open_questions.py  what only a person can say
     template.py        the text of the recipe
 

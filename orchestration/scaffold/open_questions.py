@@ -13,6 +13,8 @@ OPEN = {
     "teacher_may_see": "which privacy classes may be sent to the teacher's server; these rows are [internal]",
 }
 """Fields that are left open, and what is asked."""
+LICENCE_OF_WEIGHTS = "the licence that these weights were published under"
+TERMS_OF_ANSWERS = "the terms under which the answers are given"
 
 
 @dataclass(frozen=True)

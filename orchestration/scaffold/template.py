@@ -5,17 +5,20 @@ Does not: which values (suggestions.py), putting it in place (writing.py).
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from string import Template
 
 import yaml
 
-from orchestration.scaffold.open_questions import AnsweredQuestions
+from orchestration.scaffold.open_questions import LICENCE_OF_WEIGHTS, AnsweredQuestions
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
+from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.teachers.classifier import outputs_of
 from stillhouse.wording import percent, points
 
 _TEMPLATE = Template("""\
@@ -56,20 +59,38 @@ $students
 """)
 _AN_ENCODER = Template("""\
   teacher:
-    source: $teacher
-    revision: $revision
-    fingerprint: $fingerprint
-    licence: Apache-2.0
+$weights
     training_on_outputs: $outputs
-    reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
+    reason: $reason
     minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
-    training: {epochs: 4, learning_rate: 2.0e-4, loss: labels, dropout: 0.1, max_tokens: $tokens}$few_labels""")
+    training: {epochs: 4, learning_rate: $rate, loss: labels, dropout: 0.1, max_tokens: $tokens}$few_labels""")
 _FEW_LABELS = Template("""
     # About $labels_a_class labels of a class to learn from. To try a contrast, use the line below, not the one above:
     # on TREC it brought 7 points with 8 labels of each class, in 100 steps; with 26 only 0.9, and twice the
     # calibration error.
-    # training: {epochs: 4, learning_rate: 2.0e-4, loss: labels, dropout: 0.1, max_tokens: $tokens, contrast_weight: 1}\
+    # training: {epochs: 4, learning_rate: $rate, loss: labels, dropout: 0.1, max_tokens: $tokens, contrast_weight: 1}\
 """)
+_A_CLASSIFIER = Template("""\
+  teacher:                          # it is used as it is, and students are cut from it
+    kind: classifier
+$weights
+$rename    max_tokens: $tokens
+    training_on_outputs: $outputs
+    reason: It answers these texts today.
+    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying""")
+_A_LANGUAGE_MODEL = Template("""\
+  teacher:
+    kind: causal_lm
+$weights
+    causal_lm:
+      dtype: float32                # bfloat16 takes half the memory
+      # prompt: FILE                # with {text}, {labels} and {task}, ending in {answer}; a plain one when left out
+      # words: {LABEL: word}        # what it writes for a label, where that is not the label itself
+    training_on_outputs: $outputs
+    reason: It answers these texts today.
+    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+
+$base""")
 _ANSWERS = Template("""\
   teacher:
     kind: stored
@@ -81,11 +102,7 @@ _ANSWERS = Template("""\
     reason: It answers these texts today, and what it answered was kept.
     minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
 
-  base:                             # students are cut from it
-    source: $teacher
-    revision: $revision
-    fingerprint: $fingerprint
-    licence: Apache-2.0""")
+$base""")
 _SERVER = Template("""\
   teacher:
     kind: endpoint
@@ -106,31 +123,35 @@ _SERVER = Template("""\
     reason: It answers these texts today.
     minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
 
+$base""")
+_BASE = Template("""\
   base:                             # students are cut from it
-    source: $teacher
+$weights""")
+_WEIGHTS = Template("""\
+    source: $source
     revision: $revision
     fingerprint: $fingerprint
-    licence: Apache-2.0""")
-_BESIDE_AN_ENCODER = """\
+    licence: $licence""")
+_BESIDE_ONE_THAT_IS_HERE = """\
   budget:                           # what for? at 4 or less the int8 teacher is often enough, and the run says so
     latency_ratio_at_least: 6
     size_ratio_at_least: 6"""
-_BESIDE_ANSWERS = """\
+_BESIDE_ANY_OTHER = Template("""\
   budget:                           # what may a call and the files of a student take where it serves?
-    latency_ms_at_most: 20
-    size_mb_at_most: 25"""
+    latency_ms_at_most: $milliseconds
+    size_mb_at_most: $megabytes""")
 _STUDENT = Template("""\
     - name: $name
       layers: $layers
-      feed_forward: 256
-      training: {epochs: 6, ${loss}max_tokens: $tokens}""")
+${units}      training: {epochs: 6, ${loss}max_tokens: $tokens}""")
 _CONTROL = Template("""\
     - name: ${name}_labels_only
       layers: $layers
-      feed_forward: 256
-      learns_from: labels
+${units}      learns_from: labels
       training: {epochs: 6, loss: labels, max_tokens: $tokens}""")
-_SHAPES = {"five_layers": [0, 1, 3, 4, 5], "two_layers": [0, 5]}
+_USUAL_WIDTH, _MILLISECONDS, _MEGABYTES = 384, 20, 25
+"""What a student of the packaged encoder may take; one of twice its width takes four times as much."""
+_LISTED = 10
 
 
 def recipe_text(
@@ -142,7 +163,9 @@ def recipe_text(
     max_tokens: int,
     seen: Iterable[str],
     rows: int,
-    labels: int,
+    labels: Sequence[str],
+    cut_from: Weights,
+    language_model: Weights | None = None,
     taught: bool = True,
     golden: str | None = None,
     stored: str | None = None,
@@ -152,26 +175,31 @@ def recipe_text(
     """Fill the template, each value as YAML itself writes it.
 
     Args:
-        values: by their names in the template: task, owner, teacher, revision, fingerprint, data, text, label and key.
+        values: by their names in the template: task, owner, data, text, label and key.
         reading: lines that say how the rows are read.
         answers: what a person has said.
         suggested: what follows from the rows.
         max_tokens: of every training.
         seen: what was seen of the rows, one sentence each.
         rows: that can be used.
-        labels: that they have.
+        labels: that they have, in their order.
         taught: whether rows to train on have labels; else the golden file has all there are.
         golden: address of the golden file.
         stored: address of a teacher's stored answers.
         answers_format: of those.
-        server: a teacher that is asked; an encoder is trained where neither is said.
+        server: a teacher that is asked over the network.
+        cut_from: the encoder that students are cut from: the teacher itself where no other is said.
+        language_model: a teacher of this machine that has no layers for students.
     """
     skewed = suggested.metric == "macro_f1"
     provable = "nothing" if suggested.provable is None else points(suggested.provable)
     written = {name: scalar(value) for name, value in values.items()}
     asked = {field: f"  # OPEN: {question}" for field, question in answers.open.items()}
     outputs = {True: "allowed", False: "forbidden", None: "unknown"}[answers.outputs_may_train]
-    teacher, elsewhere = _SERVER if server else _ANSWERS if stored else _AN_ENCODER, bool(stored or server)
+    elsewhere = bool(stored or server or language_model)
+    teacher = _A_CLASSIFIER if cut_from.kind is TeacherKind.CLASSIFIER else _AN_ENCODER
+    if elsewhere:
+        teacher = _SERVER if server else _ANSWERS if stored else _A_LANGUAGE_MODEL
     of_server = {} if server is None else {
         "url": scalar(server.url),
         "model": scalar(server.model),
@@ -180,9 +208,14 @@ def recipe_text(
         "usd_out": _money(server.usd_per_million_out),
         "usd_at_most": _money(server.usd_at_most),
     }  # fmt: skip
+    rate = _decimal(cut_from.learning_rate) if teacher is _AN_ENCODER else ""
     taught_by = teacher.substitute(
-        written,
         **of_server,
+        weights=_weights(language_model or cut_from),
+        base=_BASE.substitute(weights=_weights(cut_from)) if elsewhere else "",
+        reason=_reason(cut_from) if teacher is _AN_ENCODER else "",
+        rate=rate,
+        rename=_rename(cut_from, labels),
         stored=scalar(stored or ""),
         format=answers_format.value,
         terms=f"{scalar('')}  # OPEN: the terms under which it {'answers' if server else 'answered'}",
@@ -190,7 +223,7 @@ def recipe_text(
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
         tokens=max_tokens,
-        few_labels=_few_labels(suggested, max_tokens) if taught else "",
+        few_labels=_few_labels(suggested, rate, max_tokens) if teacher is _AN_ENCODER else "",
     )
     may_see = ", ".join(answers.teacher_may_see or ())
     seen_by = f"    provenance: {{teacher_may_see: [{may_see}]}}{asked.get('teacher_may_see', '')}\n" if server else ""
@@ -200,11 +233,11 @@ def recipe_text(
         taught_by=taught_by,
         golden_file=f"    golden: {scalar(golden)}\n{label_there}" if golden else "",
         seen_by_the_server=seen_by,
-        budget=_BESIDE_ANSWERS if elsewhere else _BESIDE_AN_ENCODER,
-        students=_students(max_tokens, controls=taught, loss="loss: kl, " if elsewhere else ""),
+        budget=_budget(cut_from) if elsewhere else _BESIDE_ONE_THAT_IS_HERE,
+        students=_students(cut_from, max_tokens, controls=taught, loss="loss: kl, " if elsewhere else ""),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
-        labels=f"{labels:,}",
+        labels=f"{len(labels):,}",
         looked="".join(f"# {sentence}.\n" for sentence in seen),
         pain=f"[{', '.join(answers.pain)}]{asked.get('pain', '')}",
         licence=scalar(answers.licence) + asked.get("licence", ""),
@@ -219,28 +252,74 @@ def recipe_text(
     )
 
 
-def _few_labels(suggested: Suggestion, max_tokens: int) -> str:
+def _few_labels(suggested: Suggestion, rate: str, max_tokens: int) -> str:
     """What is worth a try where a teacher that is trained here has few labels; nothing where it has more."""
     if not suggested.has_few_labels:
         return ""
-    return _FEW_LABELS.substitute(labels_a_class=f"{suggested.labels_a_class:.0f}", tokens=max_tokens)
+    return _FEW_LABELS.substitute(rate=rate, labels_a_class=f"{suggested.labels_a_class:.0f}", tokens=max_tokens)
 
 
-def _students(max_tokens: int, *, controls: bool, loss: str) -> str:
+def _weights(given: Weights) -> str:
+    """The lines that name and pin pretrained weights, the same wherever they stand."""
+    described = "" if given.is_packaged or "://" in given.source else "    # say here which weights these are"
+    return _WEIGHTS.substitute(
+        source=scalar(given.source),
+        revision=scalar(given.revision) + described,
+        fingerprint=scalar(given.fingerprint),
+        licence=given.licence or f"{scalar('')}  # OPEN: {LICENCE_OF_WEIGHTS}",
+    )
+
+
+def _reason(encoder: Weights) -> str:
+    if encoder.is_packaged:
+        return "A small encoder, pre-trained on a billion sentence pairs, that runs on this machine."
+    kind = encoder.config["model_type"]
+    return scalar(f"An encoder of type {kind} with {encoder.sizes.layers} layers that runs on this machine.")
+
+
+def _rename(classifier: Weights, labels: Sequence[str]) -> str:
+    """The lines that say what a classifier's outputs are called in the rows, as far as that is known."""
+    known = ", ".join(f"{scalar(output)}: {scalar(label)}" for output, label in classifier.rename.items())
+    if not classifier.unnamed:
+        return f"    rename: {{{known}}}\n" if known else ""
+    missing = [label for label in labels if label not in {*classifier.rename.values(), *outputs_of(classifier.config)}]
+    question = f"say which of {listed(missing)} each of {listed(classifier.unnamed)} is"
+    return f"    rename: {{{known}}}  # OPEN: {question}\n"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, each on one line whatever is in it, and how many more there are."""
+    shown = ", ".join(map(scalar, names[:_LISTED]))
+    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
+
+
+def _budget(cut_from: Weights) -> str:
+    wider = max(1.0, cut_from.sizes.width / _USUAL_WIDTH) ** 2
+    limits = {"milliseconds": _MILLISECONDS * wider, "megabytes": _MEGABYTES * wider}
+    return _BESIDE_ANY_OTHER.substitute({name: f"{math.ceil(limit)}" for name, limit in limits.items()})
+
+
+def _students(cut_from: Weights, max_tokens: int, *, controls: bool, loss: str) -> str:
     """Two candidates; each with its control, the same shape without the teacher, where there are labels to learn."""
     lines = [
         "  students:"
         + ("                         # each with its control: the same shape without the teacher" * controls)
     ]
-    for name, layers in _SHAPES.items():
+    units = f"      feed_forward: {cut_from.units}\n" if cut_from.units else ""
+    for name, layers in cut_from.shapes.items():
         for template in (_STUDENT, _CONTROL)[: 1 + controls]:
-            lines.append(template.substitute(name=name, layers=layers, loss=loss, tokens=max_tokens))
+            lines.append(template.substitute(name=name, layers=list(layers), units=units, loss=loss, tokens=max_tokens))
     return "\n".join(lines)
 
 
 def _slice(spec: SliceSpec) -> str:
     values = ", ".join(map(scalar, spec.values))
     return f"{{name: {scalar(spec.name)}, column: {spec.column}, values: [{values}], critical: false}}"
+
+
+def _decimal(value: float) -> str:
+    """A small number in the way that YAML reads as one: with a point before the exponent."""
+    return f"{value:.1e}".replace("e-0", "e-")
 
 
 def _money(usd: float) -> str:

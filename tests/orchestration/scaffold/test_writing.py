@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from orchestration.scaffold import writing
+from orchestration.scaffold import weights
 from orchestration.scaffold.writing import FilesBeside, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -31,7 +31,7 @@ def test_what_does_not_read_back_is_not_put_in_place(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions(90).write_csv(tmp_path / "rows.csv")
-    monkeypatch.setattr(writing, "fingerprint_of", lambda folder: "no fingerprint")
+    monkeypatch.setattr(weights, "fingerprint_of", lambda folder: "no fingerprint")
     with pytest.raises(StillhouseError, match=r"defs.yaml:\d+: teacher.fingerprint"):
         write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service")
     assert not (tmp_path / "recipes").exists()
@@ -123,7 +123,7 @@ def test_a_server_is_copied_by_unlabelled_rows_that_a_golden_file_judges(tmp_pat
     [
         (SERVER, "of a teacher behind a server --usd-at-most is not said"),
         (("--usd-at-most", "5"), "of a teacher behind a server --endpoint, --model, --usd-in, --usd-out is not said"),
-        ((*SERVER, "--usd-at-most", "5", "--answers", "answers.jsonl"), "two teachers are named"),
+        ((*SERVER, "--usd-at-most", "5", "--answers", "answers.jsonl"), "2 teachers are named"),
         ((*SERVER, "--usd-at-most", "0"), "teacher.endpoint.usd_at_most: Input should be greater than 0"),
         (
             ("--endpoint", "models/large", *SERVER[2:], "--usd-at-most", "5"),
@@ -157,7 +157,7 @@ def test_with_labels_in_both_files_an_encoder_is_trained_on_one_and_judged_by_th
     ("golden", "answers", "says"),
     [
         ("", "answers.jsonl", "answers of a model are never truth"),
-        ("audited.csv", "", "the teacher of a new recipe is trained on labels"),
+        ("audited.csv", "", "an encoder becomes a teacher by labels"),
         ("rows.csv", "answers.jsonl", "one file is to train and to judge"),
     ],
 )
