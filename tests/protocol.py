@@ -36,6 +36,8 @@ class Server:
         key: that it asks for; none where it asks for none.
         takes: seconds for an answer.
         retry_after: seconds that it asks to wait where there are too many calls.
+        tokens_per_minute: that it reads and writes in any sixty seconds; it answers 429 beyond them.
+        now: seconds, by whose clock.
         models: the day on which each of its models ends, or none; or the status in place of a list of them.
     """
 
@@ -47,6 +49,9 @@ class Server:
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
     models: Mapping[str, str | None] | int = 404
+    tokens_per_minute: int | None = None
+    now: Callable[[], float] = time.monotonic
+    turned_away: int = 0
     formats: list[Any] = field(default_factory=list)
     authorizations: set[str | None] = field(default_factory=set)
     url: str = ""
@@ -54,6 +59,7 @@ class Server:
     asked: Counter[str] = field(default_factory=Counter)
     at_once: int = 0
     _now: int = 0
+    _counted: list[tuple[float, int]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -72,6 +78,22 @@ class Server:
     def bill(self, usd: float) -> None:
         with self._lock:
             self.usd += usd
+
+    @staticmethod
+    def tokens_of(text: str) -> int:
+        """Tokens that a call with this last message takes, read and written."""
+        return len(text.split()) + 1
+
+    def has_room_for(self, text: str) -> bool:
+        """Whether the tokens of the last minute let it answer; they are counted then."""
+        with self._lock:
+            now, tokens = self.now(), self.tokens_of(text)
+            self._counted = [(at, each) for at, each in self._counted if at > now - 60]
+            if sum(each for _, each in self._counted) + tokens > (self.tokens_per_minute or 1e9):
+                self.turned_away += 1
+                return False
+            self._counted.append((now, tokens))
+            return True
 
     def leave(self) -> None:
         with self._lock:
@@ -135,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})
                 return
             time.sleep(told.takes)
-            fault = told.faults.get(number, "")
+            fault = told.faults.get(number, "") if told.has_room_for(text) else "429"
             if fault.isdecimal():
                 self._send(
                     int(fault),
@@ -148,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif fault == "page":
                 self._write(200, b"<html>Please sign in</html>", "text/html")
             else:
-                tokens = len(text.split()), 1
+                tokens = told.tokens_of(text) - 1, 1
                 # Before it answers: whoever has its answer may look at the bill.
                 told.bill((tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6)
                 self._send(200, self._reply(fault, number, text, tokens, told=body.get("logprobs") is True))

@@ -120,6 +120,13 @@ class EndpointSpec(Part):
     )
     concurrency: int = Field(8, ge=1, le=256, description="calls at one time")
     requests_per_minute: int | None = Field(None, ge=1, description="that are begun at the most")
+    tokens_per_minute: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=lambda limit: limit is None,  # so that a recipe without the field keeps its digest
+        description="read and written together, at the most: a call counts with what it can take until the server has "
+        "counted, and for a minute after its reply",
+    )
     attempts: int = Field(6, ge=1, description="for one text, before the run ends")
     timeout_s: float = Field(60, gt=0, description="seconds until a call counts as lost")
 

@@ -1,7 +1,7 @@
 """A teacher behind an API that speaks OpenAI's protocol: asked over the network, each request paid for once.
 
 Belongs here: making calls, again where it helps, at most as many at a time and as much money as the recipe allows.
-Does not: what was paid (calls.py), what is asked (requests.py), what replies mean (replies.py).
+Does not: what was paid (calls.py), how fast (pace.py), what is asked (requests.py), what replies mean (replies.py).
 """
 
 import json
@@ -26,6 +26,7 @@ from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError, Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, TOOK, columns_of_calls, further_columns
+from stillhouse.teachers.pace import Pace, tokens_of
 from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import body_of
@@ -188,7 +189,7 @@ class EndpointTeacher:
     task: Task
     pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
-    _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
+    _pace: Pace = field(default_factory=Pace, compare=False, repr=False)
     _open_calls: "_OpenCalls" = field(default_factory=lambda: _OpenCalls(), compare=False, repr=False)
 
     @cached_property
@@ -318,10 +319,9 @@ class EndpointTeacher:
     def _call(self, digest: str, body: dict[str, Any], over: threading.Event) -> Reply:
         most, refused = self.endpoint.most(body), "the run was broken off"
         for attempt in range(self.limits.attempts):
-            self._pace.wait(self.limits.requests_per_minute, self.sleep or over.wait)
-            if over.is_set():
+            answer = self._attempt_in_its_turn(digest, body, most, over)
+            if answer is None:
                 break
-            answer = self._attempt(digest, body, most, over)
             if isinstance(answer, Reply):
                 return answer
             if answer.is_of_this_text:
@@ -339,6 +339,21 @@ class EndpointTeacher:
             do="Look at the server, and at what the recipe says of its address, model and key, and run again: what was "
             "answered is kept and is not asked again.",
         )
+
+    def _attempt_in_its_turn(
+        self, digest: str, body: dict[str, Any], most: float, over: threading.Event
+    ) -> "Reply | Refusal | None":
+        """Make one call when the server takes one more; None where the run is over before that."""
+        sleep, tokens = self.sleep or over.wait, tokens_of(self.url, self.asking.model)
+        reserved = sum(self.endpoint.most_tokens(body))
+        with tokens.counted(reserved, self.limits.tokens_per_minute, sleep, over=over.is_set) as call:
+            self._pace.wait(self.limits.requests_per_minute, sleep)
+            if over.is_set():
+                return None
+            answer = self._attempt(digest, body, most, over)
+            if isinstance(answer, Reply) and answer.tokens_in:
+                call.tokens = answer.tokens_in + answer.tokens_out
+            return answer
 
     def _attempt(self, digest: str, body: dict[str, Any], most: float, over: threading.Event) -> "Reply | Refusal":
         """Make one call, with its cost in the log before and after."""
@@ -440,26 +455,6 @@ class _OpenCalls:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._ended > since or not self._open)
             return self._ended > since
-
-
-class _Pace:
-    """When the next call may be made, whichever thread makes it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._not_before = 0.0
-
-    def wait(self, per_minute: int | None, sleep: Callable[[float], object]) -> None:
-        with self._lock:
-            now = time.monotonic()
-            mine = max(now, self._not_before)
-            self._not_before = mine + (60 / per_minute if per_minute else 0.0)
-        if mine > now:
-            sleep(mine - now)
-
-    def hold(self, seconds: float) -> None:
-        with self._lock:
-            self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 
 def _read(text: str, took: float) -> Reply | None:

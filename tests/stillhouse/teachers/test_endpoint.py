@@ -15,9 +15,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-import stillhouse.teachers.endpoint
+import stillhouse.teachers.pace
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.asked import Asking
@@ -232,7 +233,7 @@ class Clock:
     def of(self, asked: EndpointTeacher, monkeypatch: pytest.MonkeyPatch) -> EndpointTeacher:
         """The teacher, with this clock."""
         stands_in = SimpleNamespace(monotonic=self.monotonic, perf_counter=time.perf_counter)
-        monkeypatch.setattr(stillhouse.teachers.endpoint, "time", stands_in)
+        monkeypatch.setattr(stillhouse.teachers.pace, "time", stands_in)
         return replace(asked, sleep=self.sleep)
 
 
@@ -247,6 +248,26 @@ def test_calls_are_begun_no_faster_than_the_recipe_allows(tmp_path: Path, monkey
         clock.waited.clear()
         clock.of(teacher(server, tmp_path, concurrency=4), monkeypatch).ask(texts(24))
         assert server.calls == 24 and not clock.waited, "without a limit nobody waits"
+
+
+@pytest.mark.long
+def test_a_bulk_within_the_tokens_of_a_minute_is_never_turned_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server counts the tokens of its last sixty seconds and answers 429 beyond its limit; the clock is a false
+    one, on which bulk and pilot are minutes long and follow each other at once."""
+    clock, rows = Clock(), texts(90)
+    with serving(Server(answer, tokens_per_minute=300, now=clock.monotonic)) as server:
+        limits = {"concurrency": 4, "tokens_around": 0, "tokens_per_minute": 300}
+        for some in (rows[:30], rows):
+            said = clock.of(teacher(server, tmp_path, **limits), monkeypatch).ask(some)
+            assert said["failure"].null_count() == some.height
+        assert (server.calls, server.turned_away) == (90, 0)
+        tokens = sum(server.tokens_of(text) * times for text, times in server.asked.items())
+        assert clock.now - 1000 >= 60 * (tokens / 300 - 1) > 0 and clock.waited, "and it did take minutes"
+    with serving(Server(answer, tokens_per_minute=300, now=clock.monotonic, retry_after="5")) as server:
+        clock.of(teacher(server, tmp_path / "other", concurrency=4, attempts=99), monkeypatch).ask(rows)
+        assert server.turned_away > 0, "without the field this server turns calls away"
 
 
 @pytest.mark.long
@@ -632,6 +653,12 @@ def test_a_rationale_is_kept_without_personal_data_wherever_it_is_kept(way: str,
         assert set(asked.replies(texts(2)).answers["rationale"]) == {"Write to [EMAIL], an invoice."}, "of a pilot"
     shards = [pl.read_parquet(path) for path in (tmp_path / "signal").rglob("*.parquet")]
     assert [set(rows["rationale"]) for rows in shards] == [{"Write to [EMAIL], an invoice."}]
+
+
+def test_a_recipe_without_a_limit_on_tokens_has_the_digest_of_before_there_was_one() -> None:
+    limits = {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": 1}
+    assert "tokens_per_minute" not in EndpointSpec(**limits).model_dump()
+    assert EndpointSpec(**limits, tokens_per_minute=9).model_dump()["tokens_per_minute"] == 9
 
 
 def test_who_is_not_asked_why_has_the_digest_of_before_anybody_was() -> None:
