@@ -26,7 +26,7 @@ from stillhouse.records.deployments import desired
 from stillhouse.records.events import history
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
-from stillhouse.records.outbox import Due, Notice, Outbox, Tone
+from stillhouse.records.outbox import Notice, Outbox, Tone
 from stillhouse.stages.names import CHAMPION
 
 EVENTS_IN_A_NOTICE = 5
@@ -37,10 +37,11 @@ HELD_LONG = timedelta(days=7)
 """After how long a hold is: whoever holds may have forgotten it."""
 STANDING = "standing:"
 """What the subject of a notice begins with that is about how things stand, and not about an event."""
+_RISK = f"{STANDING}risk:"
 
 
 def notify_owners(ledger: Ledger, recipe: str, subject: str, key: str, notice: Notice) -> list[str]:
-    """Send a notice to every address that a recipe names now; read again each time, so that a new address counts.
+    """Send a notice to every address of `notify`; the recipe is read again each time, so that a new address counts.
 
     Args:
         ledger: in whose database it waits until it was sent.
@@ -57,7 +58,7 @@ def notify_owners(ledger: Ledger, recipe: str, subject: str, key: str, notice: N
         terms = read_recipe(path).recipe if path.exists() else None
     except StillhouseError as error:
         return [f"nobody was notified, because the recipe cannot be read: {' '.join(str(error).split())}"]
-    if terms is None or not terms.notify:
+    if terms is None or not terms.addresses:
         return []
     now = datetime.now(UTC)
     Outbox(ledger.url).put(recipe, subject, key, notice, to=terms.notify, at=now)
@@ -69,18 +70,20 @@ def look_and_send(builds: BuildStore, file: RecipeFile) -> list[str]:
 
     What failed to be sent is tried again, what still asks for a person is sent again after `remind_days`.
     """
-    if not file.recipe.notify:
+    recipe, ledger = file.recipe, builds.ledger
+    if not recipe.addresses:
         return []
-    ledger = builds.ledger
     now, outbox = datetime.now(UTC), Outbox(ledger.url)
-    standing = dict(_standing(builds, file, now))
-    for subject, (key, notice) in standing.items():
-        outbox.put(file.name, subject, key, notice, to=file.recipe.notify, at=now)
-    outbox.settle(file.name, STANDING, list(standing))
-    for play in file.recipe.plays:
+    owner_of = {f"{_RISK}{risk.name}": risk.owner for risk in recipe.risks}
+    sent_to = dict[str, Sequence[str]]()
+    for subject, (key, notice) in _standing(builds, file, now):
+        sent_to[subject] = recipe.notified(owner_of[subject]) if subject in owner_of else recipe.notify
+        outbox.put(file.name, subject, key, notice, to=sent_to[subject], at=now)
+    outbox.settle(file.name, STANDING, sent_to)
+    for play in recipe.plays:
         for at, key, notice in _triggered(ledger, file.name, play, now):
-            outbox.put(file.name, f"play:{play.name}", key, notice, to=file.recipe.notify, at=at)
-    return list(_send(ledger, file.name, file.recipe, now))
+            outbox.put(file.name, f"play:{play.name}", key, notice, to=recipe.notified(play.owner), at=at)
+    return list(_send(ledger, file.name, recipe, now))
 
 
 @dg.sensor(
@@ -120,7 +123,7 @@ def _standing(builds: BuildStore, file: RecipeFile, now: datetime) -> Iterator[t
     for risk in file.recipe.risks:
         if risk.review <= now.date():
             notice = Notice(f"{name}: a risk is to be looked at", risk_in_words(risk), Tone.LOOK)
-            yield f"{STANDING}risk:{risk.name}", (str(risk.review), notice)
+            yield f"{_RISK}{risk.name}", (str(risk.review), notice)
     for asked in (each for each in requested_rows(builds, file) if each.critical):
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
         yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
@@ -149,26 +152,26 @@ def _triggered(ledger: Ledger, recipe: str, play: PlaySpec, now: datetime) -> It
 
 
 def _send(ledger: Ledger, recipe: str, terms: Recipe, now: datetime) -> Iterator[str]:
-    outbox, addresses = Outbox(ledger.url), terms.notify
+    outbox, fields, addresses = Outbox(ledger.url), list(terms.addresses), list(terms.addresses.values())
     for due in outbox.take_due(recipe, addresses, remind=timedelta(days=terms.remind_days), at=now):
-        why = _not_sent(addresses, due)
+        written = addresses[due.address]
+        why = _not_sent(written, due.notice)
         if why is None:
-            outbox.sent(due, addresses[due.address], now)
+            outbox.sent(due, written, now)
         else:
-            outbox.not_taken(due, addresses[due.address], now)
-            yield f"notify.{due.address} of the recipe was not notified: {why}"
+            outbox.not_taken(due, written, now)
+            yield f"{fields[due.address]} of the recipe was not notified: {why}"
 
 
-def _not_sent(addresses: Sequence[str], due: Due) -> str | None:
-    """Send a notice; why that did not work, or None."""
-    written = addresses[due.address]
+def _not_sent(written: str, notice: Notice) -> str | None:
+    """Send a notice to an address as a recipe has it; why that did not work, or None."""
     name = written.removeprefix("${").removesuffix("}")
     address = os.environ.get(name, "") if name != written else written
     if not address:
         return f"the variable {name} is not set"
     import apprise
 
-    sender, notice = apprise.Apprise(), due.notice
+    sender = apprise.Apprise()
     if not sender.add(address):
         return "it is no address that apprise knows"
     if not sender.notify(title=notice.title, body=notice.text, notify_type=notice.tone.value):

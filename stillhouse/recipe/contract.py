@@ -31,6 +31,7 @@ from stillhouse.recipe.weights import WeightsSpec
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
 """An address, or a variable that holds one."""
+NotifyAddress = Annotated[str, Field(pattern=NOTIFY_PATTERN)]
 
 
 class RefreshSpec(Part):
@@ -103,11 +104,17 @@ class Recipe(Part):
         description="what hurts with the teacher in production; with none the run ends well: do not distil"
     )
     owners: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="e-mail addresses or team:<name>")
-    notify: tuple[Annotated[str, Field(pattern=NOTIFY_PATTERN)], ...] = Field(
+    notify: tuple[NotifyAddress, ...] = Field(
         (),
         exclude=True,  # it decides nothing: another address is no other contract, and none ships with a release
         description="where owners are told how each round ended: addresses as apprise has them, such as "
         "json://host/hook or mailto://host; one with a secret stays in a variable and is written as ${NAME}",
+    )
+    owner_notify: dict[str, Annotated[tuple[NotifyAddress, ...], Field(min_length=1)]] = Field(
+        {},
+        exclude=True,
+        description="addresses, as of notify, of an owner of plays or risks, by the owner's name: there the notices of "
+        "these are sent; to notify where an owner has none",
     )
     remind_days: int = Field(
         3,
@@ -213,6 +220,15 @@ class Recipe(Part):
             raise ValueError("economics: must be filled in where cost is a pain, else nobody knows what would be saved")
         if all(student.learns_from == "labels" for student in self.students):
             raise ValueError("students: all learn from labels alone and are controls, so none could be released")
+        return self
+
+    @model_validator(mode="after")
+    def _who_has_an_address_owns_something(self) -> "Recipe":
+        there_are = list(dict.fromkeys([*(each.owner for each in self.plays), *(each.owner for each in self.risks)]))
+        for owner in self.owner_notify:
+            if owner not in there_are:
+                owned = ", ".join(there_are) or "there is none"
+                raise FieldError(f"{owner} owns no play and no risk: {owned}", "owner_notify", owner)
         return self
 
     @model_validator(mode="after")
@@ -483,6 +499,20 @@ class Recipe(Part):
         provenance = self.data.provenance
         allowed = provenance.privacy_class in ("public", "internal") and provenance.privacy_column is None
         return self.traffic is not None and self.traffic.keep_texts and self.traffic.text_days > 0 and allowed
+
+    def notified(self, owner: str) -> tuple[str, ...]:
+        """Where the owner of a play or a risk is sent its notices."""
+        return self.owner_notify.get(owner, self.notify)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Every address that notices are sent to, by its field."""
+        of_owners = {
+            f"owner_notify.{owner}.{place}": written
+            for owner, each in self.owner_notify.items()
+            for place, written in enumerate(each)
+        }
+        return {**{f"notify.{place}": written for place, written in enumerate(self.notify)}, **of_owners}
 
     @property
     def terms(self) -> Terms:

@@ -5,6 +5,7 @@ that names a field.
 Does not: the parts (contract.py, data.py and the other files here).
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -43,14 +44,20 @@ class Part(BaseModel):
     @classmethod
     def _no_credentials(cls, value: Any) -> Any:
         """A recipe is hashed, logged and shipped with every release, so a secret in it could never be taken back."""
-        texts = (
-            (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
-        )
-        for text in texts:
-            if isinstance(text, str) and holds_credentials(text):
+        for text in _texts_in(value):
+            if holds_credentials(text):
                 raise ValueError(
                     f"a password, key or signature is in {without_credentials(text)!r}, and a recipe ships with every "
                     "release; leave it out and give it by the environment or fsspec's configuration "
                     "(docs/architecture.md, What goes out)"
                 )
         return value
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """The texts of a field, in its lists and tables too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | tuple):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts_in(inner)

@@ -9,7 +9,7 @@ A sender takes a notice for two minutes before it sends: one that is killed mean
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -141,20 +141,21 @@ class Outbox:
             return False
         return True
 
-    def settle(self, recipe: str, subjects: str, still: Sequence[str]) -> None:
-        """Forget notices whose cause is gone, so that it is news if it comes back.
+    def settle(self, recipe: str, subjects: str, still: Mapping[str, Sequence[str]]) -> None:
+        """Forget notices whose cause is gone, or that go to somebody else, so that they are news if that comes back.
 
         Args:
             recipe: whose they are.
             subjects: what their subjects begin with.
-            still: subjects that still are so.
+            still: subjects that still are so, and the addresses that hear of each.
         """
+        kept = [(subject, digest_of(written)) for subject, to in still.items() for written in to]
         with self._engine.begin() as connection:
             connection.execute(
                 _notices.delete().where(
                     _notices.c.recipe == recipe,
                     _notices.c.subject.startswith(subjects, autoescape=True),
-                    _notices.c.subject.not_in(still),
+                    sa.tuple_(_notices.c.subject, _notices.c.address).not_in(kept),
                 )
             )
 

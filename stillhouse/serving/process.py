@@ -114,7 +114,7 @@ def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
         file.name,
         file.recipe.serving,
         open_teacher=partial(_open_teacher, file, builds),
-        notify=tuple(file.recipe.notify),
+        notify=tuple(file.recipe.addresses.values()),
         watched=file.recipe.watch is not None,
         feedback_share=None if file.recipe.traffic is None else file.recipe.traffic.asks_for,
         shadow_share=file.recipe.shadow_share,

@@ -210,6 +210,81 @@ def test_the_owner_of_a_play_hears_once_a_week_and_of_a_risk_from_its_day_on(
     assert said(9.2) == []
 
 
+def test_who_owns_a_play_or_a_risk_is_sent_its_notices_and_nobody_else(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each address of the endpoint is known by a field that apprise adds to what it posts there."""
+    address, sent = hook
+    of_a, of_b, of_all = (f"{address}/hook?:whose={who}" for who in ("a", "b", "all"))
+    play = {"name": "drift", "on": ["agreement"], "do": "label 200 rows", "cadence": "weekly"}
+    risk = {"name": "terms", "what": "the licence of the rows ends", "review": "2026-01-10"}
+    said_of = {
+        "plays": [{**play, "owner": "team:a"}, {**play, "name": "other", "owner": "team:c"}],
+        "risks": [{**risk, "owner": "team:b"}, {**risk, "name": "loss", "owner": "team:c"}],
+    }
+    ledger = builds.ledger
+    note(ledger, "small", EventKind.AGREEMENT, "a", "agreement 0.86", at=datetime.now(UTC))
+
+    def heard(**changes: Any) -> set[tuple[str, str]]:
+        sent.clear()
+        assert look_and_send(builds, small_recipe(recipes, rows=60, **said_of, **changes)) == []
+        return {(each["whose"], each["title"].removeprefix("small: ")) for each in sent}
+
+    looked_at = "a risk is to be looked at"
+    assert heard(owner_notify={"team:a": [of_a], "team:b": [of_b]}) == {("a", "play 'drift'"), ("b", looked_at)}
+    assert heard(notify=[of_all], owner_notify={"team:a": [of_a], "team:b": [of_b]}) == {
+        ("all", "play 'other'"), ("all", looked_at),
+    }, "owners without an address are reached by notify, and what was sent is not sent again"  # fmt: skip
+    assert heard(notify=[of_all], owner_notify={"team:b": [of_a]}) == {("a", looked_at), ("all", "play 'drift'")}
+    with in_the_future(monkeypatch, timedelta(days=3, minutes=5)):
+        reminded = heard(notify=[of_all, of_b], owner_notify={"team:b": [of_a]})
+    assert {each for each in reminded if each[0] != "all"} >= {("a", looked_at)}
+    assert [each["message"] for each in sent if each["whose"] == "b" and "by team:b" in each["message"]] == [], (
+        "who is no longer the owner's address is not reminded"
+    )
+
+
+def test_an_owners_address_that_takes_nothing_is_named_by_its_field(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore
+) -> None:
+    address, sent = hook
+    risk = {"name": "terms", "what": "the licence of the rows ends", "owner": "team:b", "review": "2026-01-10"}
+    refuses = {"team:b": [f"{address}/refuses", "${NOWHERE_SET}"]}
+    file = small_recipe(recipes, rows=60, risks=[risk], owner_notify=refuses)
+    assert look_and_send(builds, file) == [
+        "owner_notify.team:b.0 of the recipe was not notified: the service did not take it; it is tried again",
+        "owner_notify.team:b.1 of the recipe was not notified: the variable NOWHERE_SET is not set",
+    ]
+    assert not sent
+
+
+RISK = {"name": "terms", "what": "the licence of the rows ends", "owner": "team:b", "review": "2026-01-10"}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "says"),
+    [
+        ({"team:x": ["json://host"]}, "team:x owns no play and no risk: team:b"),
+        ({"team:b": ["json://me:word@host/"]}, "a password, key or signature is in"),
+        ({"team:b": ["ops@example.com"]}, "owner_notify"),
+        ({"team:b": []}, "owner_notify"),
+    ],
+)
+def test_an_owners_address_is_held_to_the_same_rules(
+    tmp_path: Path, addresses: dict[str, list[str]], says: str
+) -> None:
+    with pytest.raises(StillhouseError, match=says) as refused:
+        small_recipe(tmp_path, rows=60, risks=[RISK], owner_notify=addresses)
+    assert "word" not in str(refused.value).replace("password", "")
+
+
+def test_an_owners_address_is_no_other_contract_and_does_not_ship(tmp_path: Path) -> None:
+    silent = small_recipe(tmp_path, rows=60, risks=[RISK]).recipe
+    said = small_recipe(tmp_path, rows=60, risks=[RISK], owner_notify={"team:b": ["json://host"]}).recipe
+    assert said.notified("team:b") == ("json://host",) and said.digest == silent.digest
+    assert "json://host" not in said.model_dump_json()
+
+
 @contextmanager
 def in_the_future(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
     class Later(datetime):

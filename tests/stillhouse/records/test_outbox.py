@@ -133,12 +133,14 @@ def test_a_cause_that_is_gone_is_news_when_it_comes_back(outbox: Outbox) -> None
         return send(outbox, at)
 
     assert len(stands(START)) == 2 and stands(after(hours=1)) == []
-    outbox.settle("small", "standing:", ["standing:hold"])
+    outbox.settle("small", "standing:", {"standing:hold": OWNERS})
     assert stands(after(hours=2)) == []
     put(outbox, after(hours=2))
-    outbox.settle("small", "standing:", [])
+    outbox.settle("small", "standing:", {})
     assert len(send(outbox, after(hours=2))) == 2, "how the round ended is no standing thing"
     assert len(stands(after(hours=3))) == 2
+    outbox.settle("small", "standing:", {"standing:hold": OWNERS[:1], "standing:other": OWNERS})
+    assert len(stands(after(hours=4))) == 1, "of one address it is news, and not of the one that hears of it still"
 
 
 @pytest.mark.long
@@ -148,6 +150,8 @@ def test_it_is_the_same_on_postgres() -> None:
     with postgres() as url:
         outbox = Outbox(url)
         test_what_asks_for_a_person_is_sent_again_while_it_is_so_and_says_since_when(outbox)
+        outbox.settle("small", "nothing begins so:", {"a": OWNERS})
+        outbox.settle("small", "nothing begins so:", {})
         put(outbox, after(days=20), key="kept", notice=KEPT)
         assert sorted(each.address for each in [*due(outbox, after(days=20)), *due(Outbox(url), after(days=20))]) == [
             0,
