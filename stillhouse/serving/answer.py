@@ -119,6 +119,15 @@ Sent = TypeVar("Sent", bound=_Sent)
 class Question(_Sent):
     """A text, or several."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [  # as `_one_of_the_two` has it: the other one may be left out or null
+                {"required": ["text"], "properties": {"text": {"type": "string"}}},
+                {"required": ["texts"], "properties": {"texts": {"type": "array"}}},
+            ]
+        }
+    )
+
     text: str | None = Field(None, description="one text")
     texts: tuple[str, ...] | None = Field(None, min_length=1, description="several, each answered by itself")
     key: str | None = Field(
@@ -189,6 +198,22 @@ class Answers(Record):
     """What is said of several texts, in the order asked."""
 
     answers: tuple[Answer, ...]
+
+
+class WhoServes(Record):
+    """What answers for a recipe."""
+
+    recipe: str
+    student: str
+    release: str
+    deployment: int
+    since: str
+    labels: tuple[str, ...]
+    threshold: float | None
+    to_teacher: tuple[str, ...]
+    challenger: str | None
+    share: float
+    quarantine: tuple[str, ...]
 
 
 def read_question(body: bytes, *, texts_at_most: int) -> Question:

@@ -12,6 +12,7 @@ and the request's id.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,19 +25,18 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
 from stillhouse.live.feedback import is_wanted
 from stillhouse.live.purposes import Purpose
-from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
+from stillhouse.serving.answer import Answer, Answers, Given, Serving, WhoServes, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.failures import known_by
 from stillhouse.serving.handing_on import Final, final_answer
-from stillhouse.serving.http import Request, Response, json_response, text_response
+from stillhouse.serving.http import JSON, Request, Response, json_response, text_response
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
-from stillhouse.serving.refused import RefusedError
+from stillhouse.serving.refused import Refusal, RefusedError
 from stillhouse.serving.requests import Feedback, Log, ServedRequest
 from stillhouse.serving.routing import Arm
 from stillhouse.serving.shadowing import Shadowing
@@ -49,30 +49,6 @@ _LATE_SECONDS = 10.0
 """After which a ledger that does not answer is spoken of; it is looked at every second."""
 
 Endpoint = Callable[[Request, str], Awaitable[Response]]
-
-
-class Refusal(Record):
-    """The body of every response that is no answer."""
-
-    error: str
-    expected: str
-    id: str
-
-
-class WhoServes(Record):
-    """What answers for a recipe."""
-
-    recipe: str
-    student: str
-    release: str
-    deployment: int
-    since: str
-    labels: tuple[str, ...]
-    threshold: float | None
-    to_teacher: tuple[str, ...]
-    challenger: str | None
-    share: float
-    quarantine: tuple[str, ...]
 
 
 class Server:
@@ -102,6 +78,7 @@ class Server:
                 self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
                 self._route("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
                 self._route("GET", "/v1/{recipe}", self._who_serves, Scope.PREDICT),
+                self._route("GET", "/openapi.json", self._describe, Scope.PREDICT),
                 self._route("GET", "/metrics", self._show_metrics, Scope.METRICS),
                 self._route("GET", "/healthz", self._healthy, None),
                 self._route("GET", "/readyz", self._ready, None),
@@ -245,6 +222,12 @@ class Server:
             quarantine=tuple(each.quarantine.slice for each in serving.taken),
         )
         return json_response(shown, 200)
+
+    async def _describe(self, request: Request, id: str) -> Response:
+        from stillhouse.serving.openapi import described
+
+        found = described(self._slots, tokens_are_asked_for=self._access.asks_for_tokens)
+        return Response(200, json.dumps(found).encode(), (JSON,))
 
     async def _show_metrics(self, request: Request, id: str) -> Response:
         return Response(200, self._metrics.shown(), ((b"content-type", CONTENT_TYPE),))

@@ -127,13 +127,13 @@ class Response(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 def json_response(content: Record, status: int, *headers: Header) -> Response:
     """A record as JSON."""
-    return Response(status, content.model_dump_json().encode(), (*headers, _JSON))
+    return Response(status, content.model_dump_json().encode(), (*headers, JSON))
 
 
 def text_response(text: str) -> Response:

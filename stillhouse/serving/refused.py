@@ -1,8 +1,10 @@
 """A request that gets no answer.
 
-Belongs here: that, as an exception.
+Belongs here: that, as an exception and as the body of the response.
 Does not: when (answer.py, tokens.py, app.py), how it is sent (app.py).
 """
+
+from stillhouse.base import Record
 
 
 class RefusedError(Exception):
@@ -19,3 +21,11 @@ class RefusedError(Exception):
         self.status, self.what, self.expected = status, what, expected
         self.headers = tuple((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items())
         super().__init__(what)
+
+
+class Refusal(Record):
+    """The body of every response that is no answer."""
+
+    error: str
+    expected: str
+    id: str

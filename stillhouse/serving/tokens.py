@@ -158,13 +158,18 @@ class Access:
                 do="`stillhouse tokens new NAME` makes one; TLS is for a proxy in front.",
             )
 
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether a request without a token is refused."""
+        return self._tokens.are_asked_for or not self._alone
+
     def require(self, headers: "Headers", scope: Scope) -> None:
         """Let a request pass.
 
         Raises:
             RefusedError: if it brings no token that counts here.
         """
-        if not self._tokens.are_asked_for and self._alone:
+        if not self.asks_for_tokens:
             # A page that points a name of its own at this machine is asked for by that name (DNS rebinding).
             host = headers.get("host", "")
             name, _, port = host.rpartition(":")
