@@ -12,7 +12,7 @@ from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import Decision, forecast
 from stillhouse.models.fitting import unfit
-from stillhouse.models.memory import machine_memory_gb
+from stillhouse.models.memory import memory_gb
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
 from stillhouse.recipe.teacher import teacher_part
@@ -172,16 +172,19 @@ def the_weights_have_what_the_recipe_asks(context: GateContext) -> Finding:
 def training_fits_into_memory(context: GateContext) -> Finding:
     """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe.
 
-    Of a model that is asked and not trained, its weights and what it keeps of the texts that it reads at once.
+    Of a model that is asked and not trained, its weights and what it keeps of the texts that it reads at once. Held
+    against `budget.training_memory_gb_at_most`, else what is free of the GPU that trains, else the machine's memory.
     """
     facts = context.artifact.facts(ContractFacts)
     taken_in = [facts.weights, *facts.beside_weights.values()]
     needed = max((each.training_gb for each in taken_in if each.training_gb is not None), default=None)
     if needed is None or any(each.training_gb is None for each in taken_in):
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
-    limit = context.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
+    allowed, device = context.recipe.budget.training_memory_gb_at_most, context.builds.device
+    limit = memory_gb(device) if allowed is None else allowed
+    what = f"free on {device.name}" if allowed is None and device.kind == "cuda" else "allowed"
     return passed_if(
-        needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed", observed=needed, limit=limit
+        needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB {what}", observed=needed, limit=limit
     )
 
 

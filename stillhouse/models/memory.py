@@ -1,6 +1,6 @@
 """How much memory training or asking a model will take, estimated before anything is spent.
 
-Belongs here: the estimates and the machine's own memory.
+Belongs here: the estimates, and the memory that there is.
 Does not: measuring what serving takes (evaluation/measures/footprint.py), deciding (checks/contract.py).
 """
 
@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from stillhouse.device import Device
 from stillhouse.models.family import sizes_of
 
 # Weights, gradients and the two moments of Adam, four bytes each.
@@ -67,6 +68,21 @@ def states_gb(rows: int, layers: int, width: int) -> float:
         width: numbers in a state.
     """
     return 3 * 4 * rows * layers * width / 1e9
+
+
+def memory_gb(device: Device) -> float:
+    """Memory that a training on a device can have, in GB of 1e9 bytes.
+
+    Args:
+        device: of a CUDA device what is free of the card now, and what this process holds of it; else all of the
+            machine's, which a CPU and `mps` share.
+    """
+    if device.kind != "cuda":
+        return machine_memory_gb()
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device.name)
+    return float(free + torch.cuda.memory_reserved(device.name)) / 1e9
 
 
 def machine_memory_gb() -> float:

@@ -147,7 +147,9 @@ class BudgetSpec(Record):
         default=None, description="Largest acceptable student artifact, in megabytes of 1,000,000 bytes."
     )
     training_memory_gb_at_most: Positive | None = Field(
-        default=None, description="Memory that training may take, in GB; all of the machine's when left out."
+        default=None,
+        description="Memory that training may take, in GB; when left out all of the machine's, or what is free of the "
+        "GPU that trains.",
     )
     latency_rounds: Annotated[int, Field(ge=5)] = Field(
         default=5,

@@ -1,6 +1,7 @@
 """Whether a distillation may be begun: need, money, terms, licences, the frozen bar, and memory."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from checks.contract import (
     the_weights_have_what_the_recipe_asks,
     training_fits_into_memory,
 )
+from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.governance import amend
@@ -136,7 +138,7 @@ def test_the_weights_have_to_be_safe() -> None:
 
 
 def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.contract, "machine_memory_gb", lambda: 2.0)
+    monkeypatch.setattr("stillhouse.models.memory.machine_memory_gb", lambda: 2.0)
     gate = training_fits_into_memory
     assert answer_of(gate, frozen(training_gb=2.0)) == (PASS, "about 2.0 GB needed, 2.0 GB allowed")
     assert answer_of(gate, frozen(training_gb=2.1)) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
@@ -149,6 +151,27 @@ def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch
     assert answer_of(gate, none) == (INCONCLUSIVE, refused)
     large_member = frozen(members={"one": taken_in(training_gb=2.1), "two": taken_in()})
     assert answer_of(gate, large_member) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
+
+
+def test_on_a_gpu_training_has_to_fit_into_what_is_free_of_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of 8 GB, of which another program has 3 and this one 1; the machine's own memory is beside the point."""
+    monkeypatch.setattr("stillhouse.models.memory.machine_memory_gb", lambda: 2.0)
+    looked_at: list[str] = []
+
+    def free(device: str) -> tuple[int, int]:
+        looked_at.append(device)
+        return 4_000_000_000, 8_000_000_000
+
+    cuda = SimpleNamespace(mem_get_info=free, memory_reserved=lambda device: 1_000_000_000)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    gate, card = training_fits_into_memory, Device("cuda:1")
+    fits, too_large = frozen(training_gb=5.0), frozen(training_gb=5.1)
+    assert answer_of(gate, fits, device=card) == (PASS, "about 5.0 GB needed, 5.0 GB free on cuda:1")
+    assert answer_of(gate, too_large, device=card) == (FAIL, "about 5.1 GB needed, 5.0 GB free on cuda:1")
+    assert set(looked_at) == {"cuda:1"}
+    allowed = recipe(budget__training_memory_gb_at_most=6.0)
+    assert answer_of(gate, too_large, recipe=allowed, device=card) == (PASS, "about 5.1 GB needed, 6.0 GB allowed")
+    assert answer_of(gate, fits, device=Device("mps")) == (FAIL, "about 5.0 GB needed, 2.0 GB allowed")
 
 
 class Rounds:

@@ -161,7 +161,7 @@ def test_a_check_that_raises_is_said_with_its_error(place: Place, monkeypatch: p
     def broken(*_: object) -> None:
         raise OSError("the disk is on fire")
 
-    monkeypatch.setattr(checks.contract, "machine_memory_gb", broken)
+    monkeypatch.setattr(checks.contract, "memory_gb", broken)
     file = recipe(place, "raises", questions(50))
     assert not place.run(file, "contract").success
     later_runs(place, {RECIPE_TAG: "another.traffic"})
