@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
+import time_machine
 
 import orchestration.watch
 import orchestration.watch_quarantine
@@ -146,6 +147,23 @@ def test_a_person_ends_it_and_the_watch_does_not_take_it_again_under_this_releas
     (finding,) = weak(served, file, at + 60)
     assert finding.action is Action.ASK_FOR_ROWS and "by the word of Ann Lee" in finding.because
     assert entries(served) == before
+
+
+def test_once_its_days_are_over_it_is_not_renewed_for_the_same_release(
+    served: Served, young: tuple[RecipeFile, str, str]
+) -> None:
+    file, *_ = young
+    builds, (label,) = served.installation.builds, file.recipe.slices[0].values
+    at = fell(served, file, label=label)
+    (finding,) = weak(served, file, at)
+    (given,) = taken(served)
+    before = entries(served)
+    with sa.create_engine(builds.ledger.url).begin() as connection:
+        connection.execute(sa.text("DELETE FROM watch_states"))
+    with time_machine.travel(datetime.combine(given.until + timedelta(days=1), datetime.min.time(), UTC)):
+        (again,) = weak(served, file, at + 60)
+    assert (finding.action, again.action) == (Action.QUARANTINE, Action.ASK_FOR_ROWS)
+    assert "once under this release" in again.because and entries(served) == before
 
 
 def test_a_look_that_was_killed_after_the_ledger_was_written_names_that_entry(
