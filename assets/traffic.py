@@ -13,7 +13,7 @@ import dagster as dg
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import table
 from stillhouse.live.asking import LiveAnswers
-from stillhouse.live.segments import TrafficStore
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.spool import forward_left
 from stillhouse.stages import traffic as stage
@@ -31,7 +31,10 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         home = context.builds.home
         store = TrafficStore(home.artifacts, file.name)
         forward_left(home, file)
-        stage.tidy(file, store, LiveAnswers.of(home).forget_texts, datetime.now(UTC).date())
+        now, answers = datetime.now(UTC), LiveAnswers.of(home)
+        stage.tidy(file, store, answers.forget_texts, now.date())
+        # Here as well as where the watch asks: a shadow asks, too, and recipes have the one without the other.
+        answers.forget(now.timestamp() - stage.spec_of(file).days * SECONDS_A_DAY)
         artifact = context.make(stage.plan(store, context.batch))
         facts = artifact.facts(TrafficFacts)
         counts = facts.model_dump(exclude={"day"})

@@ -164,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
                     {"error": {"message": "not now"}},
                     {"Retry-After": told.retry_after} if fault == "429" else {},
                 )
+            elif fault == "quotes":
+                self._send(403, {"error": {"message": f"nobody may ask: {text}"}})
             elif fault == "cut":
                 self.close_connection = True
                 self.connection.close()

@@ -41,7 +41,7 @@ _SAID: dict[str, pl.DataType] = {"prompt_id": pl.String(), "answer": pl.String()
 _AT_ONCE = 500
 """Answers looked up by one statement."""
 TEXTS_AT_ONCE = 64
-"""Asked before their answers are written down: what a killed process has to ask again at most."""
+"""Asked at most before their answers are written down: what a killed process has to ask again."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class LiveTeacher:
     Args:
         teacher: who is asked.
         task: what an answer is.
+        texts_at_once: that it is asked before its answers are written down.
     """
 
     teacher: Teacher
     task: Task
+    texts_at_once: int = TEXTS_AT_ONCE
 
 
 class LiveAnswers:
@@ -171,7 +173,7 @@ def ask_teacher(asked: LiveTeacher, answers: LiveAnswers, texts: Sequence[str], 
                 "prompt_id", keep="first", maintain_order=True
             )
             asked.teacher.verify()
-            for some in todo.iter_slices(TEXTS_AT_ONCE) if todo.height else ():
+            for some in todo.iter_slices(asked.texts_at_once) if todo.height else ():
                 answered = with_answers(asked.teacher.ask(some), asked.task).select(*_SAID)
                 answers.keep(fingerprint, answered, at=at)
                 turned_away.append(answered.filter(pl.col("failure") == Failure.TURNED_AWAY))

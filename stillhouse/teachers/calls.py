@@ -7,6 +7,8 @@ A call is in the log before it is made, at the most that it can cost, and gets i
 that dies leaves its open calls at the most that they can cost, so that no kill lets more be spent than the cap. A reply
 that is in the log is never paid for again, whatever became of who asked. Lines of a batch, which were paid for
 elsewhere, are in it from when they are read: their replies, and of those that are no use what they cost and why.
+
+Of calls about live texts, which have to be forgotten one day, the log has the money alone (`CallsInPassing`).
 """
 
 import json
@@ -246,6 +248,10 @@ class CallLog:
             connection.commit()
         return Recorded(frozenset(new), tuple(beside))
 
+    def in_passing(self) -> "CallsInPassing":
+        """The same log, for calls of which nothing but their cost is to be kept."""
+        return CallsInPassing(self.path, self._ledger)
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with self._lock, plain_disk_errors(self.path), self._plain_errors():
@@ -278,6 +284,42 @@ class CallLog:
         """
         with one_process_at_a_time(self.path.with_name(f"{asking[:16]}.lock")):
             yield
+
+
+class CallsInPassing(CallLog):
+    """The log of an installation for calls about texts that may have to be erased at any time.
+
+    A reply may quote its text, and the digest of a request shows to whoever has a text that it was asked about. So of
+    these calls neither is ever written: there is nothing to erase, also after a kill. What was asked and said is with
+    whoever asks; the money is booked, capped and corrected as that of any other call. Replies that the log has of
+    other calls, such as those about rows, are found.
+    """
+
+    def __init__(self, path: Path, ledger: Ledger | None = None) -> None:
+        super().__init__(path, ledger)
+        self._made: dict[int, tuple[str, float]] = {}
+        """What calls from here were about, and what they cost, by their numbers; known to this process alone."""
+
+    def booked(self, requests: Iterable[str]) -> dict[str, float]:
+        """See `CallLog.booked`; of calls in passing only those that were made from here."""
+        asked = {*requests}
+        found = super().booked(asked)
+        for request, usd in [*self._made.values()]:
+            if request in asked:
+                found[request] = found.get(request, 0.0) + usd
+        return found
+
+    def reserve(self, request: str, recipe: str, *, usd: float, usd_at_most: float) -> int:
+        """See `CallLog.reserve`; which request it is, is not written down."""
+        call = super().reserve("", recipe, usd=usd, usd_at_most=usd_at_most)
+        self._made[call] = request, usd
+        return call
+
+    def settle(self, call: int, *, usd: float, reply: Reply | None) -> None:
+        """See `CallLog.settle`; what was said is not written down."""
+        super().settle(call, usd=usd, reply=None)
+        request, _ = self._made[call]
+        self._made[call] = request, usd
 
 
 def _now() -> str:

@@ -53,11 +53,13 @@ class Endpoint:
         url: where it is, ending in /v1.
         limits: with prices, key and timeout.
         asking: what is asked of each text.
+        quotes: whether what it says in an error may be repeated: some repeat the text there.
     """
 
     url: str
     limits: EndpointSpec
     asking: Asking
+    quotes: bool = True
 
     def attempt(self, body: dict[str, Any]) -> "Reply | Refusal":
         """Make one call; whatever can come of it is a value, and only a mistake of our own is an exception."""
@@ -135,6 +137,8 @@ class Endpoint:
 
     def _in_short(self, text: str) -> str:
         """The beginning of what a server said, without the key, which some repeat."""
+        if not self.quotes:
+            return "what it says is not repeated, since that may hold the text"
         return " ".join((text.replace(self._key, "***") if self._key else text).split())[:200]
 
     @cached_property
@@ -179,6 +183,7 @@ class EndpointTeacher:
         task: what an answer is.
         pilot: its answers to validation rows and how many of them are right; None while they are not known.
         sleep: waits so many seconds, for tests; None waits, and stops to where the run is broken off.
+        is_in_confidence: whether no error may repeat what the server says.
     """
 
     url: str
@@ -189,13 +194,18 @@ class EndpointTeacher:
     task: Task
     pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
+    is_in_confidence: bool = False
     _pace: Pace = field(default_factory=Pace, compare=False, repr=False)
     _open_calls: "_OpenCalls" = field(default_factory=lambda: _OpenCalls(), compare=False, repr=False)
 
     @cached_property
     def endpoint(self) -> Endpoint:
         """The server, and what a call of it costs."""
-        return Endpoint(self.url, self.limits, self.asking)
+        return Endpoint(self.url, self.limits, self.asking, quotes=not self.is_in_confidence)
+
+    def in_confidence(self) -> "EndpointTeacher":
+        """The same teacher for texts that may have to be erased: of them and of its replies nothing is written down."""
+        return replace(self, calls=self.calls.in_passing(), is_in_confidence=True)
 
     @property
     def fingerprint(self) -> str:
