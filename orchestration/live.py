@@ -10,19 +10,23 @@ from pydantic import Field
 
 from assets.live_report import what_to_report
 from assets.requested_rows import RequestedRows, requested_of_traffic
+from orchestration.planned import paid_so_far
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import LiveFinding
-from stillhouse.live.planning import LivePlan, live_plan
+from stillhouse.live.planning import AnswersCost, AnswersPrice, LivePlan, live_plan
 from stillhouse.live.segments import SECONDS_A_DAY, day_at
 from stillhouse.live.state import WatchBook
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import BY_A_PERSON
 from stillhouse.records.deployments import desired, serving_now
+from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_reference import reference_of, terms_of
 from stillhouse.stages.live_report import LiveFacts, report
+from stillhouse.stages.live_teacher import teacher_behind
 
 _DAYS_OF_FINDINGS = 30
 _LINES_AT_MOST = 5
@@ -75,13 +79,14 @@ def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) ->
 
 
 def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) -> LivePlan:
-    """What each budget of teacher answers buys, for the release that serves.
+    """What each budget of teacher answers buys and costs, for the release that serves.
 
     Raises:
         StillhouseError: if the recipe has no watch or no champion, or its teacher cannot be asked.
     """
     require_a_watch(file)
-    terms, reference = terms_of(file), reference_of(builds, file, serving_now(builds.ledger, file.name).champion)
+    champion = serving_now(builds.ledger, file.name).champion
+    terms, reference = terms_of(file), reference_of(builds, file, champion)
     watches = terms.watches(reference)
     watch = next((each for each in watches if each.kind is WatchKind.AGREEMENT), None)
     if watch is None or reference.agreement is None:
@@ -91,7 +96,33 @@ def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) 
             expected="a teacher that can be asked, texts that are kept, and ask_teacher above 0",
             do="See docs/live.md on which teachers can be asked.",
         )
-    return live_plan(reference.agreement, watch, len(watches), terms.spec, requests_a_day=requests_a_day)
+    price = _price_of(teacher_behind(builds, champion).facts(TeacherFacts), file)
+    found = live_plan(
+        reference.agreement, watch, len(watches), terms.spec, requests_a_day=requests_a_day, price=price
+    )  # fmt: skip
+    return found if price is None else found.model_copy(update={"cost": _cost(builds, file, terms.spec, price, found)})
+
+
+def _price_of(teacher: TeacherFacts, file: RecipeFile) -> AnswersPrice | None:
+    """What an answer of a teacher costs, or of its members together; None where nobody is paid."""
+    said = [each.said for each in teacher.voices.values() if each.said is not None]
+    usd = sum(each.usd_a_prompt_at_most or each.usd_a_prompt or 0.0 for each in said)
+    return AnswersPrice(usd_an_answer=usd, canary_a_day=file.recipe.limits.canary_flips_prompts) if usd > 0 else None
+
+
+def _cost(
+    builds: BuildStore, file: RecipeFile, spec: WatchSpec, price: AnswersPrice, found: LivePlan
+) -> AnswersCost | None:
+    paid = paid_so_far(builds, file)
+    if paid is None:
+        return None  # the recipe has another teacher by now
+    usual, drifting = (
+        price.usd_a_month(share * found.requests_a_day) for share in (spec.ask_teacher, spec.ask_when_drifting)
+    )
+    return AnswersCost(
+        **dict(price), usd_usually=usual, usd_when_drifting=drifting, usd_left=paid.usd_at_most - paid.usd,
+        rounds_usd_a_month=file.recipe.refresh.usd_per_month,
+    )  # fmt: skip
 
 
 class NotWatchedError(StillhouseError):

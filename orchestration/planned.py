@@ -71,7 +71,7 @@ def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned
     prompts = prompts_to_come(file)
     golden = prompts.filter(pl.col("split") == "golden")
     claims = plan(golden, file.recipe.bar, file.recipe.slices, discordance=discordance)
-    return Planned(**dict(claims), duration=_duration(builds, file, prompts), paid=_paid(builds, file))
+    return Planned(**dict(claims), duration=_duration(builds, file, prompts), paid=paid_so_far(builds, file))
 
 
 def duration(builds: BuildStore, file: RecipeFile) -> Duration | None:
@@ -103,7 +103,8 @@ def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Du
     return Duration(forecast=found, took=took(builds.ledger, file))
 
 
-def _paid(builds: BuildStore, file: RecipeFile) -> Paid | None:
+def paid_so_far(builds: BuildStore, file: RecipeFile) -> Paid | None:
+    """What the servers of a recipe were paid so far; None where none is asked."""
     server = next(iter(file.recipe.teacher.servers.values()), None)  # they share one cap
     if server is None or server.endpoint is None:
         return None

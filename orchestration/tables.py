@@ -165,12 +165,15 @@ def live_plan_table(recipe: str, plan: LivePlan) -> Table:
         f"{percent(plan.agreement)}, the limit that golden rows prove {percent(1 - plan.limit)}"
     )
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("teacher answers a day", "ask_teacher", *(f"fall of {fall * 100:g} points" for fall in falls)):
+    priced = any(each.usd_a_month is not None for each in plan.table)
+    columns = ("teacher answers a day", "ask_teacher", *(f"fall of {fall * 100:g} points" for fall in falls))
+    for column in (*columns, *(["USD in 30 days, up to"] if priced else [])):
         table.add_column(column)
     for answers in sorted({each.answers_a_day for each in plan.table}):
         found = {each.fall: each for each in plan.table if each.answers_a_day == answers}
         days = ("never" if found[fall].days is None else f"{found[fall].days}" for fall in falls)
-        table.add_row(f"{answers:,}", f"{found[falls[0]].share:g}", *days)
+        usd = found[falls[0]].usd_a_month
+        table.add_row(f"{answers:,}", f"{found[falls[0]].share:g}", *days, *([] if usd is None else [amount(usd)]))
     return table
 
 

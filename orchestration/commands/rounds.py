@@ -31,7 +31,10 @@ def plan(
         typer.Option(min=0.001, max=1.0, help="Expected share of rows that exactly one of the two models gets right."),
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Instead: how long a fall on live answers goes unseen, by what is asked.")
+        bool,
+        typer.Option(
+            "--live", help="Instead: how long a fall on live answers goes unseen, by what is asked and costs."
+        ),
     ] = False,
     requests: Annotated[int, typer.Option(min=50, help="With --live: requests a day.")] = 1000,
     as_json: AsJson = False,
@@ -83,6 +86,8 @@ def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
         print_json(found.model_dump_json(indent=1))
     else:
         out.print(live_plan_table(name, found))
+        for line in () if found.cost is None else found.cost.sentences:
+            out.print(Text(line), soft_wrap=True)
 
 
 @commands.command()

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from orchestration.asking import write_requests
-from orchestration.planned import _paid
+from orchestration.planned import paid_so_far
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, read_recipe
@@ -364,7 +364,7 @@ def test_what_a_person_corrects_counts_in_the_cap_the_account_and_the_plan(tmp_p
         assert account["spent_usd"] == {"teacher's answers": pytest.approx(now)}
         assert [(each["book"], each["by"]) for each in account["corrections"]] == [("answers", "Ada Lovelace")]
         assert "corrected: answers of" in stillhouse("roi", "small", recipes=recipes).stdout
-        paid = _paid(BuildStore(home), file)
+        paid = paid_so_far(BuildStore(home), file)
         assert paid is not None and paid.usd == pytest.approx(now) and paid.corrected_usd == float(half)
         assert paid.sentence.startswith("answers so far: 0.39 USD, -0.39") and "0.11 of usd_at_most" in paid.sentence
         teacher.replies(prompts)

@@ -3,7 +3,7 @@
 import pytest
 
 from stillhouse.live.baseline import AgreementScale
-from stillhouse.live.planning import live_plan
+from stillhouse.live.planning import AnswersPrice, live_plan
 from stillhouse.live.watches import WatchKind
 from tests.stillhouse.live.made import reference, terms
 
@@ -32,6 +32,18 @@ def test_more_answers_find_a_fall_earlier_and_a_deep_one_is_found_earlier_than_a
     # The design simulated 3 days for 6 points and 500 answers with a limit two points below; this one is 2.7.
     assert days[500, 0.06] in range(2, 8)
     assert days[20, 0.20] in range(1, 20)
+
+
+def test_what_is_asked_has_its_price_with_the_canary_of_each_day() -> None:
+    one = reference()
+    assert one.agreement is not None
+    watch = next(each for each in terms().watches(one) if each.kind is WatchKind.AGREEMENT)
+    price = AnswersPrice(usd_an_answer=0.001, canary_a_day=100)
+    found = live_plan(one.agreement, watch, 12, terms().spec, requests_a_day=50, price=price)
+    # 30 days of (20 + 100) answers, and of (50 + 100), at a tenth of a cent.
+    assert {each.answers_a_day: each.usd_a_month for each in found.table} == pytest.approx({20: 3.6, 50: 4.5})
+    free = live_plan(one.agreement, watch, 12, terms().spec, requests_a_day=50)
+    assert {each.usd_a_month for each in free.table} == {None} and free.cost is None
 
 
 @pytest.mark.long
