@@ -6,6 +6,7 @@ Does not: whether the artifact may be used (checks/gatekeeper.py).
 Dagster's events are not asked: whoever reaches the webserver can write one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ import dagster as dg
 from assets.keys import BatchOfAsset, address_of, keys_of_events
 from stillhouse.errors import StillhouseError
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.ledger import Ledger
+from stillhouse.records.ledger import Entry, Ledger
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,18 @@ class Materialization(BatchOfAsset):
 def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:
     """Return the newest materialization of an asset, or of one batch of it, or None if there is none."""
     entry = ledger.newest(key.path[0], "materialization", subject=address_of(key, batch))
-    if entry is None:
-        return None
-    body = entry.body
-    at = datetime.fromisoformat(entry.at)
+    return None if entry is None else _of_entry(key, batch, entry)
+
+
+def newest_of_batches(ledger: Ledger, key: dg.AssetKey, batches: Sequence[str]) -> dict[str, Materialization]:
+    """The newest materialization of each of some batches of an asset, in their order, of those that have one."""
+    addresses = {address_of(key, batch): batch for batch in batches}
+    found = ledger.newest_materializations(key.path[0], [*addresses])
+    return {batch: _of_entry(key, batch, found[each]) for each, batch in addresses.items() if each in found}
+
+
+def _of_entry(key: dg.AssetKey, batch: str | None, entry: Entry) -> Materialization:
+    body, at = entry.body, datetime.fromisoformat(entry.at)
     return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
 
 

@@ -17,7 +17,7 @@ from datetime import datetime
 import dagster as dg
 
 from assets.keys import BatchOfAsset, address_of, key_at, key_of, stage_of
-from assets.materializations import Materialization, newest_materialization
+from assets.materializations import Materialization, newest_materialization, newest_of_batches
 from checks.gate import gate_code
 from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
@@ -260,6 +260,29 @@ def gate_states(
     verdicts = ledger.newest_verdicts(key.path[0], asset, names)
     states = [_state(asset, name, code, newest, verdicts.get(name)) for name in names]
     return [_waived(state, newest, waivers) for state in states]
+
+
+def states_of_batches(ledger: Ledger, waivers: Waivers, key: dg.AssetKey, batches: Sequence[str]) -> list[AssetState]:
+    """State of each blocking gate of many batches that nothing is made from, such as days, by few statements.
+
+    Of batches that were made, in the order given. Whether what was made is stale is not asked: a day is over.
+    """
+    newest, stage = newest_of_batches(ledger, key, batches), stage_of(key)
+    names, code = gates_of(stage).names(blocking=True), gate_code(stage)
+    addresses = {batch: address_of(key, batch) for batch in newest}
+    verdicts = {name: ledger.newest_verdicts_of(key.path[0], [*addresses.values()], name) for name in names}
+    return [
+        AssetState(
+            key=key,
+            batch=batch,
+            newest=made,
+            gates=tuple(
+                _waived(_state(addresses[batch], name, code, made, verdicts[name].get(addresses[batch])), made, waivers)
+                for name in names
+            ),
+        )
+        for batch, made in newest.items()
+    ]
 
 
 def _waived(state: GateState, newest: Materialization | None, waivers: Waivers) -> GateState:

@@ -20,7 +20,7 @@ from stillhouse.records.governance import Waiver, approve, valid_waivers, waive,
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord
-from stillhouse.stages.names import BATCHED, RELEASE, stage_names
+from stillhouse.stages.names import BATCHED, BY_DAY, RELEASE, stage_names, stages_beside
 
 
 def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str:
@@ -28,7 +28,7 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
 
     Args:
         file: the recipe.
-        check: `RECIPE/STAGE:GATE`, with `[BATCH]` after a stage that is made batch by batch.
+        check: `RECIPE/STAGE:GATE`, with `[BATCH]` after a stage that is made batch by batch, `[DAY]` after one of days.
         batches: all batches that the recipe has now.
 
     Returns:
@@ -39,7 +39,7 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
     """
     address, _, gate = check.partition(":")
     asset, batch = asset_and_batch(address)
-    stages = stage_names(file.recipe)
+    stages = [*stage_names(file.recipe), *stages_beside(file.recipe)]
     stage = asset.partition("/")[2]
     if stage not in stages:
         raise StillhouseError(
@@ -51,13 +51,19 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
             f"there is no batch {batch!r}", where=check, expected=f"one of {', '.join(batches)}",
             do=f"`stillhouse status {file.name}` shows the batches.",
         )  # fmt: skip
-    if (stage in BATCHED) != (batch is not None):
-        example = f"{asset}[base]:{gate}" if stage in BATCHED else f"{asset}:{gate}"
+    by = "batch" if stage in BATCHED else "day" if stage in BY_DAY else None
+    if (by is not None) != (batch is not None):
+        example = {None: f"{asset}:{gate}", "batch": f"{asset}[base]:{gate}", "day": f"{asset}[2026-11-28]:{gate}"}[by]
         raise StillhouseError(
-            f"{stage} is {'' if stage in BATCHED else 'not '}made batch by batch", where=check, expected=example,
-            do=f"`stillhouse status {file.name}` shows the batches.",
+            f"{stage} is not made batch by batch" if by is None else f"{stage} is made {by} by {by}", where=check,
+            expected=example, do=f"`stillhouse status {file.name}` shows the batches and days.",
         )  # fmt: skip
     names = gates_of(stage).names(blocking=True)
+    if not names:
+        raise StillhouseError(
+            f"all gates of {stage} are advice, which holds nothing up", where=check,
+            expected="a gate that blocks", do=f"`stillhouse checklist {file.name}` lists those.",
+        )  # fmt: skip
     if gate not in names:
         near = get_close_matches(gate, names, n=1, cutoff=0.0)
         raise StillhouseError(

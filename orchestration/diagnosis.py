@@ -5,6 +5,7 @@ Does not: deciding gates (checks/), printing (commands/).
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
@@ -16,12 +17,20 @@ from assets.stage import MachineFailure
 from checks.gate import GatesClosed
 from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
+from checks.traffic import no_personal_data_is_left, retention_holds
 from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.dagster_internals import AssetCheckExecutionRecord, PartitionKeyFilter, StepFailureData
 from orchestration.dispatcher import given_up
 from orchestration.live import of_those_that_answered
-from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
+from orchestration.status import (
+    StageNow,
+    batches_in,
+    beside_now,
+    is_closed_beside,
+    other_events_in_dagster,
+    stages_now,
+)
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -29,7 +38,10 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.manifest import address
+from stillhouse.stages.names import BESIDE
 
+_OF_PEOPLE = frozenset({no_personal_data_is_left.name, retention_holds.name})
+"""Gates beside the rounds that come before all others: each hour in which they are closed is one too many."""
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
 _MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}
 TOLD_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "observed", "limit"})
@@ -62,16 +74,29 @@ class Diagnosis(Found):
     )
     drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
     given_up: str | None = Field(description="What was asked for until it was given up, and how that ended.")
+    beside: tuple[str, ...] = Field(
+        description="Other gates that are closed and are no part of a round, such as those of a day of traffic."
+    )
     live: tuple[str, ...] = Field(
         description="What was withdrawn last, and what the watch found of the release that serves; changes nothing."
     )
 
 
 def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Diagnosis:
-    """Find the earliest exit condition that does not hold."""
+    """Find the earliest exit condition that does not hold.
+
+    What is kept of people beyond what was promised comes before all of a round: it is so now, whoever serves. Other
+    gates beside the rounds come after them.
+    """
     batches = batches_in(instance, file)
-    stages = stages_now(builds, file, batches)
-    problems = ((now, _problem(instance, builds, file, now)) for now in stages)
+    stages, beside = stages_now(builds, file, batches), _closed_beside(builds, file)
+    at_once = [(now, gate) for now, gate in beside if gate.name in _OF_PEOPLE]
+    later = [each for each in beside if each not in at_once]
+    problems = chain(
+        ((now, _closed(instance, builds, file, now, gate)) for now, gate in at_once),
+        ((now, _problem(instance, builds, file, now)) for now in stages),
+        ((now, _closed(instance, builds, file, now, gate)) for now, gate in later),
+    )
     now, found = next(((now, problem) for now, problem in problems if problem is not None), (None, None))
     well = Found(
         gate=None, state=GateStatus.PASSED, because="", what=f"every exit condition of {file.name} holds",
@@ -85,14 +110,24 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
         dagster=tuple(other_events_in_dagster(instance, stages)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         given_up=given_up(instance, builds, file, batches),
+        beside=tuple(
+            f"{gate.asset}: {gate.name} is {gate.state}: {gate.sentence}"
+            for other, gate in beside
+            if found is None or (gate.asset, gate.name) != (now and now.state.address, found.gate)
+        ),
         live=of_those_that_answered(builds, file),
     )
+
+
+def _closed_beside(builds: BuildStore, file: RecipeFile) -> list[tuple[StageNow, GateState]]:
+    """Every closed gate that is no part of a round, of the newest day first."""
+    return [(now, gate) for now in beside_now(builds, file) for gate in now.gates if is_closed_beside(gate.state)]
 
 
 def checklist(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str:
     """Every gate of a recipe as a markdown list: ticked, waived or open, with its reason and what was found."""
     lines = [f"# Checklist of {file.name}", "", file.recipe.task, ""]
-    for now in stages_now(builds, file, batches_in(instance, file)):
+    for now in [*stages_now(builds, file, batches_in(instance, file)), *beside_now(builds, file)]:
         gates = gates_of(now.stage)
         because = gates.because()
         lines += [f"## {address(now.stage, now.batch)}", ""]
@@ -176,11 +211,13 @@ def _closed(
     """What is wrong with a stage whose gate is closed."""
     key, gates = now.state.key, gates_of(now.stage)
     because = gates.because()[gate.name]
+    is_beside = now.stage in BESIDE
+    again = f"materialize {now.state.address} again in the UI" if is_beside else f"`stillhouse run {file.name}`"
     if not gate.state.was_decided:
-        do = f"look at it: materialize {now.state.address} with its checks, or `stillhouse run {file.name}`"
+        do = f"look at it: materialize {now.state.address} with its checks" + ("" if is_beside else f", or {again}")
         broken = _why_it_failed(instance, key, now.batch, gate=gate.name)
         return _found(gate.name, gate.state, because, broken or gate.sentence, [], do)
-    remedy = gates.remedies().get(gate.name, f"fix the cause and `stillhouse run {file.name}`")
+    remedy = gates.remedies().get(gate.name, f"fix the cause and {again}")
     do = remedy + _waiver(file, gate)
     evidence = [*_evidence(instance, key, now.batch, gate), *waivers_to_give_again(builds.ledger, file, _named(gate))]
     return _found(gate.name, gate.state, because, gate.sentence, evidence, do)

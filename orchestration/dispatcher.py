@@ -42,7 +42,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, pending
 from stillhouse.records.plays import closed_in_words, closure_of
-from stillhouse.records.rounds import MONTH, held_back, starting
+from stillhouse.records.rounds import MONTH, budget_used_up, held_back, starting
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
 from stillhouse.stages.versions import code_version
@@ -135,12 +135,22 @@ def held(builds: BuildStore, file: RecipeFile, events: Sequence[Event] = ()) -> 
         file: the recipe.
         events: those that the round would be for, if it is for any.
     """
-    ledger, refresh, paid = builds.ledger, file.recipe.refresh, 0.0
+    ledger, refresh = builds.ledger, file.recipe.refresh
     if (closure := closure_of(ledger, file.name)) is not None:
         return closed_in_words(file.name, closure)
-    if refresh.usd_per_month is not None:
-        paid = call_log(builds.home).spent(file.name, since=ledger.now() - MONTH)
-    return held_back(ledger, file.name, refresh, paid_usd=paid, events=events)
+    return held_back(ledger, file.name, refresh, paid_usd=paid_usd(builds, file), events=events)
+
+
+def used_up(builds: BuildStore, file: RecipeFile) -> str | None:
+    """Why the rounds or the money of 30 days let no round start by itself; None where both are left."""
+    return budget_used_up(builds.ledger, file.name, file.recipe.refresh, paid_usd=paid_usd(builds, file))
+
+
+def paid_usd(builds: BuildStore, file: RecipeFile) -> float:
+    """What the teacher was paid in 30 days; not looked up where no limit counts it."""
+    if file.recipe.refresh.usd_per_month is None:
+        return 0.0
+    return call_log(builds.home).spent(file.name, since=builds.ledger.now() - MONTH)
 
 
 def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:

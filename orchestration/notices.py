@@ -14,8 +14,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.requested_rows import requested_rows
+from checks.gatekeeper import GateState
+from orchestration.approvals import how_to_waive
+from orchestration.dispatcher import used_up
+from orchestration.event_list import waiting_events
 from orchestration.freshness import overdue_after
-from orchestration.status import closed_by_a_play, risk_in_words
+from orchestration.status import beside_now, closed_by_a_play, risk_in_words
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.contract import Recipe
@@ -26,6 +30,7 @@ from stillhouse.records.deployments import desired
 from stillhouse.records.events import history
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Outbox, Tone
 from stillhouse.stages.names import CHAMPION
 
@@ -76,7 +81,7 @@ def look_and_send(builds: BuildStore, file: RecipeFile) -> list[str]:
     now, outbox = datetime.now(UTC), Outbox(ledger.url)
     owner_of = {f"{_RISK}{risk.name}": risk.owner for risk in recipe.risks}
     sent_to = dict[str, Sequence[str]]()
-    for subject, (key, notice) in _standing(builds, file, now):
+    for subject, (key, notice) in standing_of(builds, file):
         sent_to[subject] = recipe.notified(owner_of[subject]) if subject in owner_of else recipe.notify
         outbox.put(file.name, subject, key, notice, to=sent_to[subject], at=now)
     outbox.settle(file.name, STANDING, sent_to)
@@ -101,9 +106,11 @@ def notices_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason("\n".join(lines) or "everything that was due was sent")
 
 
-def _standing(builds: BuildStore, file: RecipeFile, now: datetime) -> Iterator[tuple[str, tuple[str, Notice]]]:
+def standing_of(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tuple[str, Notice]]]:
     """By subject, what stands out though no round has just ended: a key for it, and what is said."""
-    name, ledger = file.name, builds.ledger
+    name, ledger, now = file.name, builds.ledger, datetime.now(UTC)
+    yield from _closed_beside(builds, file)
+    yield from _used_up(builds, file)
     waivers = valid_waivers(ledger, name, WaiverRules.of(file.recipe, unwaivable=()))
     for waiver in waivers.by_gate_and_content.values():
         made = ledger.newest(name, "materialization", subject=waiver.gate.partition(":")[0])
@@ -135,6 +142,33 @@ def _standing(builds: BuildStore, file: RecipeFile, now: datetime) -> Iterator[t
             f"`stillhouse diagnose {name}` says what is in the way."
         )
         yield f"{STANDING}overdue", (decided.body["digest"], Notice(f"{name}: overdue", text, Tone.LOOK))
+
+
+def _closed_beside(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tuple[str, Notice]]]:
+    """Gates of a day that were found wanting: each by itself, with the days; a new day on which it closes is news."""
+    closed: dict[tuple[str, str], list[GateState]] = {}
+    for day in beside_now(builds, file):
+        for gate in (each for each in day.gates if each.state.was_decided):
+            closed.setdefault((day.stage, gate.name), []).append(gate)
+    for (stage, name), gates in closed.items():
+        newest, days = gates[0], [str(asset_and_batch(each.asset)[1]) for each in gates]
+        earlier = f"\nIt is closed of {len(days) - 1} earlier days, too." if len(days) > 1 else ""
+        text = (
+            f"{newest.asset}: {newest.sentence}{earlier}\n"
+            f"`stillhouse diagnose {file.name}` says why that matters. Fix the cause and materialize the day again, or "
+            f"{how_to_waive(f'{newest.asset}:{name}')}"
+        )
+        notice = Notice(f"{file.name}: {name} is closed on {days[0]}", text, Tone.LOOK)
+        yield f"{STANDING}gate:{stage}:{name}", (days[0], notice)
+
+
+def _used_up(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tuple[str, Notice]]]:
+    """That something waits for a round, and the rounds or the money of 30 days are used up."""
+    waiting = [each for each in waiting_events(builds.ledger, file) if each.starts_a_round]
+    why = used_up(builds, file) if waiting else None
+    if why is not None:
+        text = f"{why}\nWhat waits: {waiting[0].sentence}" + (f", and {len(waiting) - 1} more" if waiting[1:] else "")
+        yield f"{STANDING}budget", ("used up", Notice(f"{file.name}: no round may start by itself", text, Tone.LOOK))
 
 
 def _triggered(ledger: Ledger, recipe: str, play: PlaySpec, now: datetime) -> Iterator[tuple[datetime, str, Notice]]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from assets.keys import batches_name, key_of
 from assets.materializations import Materialization, other_event_in_dagster
 from assets.requested_rows import RequestedRows, requested_rows
-from checks.gatekeeper import AssetState, GateState, asset_state
+from checks.gatekeeper import AssetState, GateState, asset_state, states_of_batches
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
@@ -33,7 +33,7 @@ from stillhouse.records.looks import LookKind, last_looks
 from stillhouse.records.plays import closed_in_words, closure_of
 from stillhouse.records.rollouts import counting
 from stillhouse.records.rounds import rounds_to_the_champion
-from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names
+from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names, stages_beside
 
 LOOKS_ARE_LATE_AFTER = timedelta(minutes=10)
 """Beyond what the recipe lets pass between two looks; a daemon that takes in much at once may miss some."""
@@ -67,7 +67,10 @@ class PieceStatus(Record):
 
 
 class StageStatus(PieceStatus):
-    """A stage; of one that is made batch by batch, digest and age of the base batch and the worst of all batches."""
+    """A stage; of one that is made batch by batch, digest and age of the base batch and the worst of all batches.
+
+    Of one that is made day by day, those of the newest day.
+    """
 
     batches: dict[str, PieceStatus] | None = Field(None, description="Null for a stage that there is once.")
 
@@ -142,6 +145,11 @@ class RecipeStatus(Record):
     champion: ChampionStatus | None
     running: Running | None = Field(None, description="Null where nobody works on it now.")
     stages: dict[str, StageStatus]
+    beside: dict[str, StageStatus] = Field(
+        {},
+        description="Stages with gates that are no part of a round, by the last day that was looked at; `batches` has "
+        "it, and each earlier day of which a gate is not open.",
+    )
     dagster: tuple[str, ...] = Field(
         description="What Dagster's events say otherwise than the ledger; changes nothing."
     )
@@ -159,12 +167,17 @@ class RecipeStatus(Record):
 
     @property
     def is_well(self) -> bool:
-        """Whether there is a champion, every gate is open, nothing is stale and no hashed artifact was altered."""
+        """Whether there is a champion, every gate is open, nothing is stale and no hashed artifact was altered.
+
+        Of gates beside the rounds those count that were found wanting, or have not looked at a day that was made.
+        """
         gates = [gate for stage in self.stages.values() for gate in stage.gates]
+        beside = [gate for stage in self.beside.values() for gate in stage.gates]
         return (
             self.champion is not None
             and not any(stage.stale for stage in self.stages.values())
             and all(gate.state.is_open for gate in gates)
+            and not any(is_closed_beside(gate.state) for gate in beside)
             and not (self.verified and self.verified.problems)
         )
 
@@ -216,6 +229,30 @@ def stages_now(builds: BuildStore, file: RecipeFile, batches: Iterable[str]) -> 
     ]
 
 
+def beside_now(builds: BuildStore, file: RecipeFile) -> list[StageNow]:
+    """Stages with gates that are no part of a round: the newest day, and each earlier one of which a gate is not open.
+
+    Days that the recipe keeps, the newest first; what was found of earlier ones is over with their rows.
+    """
+    wanted = [stage for stage in stages_beside(file.recipe) if gates_of(stage).names(blocking=True)]
+    if file.recipe.traffic is None or not wanted:
+        return []
+    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
+    today = builds.ledger.now().date()
+    days = [(today - timedelta(days=back)).isoformat() for back in range(file.recipe.traffic.days + 1)]
+    return [
+        StageNow(stage, state.batch, state)
+        for stage in wanted
+        for number, state in enumerate(states_of_batches(builds.ledger, waivers, key_of(file.name, stage), days))
+        if number == 0 or any(is_closed_beside(gate.state) for gate in state.gates)
+    ]
+
+
+def is_closed_beside(state: GateStatus) -> bool:
+    """Whether a gate beside the rounds is closed: of a day nobody looks again only because code has changed."""
+    return not state.is_open and state is not GateStatus.STALE
+
+
 def batches_in(instance: dg.DagsterInstance, file: RecipeFile) -> list[str]:
     """The batches that a recipe has now."""
     return list(instance.get_dynamic_partitions(batches_name(file.name)))
@@ -237,11 +274,15 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
     stages: dict[str, list[StageNow]] = {}
     for now in every:
         stages.setdefault(now.stage, []).append(now)
+    beside: dict[str, list[StageNow]] = {}
+    for now in beside_now(builds, file):
+        beside.setdefault(now.stage, []).append(now)
     champion = champion_status(builds, file.name)
     return RecipeStatus(
         champion=champion,
         running=_running(builds, file.name),
         stages={stage: _stage_status(found) for stage, found in stages.items()},
+        beside={stage: _stage_status(found) for stage, found in beside.items()},
         dagster=tuple(other_events_in_dagster(instance, every)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),

@@ -206,7 +206,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "digest", "age", "gates"):
         table.add_column(column)
-    for stage, shown in state.stages.items():
+    for stage, shown in {**state.stages, **state.beside}.items():
         closed = [
             Text.assemble(
                 (

@@ -242,7 +242,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
             out.print("        ", Text(offender), soft_wrap=True)
     if not as_json:
         given_up = [found.given_up] if found.given_up else []
-        for line in [*given_up, *found.live, *found.drop_folder, *found.dagster]:
+        for line in [*found.beside, *given_up, *found.live, *found.drop_folder, *found.dagster]:
             out.print(Text(line, "yellow"), soft_wrap=True)
     raise typer.Exit(0 if found.stage is None else 1)
 

@@ -13,7 +13,7 @@ compares the two.
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -289,17 +289,23 @@ class Ledger:
         wanted = {"recipe": recipe, "kind": "verdict", "subject": subject}
         return {entry.body["gate"]: entry for entry in self._newest_of_each(wanted, "gate", gates)}
 
+    def newest_verdicts_of(self, recipe: str, subjects: Sequence[str], gate: str) -> dict[str, Entry]:
+        """The newest verdict of one gate on each of some assets or batches of an asset, of those that have one."""
+        wanted = {"recipe": recipe, "kind": "verdict", "gate": gate}
+        return {entry.body["asset"]: entry for entry in self._newest_in_parts(wanted, subjects)}
+
     def newest_materializations(self, recipe: str, subjects: Sequence[str]) -> dict[str, Entry]:
         """The newest materialization of each of some assets or batches of assets, of those that have one.
 
         One statement for a hundred of them: what is made of all batches is made of some hundred.
         """
         wanted = {"recipe": recipe, "kind": "materialization"}
-        found: dict[str, Entry] = {}
+        return {entry.body["asset"]: entry for entry in self._newest_in_parts(wanted, subjects)}
+
+    def _newest_in_parts(self, wanted: dict[str, str], subjects: Sequence[str]) -> Iterator[Entry]:
+        """The newest entry about each of some subjects, a hundred of them by one statement."""
         for start in range(0, len(subjects), ASKED_AT_ONCE):
-            some = subjects[start : start + ASKED_AT_ONCE]
-            found |= {entry.body["asset"]: entry for entry in self._newest_of_each(wanted, "subject", some)}
-        return found
+            yield from self._newest_of_each(wanted, "subject", subjects[start : start + ASKED_AT_ONCE])
 
     def _newest_of_each(self, wanted: dict[str, str], column: str, values: Sequence[str]) -> list[Entry]:
         """Of the entries with the wanted values the newest with each of some values in one more column."""

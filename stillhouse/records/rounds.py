@@ -58,12 +58,24 @@ def held_back(
     """
     now = ledger.now()
     return (
-        _too_many(ledger, recipe, refresh, now)
-        or _too_dear(ledger, recipe, refresh, now, paid_usd)
+        budget_used_up(ledger, recipe, refresh, paid_usd=paid_usd)
         or _too_soon(ledger, recipe, refresh, now)
         or _still_arriving(ledger, recipe, refresh, now)
         or _still_happening(refresh, now, events)
     )
+
+
+def budget_used_up(ledger: Ledger, recipe: str, refresh: RefreshSpec, *, paid_usd: float = 0.0) -> str | None:
+    """Why the rounds or the money of 30 days are used up, and until when; None where some of both is left.
+
+    Args:
+        ledger: with the rounds that ended.
+        recipe: its name.
+        refresh: its limits.
+        paid_usd: what a server was paid in the last 30 days for the teacher's answers.
+    """
+    now = ledger.now()
+    return _too_many(ledger, recipe, refresh, now) or _too_dear(ledger, recipe, refresh, now, paid_usd)
 
 
 def _too_many(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) -> str | None:

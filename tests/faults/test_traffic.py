@@ -1,26 +1,35 @@
 """Faults of a day of traffic: each closes its gate, and without one every gate is open.
 
-A day is no part of a round, so `diagnose`, which says why no round comes to its end, does not name it.
+A day is no part of a round. `status` shows its gates all the same, `diagnose` names what is kept of people beyond what
+was promised before all of a round, and the rest beside it; owners are sent each gate once.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 import assets.partitions
+from orchestration.approvals import waive_newest
 from orchestration.build import definitions
+from orchestration.diagnosis import checklist, diagnose
+from orchestration.notices import standing_of
 from orchestration.runs import lock_of_days, recipes_of
+from orchestration.status import beside_now, status
+from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.ledger import Entry
-from stillhouse.stages.names import LIVE_REPORT, TRAFFIC
+from stillhouse.records.gate_status import GateStatus
+from stillhouse.records.governance import Waiver
+from stillhouse.records.ledger import Entry, Ledger
+from stillhouse.stages.names import CONTRACT, LIVE_REPORT, TRAFFIC
 from tests.conftest import a_place
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
 from tests.faults.gathered import faults_of
-from tests.faults.traffic import DAY, NAME, a_day, store_of
+from tests.faults.traffic import DAY, NAME, a_day, of_a_replica_that_vanished, store_of
 from tests.small import small_recipe
 
 FAULTS = faults_of(TRAFFIC, before=LIVE_REPORT)
@@ -111,3 +120,55 @@ def test_a_fault_closes_its_gate_and_is_diagnosed(fault: Fault, bench: Bench, re
     sentence = found[str(fault.gate)].body["sentence"]
     assert fault.says in sentence
     in_the_page(fault, sentence, bench, record)
+    shown = status(bench.place.instance, bench.place.builds, [file]).recipes[NAME]
+    assert {gate.name for gate in shown.beside[TRAFFIC].gates if not gate.state.is_open} == {fault.gate}
+    assert not shown.is_well
+    found = diagnose(bench.place.instance, bench.place.builds, file)
+    if fault.gate in ("no_personal_data_is_left", "retention_holds"):
+        assert (found.gate, found.asset, found.beside) == (fault.gate, f"{NAME}/traffic[{DAY}]", ())
+        assert fault.says in found.what and f"materialize {NAME}/traffic[{DAY}] again" in found.do
+    else:
+        (line,) = found.beside
+        assert found.stage == CONTRACT, "nothing was made yet, and nobody's data is at stake"
+        assert line.startswith(f"{NAME}/traffic[{DAY}]: {fault.gate} is failed: ") and fault.says in line
+    assert f"[ ] **{str(fault.gate).replace('_', ' ')}**" in checklist(bench.place.instance, bench.place.builds, file)
+
+
+def test_a_person_may_answer_for_rows_that_are_gone_and_not_for_what_has_no_gate_that_blocks(bench: Bench) -> None:
+    of_a_replica_that_vanished(bench)
+    file = bench.recipe(traffic={"days": 90}, watch={}, notify=["json://127.0.0.1:9/"])
+    assert not summed_up(bench, file).success
+    builds, gate = bench.place.builds, f"{NAME}/traffic[{DAY}]:nothing_was_lost_unseen"
+    (found,) = (
+        each for each in standing_of(builds, file) if each[0] == "standing:gate:traffic:nothing_was_lost_unseen"
+    )
+    assert found[1][0] == DAY and "r2" in found[1][1].text and f"stillhouse waive '{gate}'" in found[1][1].text
+
+    def waived(address: str) -> Waiver:
+        until = date.today() + timedelta(days=5)
+        return waive_newest(builds, file, Waiver(address, "Ann Lee", "the disk is gone", until, None), batches=())
+
+    for wrong, says in (
+        (f"{NAME}/traffic:nothing_was_lost_unseen", "traffic is made day by day"),
+        (f"{NAME}/live_report[{DAY}]:agreement_holds", "all gates of live_report are advice"),
+        (f"{NAME}/traffic[2020-01-01]:nothing_was_lost_unseen", "never materialized"),
+    ):
+        with pytest.raises(StillhouseError, match=says):
+            waived(wrong)
+    waived(gate)
+    shown = status(bench.place.instance, builds, [file]).recipes[NAME].beside[TRAFFIC]
+    assert {each.state for each in shown.gates} == {GateStatus.PASSED, GateStatus.WAIVED}
+    assert not [each for each in standing_of(builds, file) if "nothing_was_lost" in each[0]]
+    assert diagnose(bench.place.instance, builds, file).beside == ()
+
+
+def test_a_day_that_was_not_well_is_seen_until_its_rows_are_over(bench: Bench) -> None:
+    of_a_replica_that_vanished(bench)
+    file = bench.recipe(traffic={"days": 3, "text_days": 2, "matures_after_days": 1})
+    assert not summed_up(bench, file).success
+    later = datetime.now(UTC) + timedelta(days=2)
+    with bench.monkeypatch.context() as patches:
+        patches.setattr(Ledger, "now", lambda ledger: later)
+        assert [now.batch for now in beside_now(bench.place.builds, file)] == [DAY]
+        patches.setattr(Ledger, "now", lambda ledger: later + timedelta(days=1))
+        assert beside_now(bench.place.builds, file) == []

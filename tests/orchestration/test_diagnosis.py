@@ -31,6 +31,7 @@ KEYS = {
     "dagster",
     "drop_folder",
     "given_up",
+    "beside",
     "live",
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.notices import look_and_send, notices_sensor
+from orchestration.notices import look_and_send, notices_sensor, standing_of
 from orchestration.notices import notify_owners as notify
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -283,6 +283,32 @@ def test_an_owners_address_is_no_other_contract_and_does_not_ship(tmp_path: Path
     said = small_recipe(tmp_path, rows=60, risks=[RISK], owner_notify={"team:b": ["json://host"]}).recipe
     assert said.notified("team:b") == ("json://host",) and said.digest == silent.digest
     assert "json://host" not in said.model_dump_json()
+
+
+def test_that_the_rounds_of_the_month_are_used_up_is_sent_once_something_waits_for_one(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    address, sent = hook
+    refresh = {"cron": "0 3 * * 1", "start": ["agreement"], "rounds_per_month": 1, "usd_per_month": 5}
+    file = small_recipe(recipes, rows=60, notify=[f"{address}/hook"], refresh=refresh)
+    a_round(instance, builds, closed())
+    sent.clear()
+    assert look_and_send(builds, file) == [] and sent == [], "as long as nothing waits that is as it should be"
+    note(builds.ledger, "small", EventKind.INPUTS, "a", "inputs drifted")
+    assert look_and_send(builds, file) == [] and sent == [], "which no round is wanted for"
+    note(builds.ledger, "small", EventKind.AGREEMENT, "a", "agreement 0.86")
+    for _ in range(2):
+        assert look_and_send(builds, file) == []
+    (said,) = sent
+    assert said["title"] == "small: no round may start by itself"
+    assert "1 rounds in 30 days, and refresh.rounds_per_month is 1" in said["message"]
+    assert said["message"].splitlines()[-1] == "What waits: agreement 0.86"
+    # With rounds left, money alone may hold it back.
+    computed = {"asset": "small/teacher", "digest": "d" * 64, "manifest": "m", "run_id": "r", "cost_usd": 6.0}
+    builds.ledger.append("materialization", "small", computed)
+    file = small_recipe(recipes, rows=60, notify=[f"{address}/hook"], refresh={**refresh, "rounds_per_month": 9})
+    ((_, (_, notice)),) = (each for each in standing_of(builds, file) if each[0] == "standing:budget")
+    assert "6 USD spent in 30 days, and refresh.usd_per_month is 5" in notice.text
 
 
 @contextmanager
