@@ -4,35 +4,48 @@ Belongs here: that line, from ledger and Dagster's runs.
 Does not: the stages and gates of one recipe (status.py), printing (tables.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from assets.keys import key_of
+from assets.materializations import newest_of_batches
 from assets.requested_rows import requested_rows
-from orchestration.dispatcher import Ask, next_step
+from orchestration.dispatcher import Ask, next_step, paid_usd
 from orchestration.event_list import waiting_events
 from orchestration.freshness import overdue_after
 from orchestration.status import (
     ChampionStatus,
     LastRound,
     batches_in,
+    beside_now,
     champion_status,
     closed_by_a_play,
     last_round,
     risks_to_review,
+    stages_now,
 )
 from stillhouse.base import Record
 from stillhouse.live.memory import MemoryLimits, over_memory
+from stillhouse.live.state import WatchBook
+from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import BuildStore
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.locks import who_works_on
 from stillhouse.records.replicas import Heartbeat, replicas_up
-from stillhouse.records.rounds import MONTH, rounds_to_the_champion
-from stillhouse.stages.names import CHAMPION
+from stillhouse.records.rounds import MONTH, compute_usd, rounds_to_the_champion
+from stillhouse.stages.live_report import LiveFacts
+from stillhouse.stages.names import CHAMPION, LIVE_REPORT, TRAFFIC
+from stillhouse.stages.traffic import TrafficFacts
+from stillhouse.statistics.live_agreement import LiveAgreement
+
+DAYS_LOOKED_BACK = 7
+"""For a day whose traffic was counted and reported on; what is older says nothing of now."""
 
 
 class FleetLine(Record):
@@ -48,6 +61,23 @@ class FleetLine(Record):
         "of those whose system says so."
     )
     over_memory: str | None = Field(description="Which hold more than the recipe allows, if any do.")
+    requests_a_day: int | None = Field(
+        None, description="Of the newest day whose traffic was counted, those that a full log let go included."
+    )
+    agreement: LiveAgreement | None = Field(
+        None, description="Of the champion with its teacher, of the newest day of this week whose report has it."
+    )
+    fallback_share: float | None = Field(
+        None, description="Answers that come from the teacher or stand in for it, of the same week's newest report."
+    )
+    alarms: int | None = Field(None, description="What the watch found in 30 days; null where nothing is watched.")
+    false_alarms_a_month: float | None = Field(
+        None, description="That stable traffic may cause by the recipe, of `watch.false_alarms_per_year`."
+    )
+    gates_closed: int = Field(description="Gates that looked and are closed, those beside the rounds included.")
+    rounds_at_most: int | None = Field(None, description="`refresh.rounds_per_month`.")
+    usd: float | None = Field(None, description="Spent in 30 days on compute and the teacher; null without a limit.")
+    usd_at_most: float | None = Field(None, description="`refresh.usd_per_month`.")
     overdue: bool = Field(description="Whether its last decision is older than the recipe allows.")
     last_round: LastRound | None
     rounds: int = Field(description="Rounds in the last 30 days.")
@@ -86,7 +116,10 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     promotions = ledger.entries(name, "promotion")
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
-    step = next_step(instance, builds, file, batches_in(instance, file))
+    batches, refresh = batches_in(instance, file), file.recipe.refresh
+    step = next_step(instance, builds, file, batches)
+    gates = [gate for each in (*stages_now(builds, file, batches), *beside_now(builds, file)) for gate in each.gates]
+    limited = refresh.usd_per_month is not None
     servers, wanted = replicas_up(builds.home.ledger_url, name), desired(ledger, name)
     loaded = None if wanted is None else wanted.loaded_challenger(shadow_is_live=file.recipe.shadow_is_live)
     limit = MemoryLimits.of(file.recipe).at(with_challenger=loaded is not None)
@@ -108,12 +141,41 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         ),
         events=len(waiting_events(ledger, file)),
         requested_rows=len(requested_rows(builds, file)),
+        gates_closed=sum(gate.state.was_decided for gate in gates),
+        rounds_at_most=refresh.rounds_per_month,
+        usd=compute_usd(ledger, name, now - MONTH) + paid_usd(builds, file) if limited else None,
+        usd_at_most=refresh.usd_per_month,
         closed=closed is not None,
         risks=len(risks_to_review(ledger, file)),
         prune=tuple(str(each) for each in undecided(file.recipe.terms)),
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
+        **_live(builds, file, champion, now),
     )
+
+
+def _live(builds: BuildStore, file: RecipeFile, champion: ChampionStatus | None, now: datetime) -> dict[str, Any]:
+    """What is known of live answers, from what was summed up of days; no row of traffic is read."""
+    recipe, found = file.recipe, dict[str, Any]()
+    days = [(now - timedelta(days=back)).date().isoformat() for back in range(DAYS_LOOKED_BACK)]
+
+    def newest(stage: str) -> Iterator[Artifact]:
+        made = newest_of_batches(builds.ledger, key_of(file.name, stage), days).values()
+        return (builds.artifact(each.digest, each.manifest) for each in made)
+
+    if recipe.traffic is not None:
+        counted = next((each.facts(TrafficFacts) for each in newest(TRAFFIC)), None)
+        found["requests_a_day"] = None if counted is None else counted.answers + counted.thinned
+    if recipe.watch is not None:
+        reports = (each.facts(LiveFacts) for each in newest(LIVE_REPORT))
+        own = [each for each in reports if champion is not None and each.release == champion.digest]
+        shares = [each for each in (own[0].shares if own else ()) if each.kind == WatchKind.FALLBACK]
+        found["agreement"] = next((each.agreement for each in own if each.agreement is not None), None)
+        found["fallback_share"] = shares[0].share if shares and shares[0].rows else None
+        since = (now - MONTH).timestamp()
+        found["alarms"] = len(WatchBook(builds.ledger.url, file.name).findings(since=since))
+        found["false_alarms_a_month"] = recipe.watch.false_alarms_per_year * MONTH.days / 365
+    return found
 
 
 def _behind(servers: Iterable[Heartbeat], wanted: Deployment | None) -> tuple[str, ...]:

@@ -67,10 +67,10 @@ def status(
 
 @commands.command()
 def fleet(as_json: AsJson = False) -> None:
-    """Show every recipe on one line: what serves, how its rounds go, what it needs next."""
+    """Show every recipe on one line: what serves and how it does, how its rounds go, what it needs next."""
     from orchestration.fleet import fleet as look_at
     from orchestration.instance import initialise
-    from orchestration.tables import fleet_table, next_lines, prune_lines
+    from orchestration.tables import fleet_tables, next_lines, prune_lines
     from stillhouse.records.builds import BuildStore
 
     home, recipes = Home.from_environment(), all_recipes()
@@ -79,7 +79,8 @@ def fleet(as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown.model_dump_json(indent=1))
     else:
-        out.print(fleet_table(shown))
+        for table in fleet_tables(shown):
+            out.print(table)
         out.print()
         for line in next_lines(shown):
             out.print(Text(line), soft_wrap=True)
