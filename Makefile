@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-soft-labels bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -123,6 +123,9 @@ bench-mistakes: .venv/installed  ## planted mistakes of a teacher: how many are 
 
 bench-quality: .venv/installed  ## what a student keeps, and gains over gold alone with a tenth of the labels; TREC, CLINC150
 	$(BIN)/python -m benchmarks.quality
+
+bench-soft-labels: .venv/installed  ## what students make of probabilities, of five answers and of one; 20 minutes
+	$(BIN)/python -m benchmarks.soft_labels
 
 bench-clinc150: .venv/installed  ## the whole way on 150 intents; rows from ../shared/data/clinc150, or CLINC150=FOLDER
 	$(BIN)/python -m benchmarks.clinc150
