@@ -120,7 +120,7 @@ def test_a_check_that_raises_leaves_its_gate_closed(
         raise OSError("the disk is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checks.contract, "machine_memory_gb", broken)
+        patch.setattr(checks.contract, "memory_gb", broken)
         result = place.run(file, "contract", "source")
         assert not result.success and result.asset_materializations_for_node("small__source") == []
     assert place.states("contract")["training_fits_into_memory"].state == "stale"
