@@ -19,7 +19,7 @@ from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.recipe.plays import LedgerFact, PlaySpec, RiskSpec
+from stillhouse.recipe.plays import KillFact, PlaySpec, RiskSpec
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
@@ -428,7 +428,7 @@ class Recipe(Part):
             fact = None if play.rule is None else play.rule.fact
             if fact is not None and fact.is_of_traffic and self.traffic is None:
                 raise FieldError(f"{fact} is counted by what servers keep: add traffic", "plays", index, "kill")
-            if fact is LedgerFact.SAVING_USD and self.economics is None:
+            if fact is KillFact.SAVING_USD and self.economics is None:
                 raise FieldError(
                     "saving_usd needs to know what the teacher costs: add economics", "plays", index, "kill"
                 )

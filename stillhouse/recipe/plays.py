@@ -1,11 +1,11 @@
 """Who does something when something happens to a recipe, when that is given up, and which risks are looked at again.
 
 Belongs here: plays, their kill rules and risks, as a recipe says them, and what of a recipe decides nothing.
-Does not: what a rule finds in the ledger (stillhouse/records/plays.py), telling anybody (orchestration/notices.py).
+Does not: what a rule finds (stillhouse/records/plays.py), telling anybody (orchestration/notices.py).
 
-A kill rule is one comparison: a fact of the ledger, `>=`, `>`, `<=` or `<`, a number, and for facts that are counted
-over some time `in N days`, which are 30 when left out. Of live traffic it may be asked that it is so `for N days`: on
-each of the last whole days by itself.
+A kill rule is one comparison: a fact, `>=`, `>`, `<=` or `<`, a number, and for facts that are counted over some time
+`in N days`, which are 30 when left out. Of live traffic it may be asked that it is so `for N days`: on each of the last
+whole days by itself.
 
     rounds_without_promotion >= 3
     usd > 20 in 7 days
@@ -29,8 +29,8 @@ from stillhouse.recipe.events import EventKind
 from stillhouse.recipe.fields import Name, Part, Sentence
 
 
-class LedgerFact(StrEnum):
-    """What a kill rule can ask of the ledger; of the time since a person has last resumed the recipe."""
+class KillFact(StrEnum):
+    """What a kill rule can ask for; of the time since a person has last resumed the recipe."""
 
     ROUNDS_WITHOUT_PROMOTION = "rounds_without_promotion"
     DAYS_WITHOUT_PROMOTION = "days_without_promotion"
@@ -44,13 +44,13 @@ class LedgerFact(StrEnum):
 
     @property
     def is_of_traffic(self) -> bool:
-        """Whether it is of what servers answer, so that it can be told day by day."""
-        return self in (LedgerFact.FALLBACK_SHARE, LedgerFact.SAVING_USD)
+        """Whether it is of what servers answer, so that it can be counted day by day."""
+        return self in (KillFact.FALLBACK_SHARE, KillFact.SAVING_USD)
 
     @property
     def is_counted_over_days(self) -> bool:
         """Whether it is of some last days, and not of all that has followed something."""
-        return self not in (LedgerFact.ROUNDS_WITHOUT_PROMOTION, LedgerFact.DAYS_WITHOUT_PROMOTION)
+        return self not in (KillFact.ROUNDS_WITHOUT_PROMOTION, KillFact.DAYS_WITHOUT_PROMOTION)
 
 
 USUAL_DAYS = 30
@@ -70,7 +70,7 @@ class KillRule:
         each_day: whether it has to be so on each of them, and not over all of them together.
     """
 
-    fact: LedgerFact
+    fact: KillFact
     compared: str
     limit: float
     days: int | None
@@ -99,13 +99,13 @@ def parse_rule(text: str) -> KillRule:
             "usd > 20 in 7 days or fallback_share > 0.4 for 14 days"
         )
     name, compared, limit, which, days = match.groups()
-    if name not in list(LedgerFact):
-        raise ValueError(f"there is no fact {name}, only {', '.join(LedgerFact)}")
-    fact = LedgerFact(name)
+    if name not in list(KillFact):
+        raise ValueError(f"there is no fact {name}, only {', '.join(KillFact)}")
+    fact = KillFact(name)
     if days is not None and not fact.is_counted_over_days:
         raise ValueError(f"{name} is not counted over days: leave out what follows the number")
     if which == "for" and not fact.is_of_traffic:
-        raise ValueError(f"{name} is not told day by day: say in {days} days")
+        raise ValueError(f"{name} is not counted day by day: write `in {days} days`")
     if days is not None and int(days) == 0:
         raise ValueError("in 0 days nothing can be counted")
     over = int(days or USUAL_DAYS) if fact.is_counted_over_days else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.plays import KillRule, LedgerFact, PlaySpec
+from stillhouse.recipe.plays import KillFact, KillRule, PlaySpec
 from stillhouse.records.events import history
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
@@ -154,7 +154,7 @@ def measured(
         return _of_traffic(ledger, recipe, rule, since, beside)
     if rule.days is not None:
         first = max(first, now - timedelta(days=rule.days)) if since else now - timedelta(days=rule.days)
-    if rule.fact is LedgerFact.USD:
+    if rule.fact is KillFact.USD:
         return compute_usd(ledger, recipe, first) + beside.paid_usd(first)
     return _FACTS[rule.fact](ledger, recipe, play, first, now)
 
@@ -244,15 +244,15 @@ def _events(ledger: Ledger, recipe: str, play: PlaySpec, first: datetime, now: d
 
 
 Measure = Callable[[Ledger, str, PlaySpec, datetime, datetime], float]
-_FACTS: dict[LedgerFact, Measure] = {
-    LedgerFact.ROUNDS_WITHOUT_PROMOTION: _rounds_without_promotion,
-    LedgerFact.DAYS_WITHOUT_PROMOTION: _days_without_promotion,
-    LedgerFact.ROUNDS: _ended(*(ending for ending in Ending if ending is not Ending.TAKEN_IN)),
-    LedgerFact.BROKEN_ROUNDS: _ended(Ending.BROKE),
-    LedgerFact.CLOSED_ROUNDS: _ended(Ending.CLOSED),
-    LedgerFact.EVENTS: _events,
+_FACTS: dict[KillFact, Measure] = {
+    KillFact.ROUNDS_WITHOUT_PROMOTION: _rounds_without_promotion,
+    KillFact.DAYS_WITHOUT_PROMOTION: _days_without_promotion,
+    KillFact.ROUNDS: _ended(*(ending for ending in Ending if ending is not Ending.TAKEN_IN)),
+    KillFact.BROKEN_ROUNDS: _ended(Ending.BROKE),
+    KillFact.CLOSED_ROUNDS: _ended(Ending.CLOSED),
+    KillFact.EVENTS: _events,
 }
-_TRAFFIC_FACTS: dict[LedgerFact, Callable[[Ledger, str, Sequence[date], BesideTheLedger], float | None]] = {
-    LedgerFact.FALLBACK_SHARE: _fallback_share,
-    LedgerFact.SAVING_USD: _saving_usd,
+_TRAFFIC_FACTS: dict[KillFact, Callable[[Ledger, str, Sequence[date], BesideTheLedger], float | None]] = {
+    KillFact.FALLBACK_SHARE: _fallback_share,
+    KillFact.SAVING_USD: _saving_usd,
 }

@@ -17,7 +17,7 @@ from stillhouse.recipe.bar import (
     StressSpec,
     Terms,
 )
-from stillhouse.recipe.plays import KillRule, LedgerFact, parse_rule, undecided
+from stillhouse.recipe.plays import KillFact, KillRule, parse_rule, undecided
 from tests.small import small_recipe
 
 PLAY = {
@@ -32,12 +32,12 @@ PLAY = {
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("rounds_without_promotion >= 3", KillRule(LedgerFact.ROUNDS_WITHOUT_PROMOTION, ">=", 3.0, None)),
-        ("  usd>20.5 in 7 days ", KillRule(LedgerFact.USD, ">", 20.5, 7)),
-        ("usd > 20", KillRule(LedgerFact.USD, ">", 20.0, 30)),
-        ("broken_rounds < 1 in 1 day", KillRule(LedgerFact.BROKEN_ROUNDS, "<", 1.0, 1)),
-        ("fallback_share > 0.4 for 14 days", KillRule(LedgerFact.FALLBACK_SHARE, ">", 0.4, 14, each_day=True)),
-        ("saving_usd < -50.5", KillRule(LedgerFact.SAVING_USD, "<", -50.5, 30)),
+        ("rounds_without_promotion >= 3", KillRule(KillFact.ROUNDS_WITHOUT_PROMOTION, ">=", 3.0, None)),
+        ("  usd>20.5 in 7 days ", KillRule(KillFact.USD, ">", 20.5, 7)),
+        ("usd > 20", KillRule(KillFact.USD, ">", 20.0, 30)),
+        ("broken_rounds < 1 in 1 day", KillRule(KillFact.BROKEN_ROUNDS, "<", 1.0, 1)),
+        ("fallback_share > 0.4 for 14 days", KillRule(KillFact.FALLBACK_SHARE, ">", 0.4, 14, each_day=True)),
+        ("saving_usd < -50.5", KillRule(KillFact.SAVING_USD, "<", -50.5, 30)),
     ],
 )
 def test_a_rule_is_read(text: str, rule: KillRule) -> None:
@@ -55,7 +55,7 @@ def test_a_rule_is_read(text: str, rule: KillRule) -> None:
         ("rounds_without_promotion >= 3 in 7 days", "is not counted over days"),
         ("usd > 3 in 0 days", "nothing can be counted"),
         ("fallback_share > 0.4 for 0 days", "nothing can be counted"),
-        ("usd > 3 for 7 days", "is not told day by day: say in 7 days"),
+        ("usd > 3 for 7 days", "is not counted day by day: write `in 7 days`"),
         ("fallback_share > 0.4 for a month", "a kill rule is a fact"),
     ],
 )
@@ -66,11 +66,11 @@ def test_what_is_no_rule_is_refused_and_says_what_is(text: str, why: str) -> Non
 
 @pytest.mark.long
 @given(
-    st.sampled_from(LedgerFact), st.sampled_from([">=", ">", "<=", "<"]), st.floats(-(10**9), 10**9),
+    st.sampled_from(KillFact), st.sampled_from([">=", ">", "<=", "<"]), st.floats(-(10**9), 10**9),
     st.integers(1, 400), st.booleans(),
 )  # fmt: skip
 def test_a_rule_that_is_written_is_read_the_same(
-    fact: LedgerFact, compared: str, limit: float, days: int, each_day: bool
+    fact: KillFact, compared: str, limit: float, days: int, each_day: bool
 ) -> None:
     over = days if fact.is_counted_over_days else None
     rule = KillRule(fact, compared, limit, over, each_day=each_day and fact.is_of_traffic)

@@ -1,4 +1,4 @@
-"""A kill rule that is met closes a recipe to rounds until a person resumes it; from then on it counts anew."""
+"""A kill rule that is met closes a recipe to rounds until a person resumes it; then it counts from the beginning."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
