@@ -35,7 +35,7 @@ from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.deployments import Deployment, desired
+from stillhouse.records.deployments import Deployment, desired, is_loaded
 from stillhouse.records.locks import who_works_on
 from stillhouse.records.replicas import Heartbeat, replicas_up
 from stillhouse.records.rounds import MONTH, compute_usd, rounds_to_the_champion
@@ -121,8 +121,9 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     gates = [gate for each in (*stages_now(builds, file, batches), *beside_now(builds, file)) for gate in each.gates]
     limited = refresh.usd_per_month is not None
     servers, wanted = replicas_up(builds.home.ledger_url, name), desired(ledger, name)
-    loaded = None if wanted is None else wanted.loaded_challenger(shadow_is_live=file.recipe.shadow_is_live)
-    limit = MemoryLimits.of(file.recipe).at(with_challenger=loaded is not None)
+    challenger = None if wanted is None else wanted.challenger
+    loaded = is_loaded(challenger, shadow_is_live=file.recipe.shadow_is_live)
+    limit = MemoryLimits.of(file.recipe).at(with_challenger=loaded)
     over = None if wanted is None else over_memory(servers, wanted.number, limit)
     return FleetLine(
         champion=champion,

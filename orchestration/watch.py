@@ -53,7 +53,7 @@ from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import DeployedRelease, Deployment, desired
+from stillhouse.records.deployments import DeployedRelease, Deployment, desired, is_loaded
 from stillhouse.records.governance import signed
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.records.replicas import replicas_up
@@ -260,8 +260,7 @@ def _with_servers(
     builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState, seen: Deployment, at: float
 ) -> WatchState:
     """Know what servers hold that serve the release alone: beside a challenger the challenger answers for it."""
-    beside = seen.loaded_challenger(shadow_is_live=file.recipe.shadow_is_live)
-    if seen.champion.release != state.release or beside is not None:
+    if seen.champion.release != state.release or is_loaded(seen.challenger, shadow_is_live=file.recipe.shadow_is_live):
         return state
     up = replicas_up(builds.home.ledger_url, file.name)
     own = [each for each in up if each.deployment == seen.number]

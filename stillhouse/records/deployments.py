@@ -127,14 +127,15 @@ class Deployment:
     challenger: Challenger | None = None
     quarantine: tuple[Quarantine, ...] = ()
 
-    def loaded_challenger(self, *, shadow_is_live: bool) -> Challenger | None:
-        """The challenger where servers have it loaded: it answers callers, or is asked once they were answered.
 
-        Args:
-            shadow_is_live: whether servers ask it in the shadow, by the recipe.
-        """
-        found = self.challenger
-        return found if found is not None and (shadow_is_live or found.stage is Stage.CANARY) else None
+def is_loaded(challenger: Challenger | None, *, shadow_is_live: bool) -> bool:
+    """Whether servers have a challenger loaded: it answers callers, or is asked once they were answered.
+
+    Args:
+        challenger: the one on its way, if there is one.
+        shadow_is_live: whether servers ask it in the shadow, by the recipe.
+    """
+    return challenger is not None and (shadow_is_live or challenger.stage is Stage.CANARY)
 
 
 def desired(ledger: Ledger, recipe: str) -> Deployment | None:

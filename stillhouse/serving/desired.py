@@ -25,7 +25,7 @@ from stillhouse.files import write_atomically
 from stillhouse.live.memory import MemoryLimits
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, desired
+from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, desired, is_loaded
 from stillhouse.records.looks import LookKind, last_looks
 from stillhouse.records.outbox import Outbox
 from stillhouse.records.replicas import Heartbeat, beat, now
@@ -217,7 +217,7 @@ class Follower:
             Taken(each, None if each.instead is None else self._if_loadable(slot, each.instead, lacks))
             for each in wanted.quarantine
         )
-        with_challenger = _is_asked(slot, wanted.challenger)
+        with_challenger = is_loaded(wanted.challenger, shadow_is_live=slot.shadow_share is not None)
         slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken, with_challenger)
         self._unwritten[slot.name] = wanted
         slot.refused, slot.why = None, ""
@@ -299,7 +299,7 @@ class Follower:
 
         How often it failed here counts through all its stages.
         """
-        if wanted is None or not _is_asked(slot, wanted):
+        if wanted is None or not is_loaded(wanted, shadow_is_live=slot.shadow_share is not None):
             return None
         release = self._if_loadable(slot, wanted.deployed, lacks)
         if release is None:
@@ -366,11 +366,6 @@ class Follower:
             goes_on = "nothing is served" if slot.serving is None else f"{slot.serving.champion.release[:12]} goes on"
             LOG.error("%s: deployment %d cannot be served, %s: %s", slot.name, deployment, goes_on, why)
         slot.refused, slot.why, slot.tried = deployment, why, time.monotonic()
-
-
-def _is_asked(slot: Slot, challenger: Challenger | None) -> bool:
-    """Whether servers ask a challenger: it answers callers, or is asked in the shadow once they were answered."""
-    return challenger is not None and (challenger.stage is Stage.CANARY or slot.shadow_share is not None)
 
 
 def _close_unused_teachers(slot: Slot) -> None:

@@ -25,7 +25,7 @@ from stillhouse.live.shadow import ALL, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judge
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
-from stillhouse.records.deployments import Challenger, Deployment, Stage
+from stillhouse.records.deployments import Challenger, Deployment, Stage, is_loaded
 from stillhouse.records.events import EventKind, pending
 from stillhouse.records.governance import approve
 from stillhouse.records.locks import recipe_locked_if_free
@@ -491,9 +491,8 @@ def test_one_that_is_replayed_is_not_loaded_in_the_shadow_and_not_blamed_for_mem
     world = World(builds, tmp_path, rollout={"canary": {"shares": [0.5], "memory_mb_at_most": 300}})
     hears(world, 310.0)
     assert "is in the shadow" in move(builds, world.file, at=time.time() + 61).sentence
-    deployment = world.now
-    assert deployment.loaded_challenger(shadow_is_live=False) is None
-    assert deployment.loaded_challenger(shadow_is_live=True) == deployment.challenger
+    assert not is_loaded(world.now.challenger, shadow_is_live=False)
+    assert is_loaded(world.now.challenger, shadow_is_live=True)
 
 
 def test_without_a_limit_on_memory_no_challenger_is_withdrawn_for_it(builds: BuildStore, tmp_path: Path) -> None:
