@@ -17,13 +17,13 @@ import polars as pl
 
 from checks.gate import GateContext
 from checks.teacher_signal import the_canary_answers_as_recorded
-from orchestration.watch_actions import BY, acted_on, carried_out, circumstances
+from orchestration.watch_actions import acted_on, carried_out, circumstances
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import heard_of
-from stillhouse.live.findings import FoundKind, LiveFinding, action_on
+from stillhouse.live.findings import BY, FoundKind, LiveFinding, action_on
 from stillhouse.live.memory import over_memory
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import new_rows, with_texts

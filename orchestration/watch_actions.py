@@ -12,9 +12,9 @@ from orchestration.promotable import take_back
 from orchestration.watch_quarantine import taken_from_the_champion
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
+from stillhouse.live.findings import BY, Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
 from stillhouse.live.segments import SECONDS_A_DAY
-from stillhouse.live.slices import LiveSlice, RowsAsked, rows_asked
+from stillhouse.live.slices import LiveSlice, RowsAsked, SliceReference, rows_asked
 from stillhouse.live.watch import Alarm, WatchState
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
@@ -24,8 +24,6 @@ from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.ledger import Entry, OvertakenError
 from stillhouse.stages.live_reference import watch_of
 
-BY = "the watch"
-"""Whom the ledger names where no person went back to an earlier release."""
 _LONGEST_NAME = 200
 """Of a watch in a key; labels may be longer."""
 
@@ -72,7 +70,7 @@ def carried_out(
     if action is Action.ROLL_BACK and seen.champion.release == state.release:
         action, because = _taken_back(builds, file, state, seen, sentence)
     if action is Action.QUARANTINE and alarm is not None:
-        action, what = taken_from_the_champion(builds, file, state, alarm, sentence, by=BY, at=at)
+        action, what = taken_from_the_champion(builds, file, state, alarm, sentence, at=at)
         because = f"{because}; {what}"
     return Decided(seen, action, because, gone is not None)
 
@@ -109,13 +107,16 @@ def acted_on(
 
 def _weak(state: WatchState, alarm: Alarm) -> LiveSlice | None:
     """The slice that an alarm is about, if it is about one."""
-    if not alarm.watch.kind.is_of_a_slice:
-        return None
-    return next(each.slice for each in state.reference.slices if each.slice.name == alarm.watch.of)
+    return _reference_of(state, alarm).slice if alarm.watch.kind.is_of_a_slice else None
+
+
+def _reference_of(state: WatchState, alarm: Alarm) -> SliceReference:
+    """What golden rows show of the slice that an alarm is about."""
+    return next(each for each in state.reference.slices if each.slice.name == alarm.watch.of)
 
 
 def _rows_asked(file: RecipeFile, state: WatchState, alarm: Alarm) -> RowsAsked:
-    of = next(each for each in state.reference.slices if each.slice.name == alarm.watch.of)
+    of = _reference_of(state, alarm)
     differ = alarm.share if alarm.watch.kind is WatchKind.SLICE_AGREEMENT else of.disagreed / max(of.heard, 1)
     return rows_asked(of.slice, differ, alpha=file.recipe.bar.alpha)
 

@@ -8,12 +8,11 @@ An earlier champion is chosen while the release is young, since later it is the 
 was good there: it holds the limit on golden rows, and no watch has found it weak while it served.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestration.quarantine import champion_before, quarantine_slice, require_teacher
 from stillhouse.errors import StillhouseError
-from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.state import WatchBook
 from stillhouse.live.watch import Alarm, WatchState
@@ -29,15 +28,12 @@ _TRIES = 5
 """Of a quarantine that others overtake, such as a rollout that goes on."""
 
 
-@dataclass(frozen=True)
 class _NobodyError(Exception):
     """That nobody can answer instead, and why."""
 
-    why: str
-
 
 def taken_from_the_champion(
-    builds: BuildStore, file: RecipeFile, state: WatchState, alarm: Alarm, reason: str, *, by: str, at: float
+    builds: BuildStore, file: RecipeFile, state: WatchState, alarm: Alarm, reason: str, *, at: float
 ) -> tuple[Action, str]:
     """Have somebody else answer a weak slice, if anybody can.
 
@@ -47,7 +43,6 @@ def taken_from_the_champion(
         state: of the watch over the release.
         alarm: of a critical slice.
         reason: what was found.
-        by: whom the ledger names.
         at: now, in seconds since 1970.
 
     Returns:
@@ -58,24 +53,24 @@ def taken_from_the_champion(
         if seen is None or seen.champion.release != state.release:
             return Action.ASK_FOR_ROWS, "the release does not serve any more"
         try:
-            found = _known(builds, file, state, seen, alarm, by)
-            return found or _written(builds, file, state, seen, alarm, reason, by=by, at=at)
-        except _NobodyError as nobody:
-            return Action.ASK_FOR_ROWS, f"the release answers the slice on: {nobody.why}"
+            found = _known(builds, file, state, seen, alarm)
+            return found or _written(builds, file, state, seen, alarm, reason, at=at)
+        except _NobodyError as why:
+            return Action.ASK_FOR_ROWS, f"the release answers the slice on: {why}"
         except OvertakenError:
             continue
     return Action.ASK_FOR_ROWS, "the release answers the slice on: each time something else was decided meanwhile"
 
 
 def _known(
-    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, alarm: Alarm, by: str
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, alarm: Alarm
 ) -> tuple[Action, str] | None:
     """What is said where the slice was taken from this release already: by a person, or by a look that was killed."""
     slice, today = alarm.watch.of, builds.ledger.now().date()
     now = next((each for each in counting(seen, today) if each.slice == slice), None)
-    if now is not None and now.by != by:
+    if now is not None and now.by != BY:
         return Action.ASK_FOR_ROWS, f"{now.in_words} by the word of {now.by}"
-    first = _first_of(builds, file, state, slice, by)
+    first = _first_of(builds, file, state, slice)
     if first is None:
         return None
     entry, given = first
@@ -85,7 +80,7 @@ def _known(
 
 
 def _first_of(
-    builds: BuildStore, file: RecipeFile, state: WatchState, slice: str | None, by: str
+    builds: BuildStore, file: RecipeFile, state: WatchState, slice: str | None
 ) -> tuple[Entry, Quarantine] | None:
     """The entry by which the watch took a slice from the release since it serves."""
     promotion = builds.ledger.newest(file.name, "promotion", content=state.release)
@@ -93,7 +88,7 @@ def _first_of(
     for entry in builds.ledger.entries(file.name, "deployment"):
         if entry.sequence > since and entry.body["because"] == "quarantine":
             for each in deployment_of(entry).quarantine:
-                if (each.slice, each.by) == (slice, by):
+                if (each.slice, each.by) == (slice, BY):
                     return entry, each
     return None
 
@@ -106,7 +101,6 @@ def _written(
     alarm: Alarm,
     reason: str,
     *,
-    by: str,
     at: float,
 ) -> tuple[Action, str]:
     to_teacher = _is_for_the_teacher(builds, file, state, seen, alarm, at)
@@ -115,7 +109,7 @@ def _written(
     assert alarm.watch.of is not None
     try:
         given = quarantine_slice(
-            builds, file, alarm.watch.of, by=by, reason=reason, until=until, to_teacher=to_teacher, seen=seen
+            builds, file, alarm.watch.of, by=BY, reason=reason, until=until, to_teacher=to_teacher, seen=seen
         )
     except OvertakenError:
         raise

@@ -51,6 +51,8 @@ class FoundKind(StrEnum):
         return cls.INPUTS if kind.is_of_inputs else cls(kind.value)
 
 
+BY = "the watch"
+"""Whom the ledger names where no person took a release back, or a slice from it."""
 STARTED_BY: dict[FoundKind, Startable] = {
     FoundKind.AGREEMENT: "agreement",
     FoundKind.TRUTH: "agreement",

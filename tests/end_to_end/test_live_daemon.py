@@ -18,8 +18,7 @@ from orchestration.auditing import audit_recipe
 from orchestration.rollout import look
 from orchestration.run import distil
 from orchestration.terminal import Terminal
-from orchestration.watch_actions import BY
-from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile

@@ -22,10 +22,9 @@ from orchestration.live import LiveScreen
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from orchestration.watch import ask, look
-from orchestration.watch_actions import BY
 from orchestration.watch_sensor import watch_sensor
 from stillhouse.errors import StillhouseError
-from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.state import WatchBook
 from stillhouse.live.watch import TeacherHealth

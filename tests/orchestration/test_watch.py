@@ -31,13 +31,12 @@ from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.tables import live_table
 from orchestration.watch import Looked, accept, look
-from orchestration.watch_actions import BY
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.baseline import Reference
 from stillhouse.live.feedback import LATE_TRUTH_DAYS, with_wanted
-from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.state import WatchBook

@@ -18,8 +18,7 @@ from orchestration.cli import app
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from orchestration.watch import look
-from orchestration.watch_actions import BY
-from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import serving_now

@@ -18,8 +18,7 @@ import orchestration.watch_quarantine
 from orchestration.findings import hand_on
 from orchestration.quarantine import quarantine_slice
 from orchestration.watch import look
-from orchestration.watch_actions import BY
-from stillhouse.live.findings import Action, FoundKind, LiveFinding
+from stillhouse.live.findings import BY, Action, FoundKind, LiveFinding
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.slices import slices_of
 from stillhouse.live.state import WatchBook
