@@ -186,7 +186,7 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
 
 
 def _nothing_to_do(file: RecipeFile, stages: Sequence[StageNow]) -> Wait:
-    changed = sorted({now.stage for now in stages if is_of_other_code_alone(now)})
+    changed = sorted({now.stage for now in stages if _is_of_other_code_alone(now)})
     if not changed:
         return Wait(f"nothing of {file.name} is missing or stale")
     what = f"the code of {', '.join(changed)} was changed, and refresh.changed_code is wait"
@@ -218,7 +218,7 @@ def _first_problem(file: RecipeFile, stages: Sequence[StageNow]) -> _Problem | N
     """
     closed: dict[str, _Problem] = {}
     before: list[object] = [file.recipe.digest]
-    passes_code_by = file.recipe.refresh.changed_code == "wait" and any(map(is_of_other_code_alone, stages))
+    passes_code_by = file.recipe.refresh.changed_code == "wait" and any(map(_is_of_other_code_alone, stages))
     for now in stages:
         if now.batch in closed:
             continue
@@ -233,7 +233,7 @@ def _first_problem(file: RecipeFile, stages: Sequence[StageNow]) -> _Problem | N
     return None
 
 
-def is_of_other_code_alone(now: StageNow) -> bool:
+def _is_of_other_code_alone(now: StageNow) -> bool:
     """Whether what is there of a stage no longer counts because its code was changed, and for nothing else."""
     manifest = now.state.manifest
     return manifest is not None and manifest.code_digest != code_version(now.stage) and len(now.state.stale) == 1
@@ -243,7 +243,7 @@ def _is_of_code(now: StageNow) -> bool:
     """Likewise, or whether there are only gates on it that have not looked since."""
     if now.newest is None or now.state.broken:
         return False
-    return is_of_other_code_alone(now) or not (now.state.stale or any(gate.state.was_decided for gate in now.gates))
+    return _is_of_other_code_alone(now) or not (now.state.stale or any(gate.state.was_decided for gate in now.gates))
 
 
 def _problem(now: StageNow, before: Sequence[object]) -> _Problem | None:

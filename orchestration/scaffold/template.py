@@ -11,7 +11,7 @@ from string import Template
 
 import yaml
 
-from orchestration.scaffold.open_questions import LICENCE_OF_WEIGHTS, AnsweredQuestions
+from orchestration.scaffold.open_questions import LICENCE_OF_WEIGHTS, TERMS_OF_ANSWERS, AnsweredQuestions
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.weights import Weights
@@ -218,7 +218,7 @@ def recipe_text(
         rename=_rename(cut_from, labels),
         stored=scalar(stored or ""),
         format=answers_format.value,
-        terms=f"{scalar('')}  # OPEN: the terms under which it {'answers' if server else 'answered'}",
+        terms=f"{scalar('')}  # OPEN: {TERMS_OF_ANSWERS}",
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),

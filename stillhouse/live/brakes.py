@@ -3,7 +3,7 @@
 Belongs here: that, from what servers say, in words, and whether it is most of them.
 Does not: when one server asks it no more (stillhouse/serving/breaker.py), what follows (orchestration/rollout.py).
 
-A server that an earlier version runs on does not say it, and counts as one that asks.
+A server of an earlier version does not say it, and counts as one that asks.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What may be said of an exception that somebody's text led to.
 
 Belongs here: that.
-Does not: what the caller is told then (app.py).
+Does not: what the caller gets then (app.py).
 """
 
 import traceback

@@ -65,7 +65,7 @@ class Metrics:
         self._in_the_shadow = Counter(
             "stillhouse_shadow_texts",
             "Texts that a challenger in the shadow was to be asked about, once they were answered: those that it "
-            "answered, failed to answer, and was not asked about because others waited.",
+            "answered, failed to answer, and was not asked about (skipped).",
             ["recipe", "outcome"],
             registry=self._registry,
         )

@@ -92,7 +92,7 @@ def _paths_of(slot: Slot) -> Iterator[tuple[str, Json]]:
         f"predict_{name}", "Answer a text, or several.", {200: answered}, scope=Scope.PREDICT,
         body=(body, _ref(name)("Question")), refused=(404, *_WITH_A_BODY, 503, 504),
     )  # fmt: skip
-    told = _operation(
+    truth = _operation(
         f"feedback_{name}", "Say what turned out to be true of an answer; twice changes nothing.",
         {202: {"description": "It is kept.", "headers": _headers()}}, scope=Scope.FEEDBACK,
         body=(body, _ref(name)("Truth")), refused=(404, *_WITH_A_BODY, 501),
@@ -102,7 +102,7 @@ def _paths_of(slot: Slot) -> Iterator[tuple[str, Json]]:
         {200: _json("What serves.", _ref(name)("WhoServes"))}, scope=Scope.PREDICT, refused=(404, 503),
     )  # fmt: skip
     yield f"/v1/{name}/predict", {"post": asked}
-    yield f"/v1/{name}/feedback", {"post": told}
+    yield f"/v1/{name}/feedback", {"post": truth}
     yield f"/v1/{name}", {"get": serves}
 
 

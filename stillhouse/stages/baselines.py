@@ -46,9 +46,7 @@ class BaselinesFacts(Record):
     )
 
 
-def plan(
-    file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[AskedAlternative] = ()
-) -> Plan[BaselinesFacts]:
+def plan(file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[AskedAlternative]) -> Plan[BaselinesFacts]:
     """Judge each option on the golden rows.
 
     Args:
