@@ -34,7 +34,7 @@ Outcome = Literal["answered", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ShadowQuestion:
     """A text that the champion has answered.
 
     Args:
@@ -66,13 +66,13 @@ class Shadowing:
 
     def __init__(self, slots: Mapping[str, Slot], metrics: Metrics, key: bytes, room: int = ROOM) -> None:
         self._slots, self._metrics, self._key, self._room = slots, metrics, key, room
-        self._waiting: deque[Question] = deque()
+        self._waiting: deque[ShadowQuestion] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._task: asyncio.Task[None] | None = None
 
     def questions(
         self, slot: Slot, serving: Serving, log: Log | None, answered: Iterable[tuple[str, ServedRequest | None]]
-    ) -> Sequence[Question]:
+    ) -> Sequence[ShadowQuestion]:
         """Those of the texts of a request that the challenger is asked about, too.
 
         What is in quarantine is left out: not the champion has answered it.
@@ -87,12 +87,12 @@ class Shadowing:
         if share is None or log is None or challenger is None or not challenger.is_asked_in_the_shadow:
             return ()
         return [
-            Question(slot.name, row.id, row.at, text, challenger, log)
+            ShadowQuestion(slot.name, row.id, row.at, text, challenger, log)
             for text, row in answered
             if row is not None and row.arm == "champion" and is_wanted(row.id, share, key=self._key)
         ]
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[ShadowQuestion]) -> None:
         """Take questions whose answers were sent, without waiting or raising."""
         for each in questions:
             if len(self._waiting) < self._room:
@@ -120,7 +120,7 @@ class Shadowing:
                 self._count(each, "skipped")
             self._waiting.clear()
 
-    async def _ask(self, question: Question) -> None:
+    async def _ask(self, question: ShadowQuestion) -> None:
         challenger = question.challenger
         asking = asyncio.get_running_loop().run_in_executor(self._thread, challenger.release.say, question.text)
         try:
@@ -136,5 +136,5 @@ class Shadowing:
         rollout, release = challenger.salt, challenger.release.release
         question.log.put(Shadowed(question.id, question.at, question.recipe, rollout, release, label, confidence))
 
-    def _count(self, question: Question, outcome: Outcome) -> None:
+    def _count(self, question: ShadowQuestion, outcome: Outcome) -> None:
         self._metrics.in_the_shadow(question.recipe, outcome)

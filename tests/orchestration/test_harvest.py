@@ -132,11 +132,11 @@ def test_harvested_rows_are_taken_in_as_a_batch_of_which_all_train_and_none_judg
         harvest("--rows", "21")
 
     late = prompts.filter(pl.col("label").is_null())["text"][0]
-    told = rows(1, at=AT, first=1 + ASKED["question"].to_list().index(late)).select(
+    late_truth = rows(1, at=AT, first=1 + ASKED["question"].to_list().index(late)).select(
         "replica", pl.col("number") + 4000, "id", pl.lit(AT + 120).alias("at"),
         pl.Series("truth", ["HUM"]), pl.lit(None, pl.String).alias("by"),
     )  # fmt: skip
-    store.put(day_at(AT), "feedback", sealed(told))
+    store.put(day_at(AT), "feedback", sealed(late_truth))
     output = harvest("--rows", "21")
     assert "21 of 21 texts" in output and "1 with a label that people gave" in output, "its truth has come since"
     (again,) = {

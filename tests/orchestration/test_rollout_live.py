@@ -89,8 +89,8 @@ def test_a_server_asks_it_after_each_answer_and_callers_get_the_champions(place:
         for question, truth in ROWS.select("question", "service").rows():
             said = client.post("/v1/small/predict", json={"text": f"{question} {PERSONAL}", "key": PERSONAL}).json()
             assert said["release"] != challenger(place).deployed.release
-            told = client.post("/v1/small/feedback", json={"id": said["id"], "truth": truth, "by": "desk:2"})
-            assert told.status_code == 202
+            taken = client.post("/v1/small/feedback", json={"id": said["id"], "truth": truth, "by": "desk:2"})
+            assert taken.status_code == 202
         by = time.monotonic() + 60
         while log.received < 3 * ROWS.height and time.monotonic() < by:
             time.sleep(0.01)
@@ -119,8 +119,8 @@ def test_what_both_said_is_judged_by_truth_and_it_moves_on(place: Place, monkeyp
     truth = dict(zip(range(ROWS.height), ROWS["service"], strict=True))
     store = TrafficStore(place.home.artifacts, "small")
     said = pl.concat([store.frame(day, "requests") for day in store.days()]).sort("number")
-    told = pl.concat([store.frame(day, "shadow") for day in store.days()]).select("id", other="label")
-    both = said.join(told, on="id", how="left", maintain_order="left").select("label", "other").rows()
+    of_challenger = pl.concat([store.frame(day, "shadow") for day in store.days()]).select("id", other="label")
+    both = said.join(of_challenger, on="id", how="left", maintain_order="left").select("label", "other").rows()
     lost = sum(a == truth[n] != b for n, (a, b) in enumerate(both))
     won = sum(b == truth[n] != a for n, (a, b) in enumerate(both))
     assert (facts.overall.lost, facts.overall.won) == (lost, won) and 0 < facts.overall.differ < ROWS.height

@@ -102,7 +102,9 @@ def test_a_text_that_was_erased_is_not_replayed_and_what_took_its_files_place_is
     assert due(store, [NAMED], DAY, NOTHING_SEEN)["text"].to_list() == ["two"]
 
 
-def told(store: TrafficStore, replica: str, said: Sequence[tuple[int, str, str | None]], rollout: str = "salt") -> None:
+def put_shadowed(
+    store: TrafficStore, replica: str, said: Sequence[tuple[int, str, str | None]], rollout: str = "salt"
+) -> None:
     """What a challenger said, by number and id of the answer, sealed in one file."""
     rows = [(number, id, DAY, rollout, "b", label, None) for number, id, label in said]
     store.put(NAMED, "shadow", sealed(columns_of("shadow", replica, rows)))
@@ -111,9 +113,9 @@ def told(store: TrafficStore, replica: str, said: Sequence[tuple[int, str, str |
 def test_what_a_challenger_said_stands_beside_the_answer_with_its_id_and_is_heard_once(store: TrafficStore) -> None:
     kept(store, "r1", ["one", "two", "three"], columns=OLD)
     kept(store, "r2", ["other"], first=7)
-    told(store, "r1", [(4, "r11", "before"), (5, "r12", "y"), (7, "r13", None), (8, "no such answer", "y")])
-    told(store, "r1", [(9, "r12", "y")], rollout="another")
-    told(store, "r2", [(9, "r27", "z"), (10, "r13", "of another server")])
+    put_shadowed(store, "r1", [(4, "r11", "before"), (5, "r12", "y"), (7, "r13", None), (8, "no such answer", "y")])
+    put_shadowed(store, "r1", [(9, "r12", "y")], rollout="another")
+    put_shadowed(store, "r2", [(9, "r27", "z"), (10, "r13", "of another server")])
     found = heard(store, [NAMED], DAY + 62, NOTHING_SEEN, "salt")
     assert found.select("replica", "number", "id", "said", "champion", "challenger").rows() == [
         ("r1", 5, "r12", "x", "x", "y"), ("r1", 7, "r13", "x", "x", None), ("r2", 9, "r27", "x", "x", "z"),
@@ -122,7 +124,7 @@ def test_what_a_challenger_said_stands_beside_the_answer_with_its_id_and_is_hear
     seen = seen_after(NOTHING_SEEN, found)
     assert seen.rows() == [("r1", NAMED, 7), ("r2", NAMED, 9)]
     assert heard(store, [NAMED], DAY + 62, seen, "salt").is_empty()
-    told(store, "r1", [(11, "r12", "later")])
+    put_shadowed(store, "r1", [(11, "r12", "later")])
     assert heard(store, [NAMED], DAY + 62, seen, "salt")["challenger"].to_list() == ["later"]
     assert heard(store, [], DAY, NOTHING_SEEN, "salt").columns == found.columns
 
@@ -132,7 +134,7 @@ def test_a_slice_is_known_by_what_the_champions_student_said(store: TrafficStore
     row = (1, "a", DAY + 60, "r", 1, "teacher", "NUM", 0.9, False, 200, 1.0, 60, 2, None, "champion", "HUM", 0.4, None,
            1.0, None)  # fmt: skip
     store.put(NAMED, "requests", sealed(columns_of("requests", "r1", [row])))
-    told(store, "r1", [(2, "a", "LOC")])
+    put_shadowed(store, "r1", [(2, "a", "LOC")])
     rows = heard(store, [NAMED], DAY, NOTHING_SEEN, "salt").with_columns(right=pl.lit("NUM"))
     counts = {row["slice"]: row["lost"] for row in tallied(outcomes(rows), [PEOPLE, PLACES]).iter_rows(named=True)}
     assert counts == {

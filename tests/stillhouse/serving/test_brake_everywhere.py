@@ -127,5 +127,5 @@ def test_servers_that_ask_it_and_a_table_of_an_earlier_version_hold_nothing_up(
         one.asked(20, "who is the king ?")
         sentence = move(installation.builds, file).sentence
         assert "answers 90% of the callers: 100 more callers" in sentence
-    told = {each.replica: each.challenger_stopped for each in replicas(installation.builds.ledger.url, RECIPE)}
-    assert told == {"old": None, "one": False, "two": False}
+    stopped = {each.replica: each.challenger_stopped for each in replicas(installation.builds.ledger.url, RECIPE)}
+    assert stopped == {"old": None, "one": False, "two": False}

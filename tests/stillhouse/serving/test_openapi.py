@@ -114,12 +114,12 @@ def test_a_question_is_taken_where_its_schema_lets_it_pass(served: Served, body:
 
 def holds(document: Json, operation: Json, answered: httpx.Response) -> None:
     """A response is one of those that are said of its operation, headers and all."""
-    told = operation["responses"][str(answered.status_code)]
-    assert {name.lower() for name in told["headers"]} <= set(answered.headers)
-    if "content" not in told:
+    expected = operation["responses"][str(answered.status_code)]
+    assert {name.lower() for name in expected["headers"]} <= set(answered.headers)
+    if "content" not in expected:
         assert not answered.content
         return
-    (kind, content), *others = told["content"].items()
+    (kind, content), *others = expected["content"].items()
     assert not others and answered.headers["content-type"].startswith(kind)
     instance = answered.json() if kind == "application/json" else answered.text
     assert fits(document, content["schema"], instance)
@@ -131,10 +131,10 @@ def test_feedback_is_taken_where_its_schema_lets_it_pass(served: Served) -> None
     said, id = document(served), served.predict(text=TEXT).json()["id"]
     operation = said["paths"][f"/v1/{RECIPE}/feedback"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    told = {"id": id, "truth": LABELS[0]}
+    truth = {"id": id, "truth": LABELS[0]}
     bodies: list[tuple[Json, bool]] = [
-        (told, True), ({**told, "by": "desk:2"}, True), ({**told, "by": "Desk 2"}, False),
-        ({**told, "truth": "no label of it"}, False), ({"id": id}, False), ({**told, "note": "x"}, False),
+        (truth, True), ({**truth, "by": "desk:2"}, True), ({**truth, "by": "Desk 2"}, False),
+        ({**truth, "truth": "no label of it"}, False), ({"id": id}, False), ({**truth, "note": "x"}, False),
     ]  # fmt: skip
     for body, is_taken in bodies:
         assert fits(said, schema, body) is is_taken, body
@@ -155,8 +155,8 @@ def test_answers_have_labels_of_the_release_and_limits_are_those_of_the_recipe(s
     assert operation["requestBody"]["description"] == "At most 5,000 bytes."
     assert fits(said, schema, {"texts": [TEXT] * 2}) and not fits(said, schema, {"texts": [TEXT] * 3})
     answer = served.predict(text=TEXT).json()
-    told = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert fits(said, told, answer) and not fits(said, told, {**answer, "label": "no label of it"})
+    of_answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert fits(said, of_answer, answer) and not fits(said, of_answer, {**answer, "label": "no label of it"})
 
 
 def test_an_earlier_champion_that_stands_in_may_answer_with_labels_of_its_own(served: Served) -> None:

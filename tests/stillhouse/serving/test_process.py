@@ -167,8 +167,8 @@ def test_a_server_that_ends_while_it_asks_a_challenger_in_the_shadow_ends_well_a
     store = TrafficStore(installation.builds.home.artifacts, RECIPE)
     (day,) = store.days()
     assert [each.problems for each in arithmetic(store, day)] == [[]]
-    told = store.frame(day, "shadow")["id"].to_list()
-    assert told == [each["id"] for each in said][: len(told)] and 60 <= len(told) <= 120
+    shadowed = store.frame(day, "shadow")["id"].to_list()
+    assert shadowed == [each["id"] for each in said][: len(shadowed)] and 60 <= len(shadowed) <= 120
     assert "ann.lee" not in (tmp_path / "errors").read_text() and store.frame(day, "texts").is_empty()
 
 

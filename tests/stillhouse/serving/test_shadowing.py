@@ -24,7 +24,7 @@ from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.metrics import Metrics
 from stillhouse.serving.requests import ServedRequest, Shadowed
-from stillhouse.serving.shadowing import ROOM, Question, Shadowing
+from stillhouse.serving.shadowing import ROOM, Shadowing, ShadowQuestion
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
 from stillhouse.serving.tokens import Access
 from tests.stillhouse.serving.cascades import cascade
@@ -236,7 +236,7 @@ def test_what_waits_when_the_process_ends_is_skipped_and_counted(
     assert served.slot.serving is not None and served.slot.serving.challenger is not None
     metrics, kept = Metrics({RECIPE: served.slot}, {}), KeptRows()
     shadowing = Shadowing({RECIPE: served.slot}, metrics, b"key")
-    questions = [Question(RECIPE, f"id{n}", 0.0, TEXT, served.slot.serving.challenger, kept) for n in range(4)]
+    questions = [ShadowQuestion(RECIPE, f"id{n}", 0.0, TEXT, served.slot.serving.challenger, kept) for n in range(4)]
 
     async def ends_while_one_is_asked() -> None:
         shadowing.ask(questions)
@@ -258,12 +258,12 @@ def test_no_text_touches_the_disk_because_of_it(served: Served, other: Artifact,
         until(lambda: log.received == 18)
     log.close()
     (day,) = store.days()
-    answers, told = store.frame(day, "requests"), store.frame(day, "shadow")
-    assert told["id"].to_list() == answers["id"].to_list() == [each["id"] for each in said]
-    assert told["release"].unique().to_list() == [other.digest] and store.frame(day, "texts").is_empty()
+    answers, of_challenger = store.frame(day, "requests"), store.frame(day, "shadow")
+    assert of_challenger["id"].to_list() == answers["id"].to_list() == [each["id"] for each in said]
+    assert of_challenger["release"].unique().to_list() == [other.digest] and store.frame(day, "texts").is_empty()
     assert [each.problems for each in arithmetic(store, day)] == [[]]
     assert store.tallies(day)[0].shadow == 9
     for path in (*(tmp_path / "spool").rglob("*"), *(tmp_path / "store").rglob("*")):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
-    for frame in (answers, told):
+    for frame in (answers, of_challenger):
         assert SECRET not in str(frame.to_dicts())

@@ -385,11 +385,11 @@ def test_an_altered_segment_is_refused(tmp_path: Path) -> None:
 
 
 def filled(
-    folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: str = "r1", told: bool = False
+    folder: Path, bytes_at_most: int | None, rows: int = 3_000, replica: str = "r1", shadowed: bool = False
 ) -> TrafficLog:
     """A log that was given rows and is closed, each with a text and every tenth with feedback, sealed in one go.
 
-    With `told` a challenger was asked after each answer, too.
+    With `shadowed` a challenger was asked after each answer, too.
     """
     store = TrafficStore(str(folder / "store"), "small")
     limits = SpoolLimits(write_seconds=0.002, seal_seconds=3_600)
@@ -400,7 +400,7 @@ def filled(
         log.put(served(id, text=f"what is question {number} about"))
         if not number % 10:
             log.put(Feedback(id, DAY, "small", "location", None))
-        if told:
+        if shadowed:
             log.put(Shadowed(id, DAY, "small", "salt", "b" * 64, "location", 0.5))
     log.close()
     return log
@@ -431,11 +431,11 @@ def test_a_log_that_is_full_keeps_answers_by_their_ids_and_writes_down_which_sha
 
 @pytest.mark.long
 def test_what_a_challenger_said_goes_with_the_answer_that_it_was_said_after(tmp_path: Path) -> None:
-    log = filled(tmp_path, 2_500_000, told=True)
+    log = filled(tmp_path, 2_500_000, shadowed=True)
     store, day = TrafficStore(str(tmp_path / "store"), "small"), "2024-10-04"
-    kept, told = store.frame(day, "requests"), store.frame(day, "shadow")
-    assert LEAST < log.kept_share < 1 and {*told["id"]} == {*kept["id"]}
-    assert told.select("rollout", "label", "confidence").unique().rows() == [("salt", "location", 0.5)]
+    kept, shadowed = store.frame(day, "requests"), store.frame(day, "shadow")
+    assert LEAST < log.kept_share < 1 and {*shadowed["id"]} == {*kept["id"]}
+    assert shadowed.select("rollout", "label", "confidence").unique().rows() == [("salt", "location", 0.5)]
     (tally,) = store.tallies(day)
     assert (tally.received, tally.stored, tally.shadow) == (6_300, 2 * kept.height + 300, kept.height)
     assert (tally.thinned, tally.unsealed) == (6_000 - 2 * kept.height, 0)

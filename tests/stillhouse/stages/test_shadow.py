@@ -120,12 +120,12 @@ def tell(builds: BuildStore, of: pl.DataFrame, *, salt: str | None = None, first
     challenger = seen(builds.ledger).challenger
     assert challenger is not None
     other = pl.col("label").replace_strict({"number": "person", "person": "person", "place": None})
-    told = of.select(
+    of_challenger = of.select(
         "replica", pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("number"), "id", "at",
         pl.lit(salt or challenger.salt).alias("rollout"), pl.lit("b").alias("release"), other.alias("label"),
         pl.lit(0.5).alias("confidence"),
     )  # fmt: skip
-    TrafficStore(builds.home.artifacts, "r").put(of["day"][0], "shadow", sealed(told))
+    TrafficStore(builds.home.artifacts, "r").put(of["day"][0], "shadow", sealed(of_challenger))
 
 
 def test_what_servers_have_heard_is_judged_by_the_truths_that_were_asked_for(
