@@ -157,7 +157,7 @@ def _in_shadow(
     if file.recipe.shadow_is_live:
         evidence, failed = _on_servers(builds, file, seen, evidence)
         if failed is not None:
-            return _withdrawn(builds, file, seen, challenger, failed, evidence)
+            return _withdrawn_for_service(builds, file, seen, challenger, failed, evidence)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
         return RolloutStep(waits)
     if shadow.is_open:
@@ -184,15 +184,7 @@ def _in_canary(
     evidence, on_servers = _on_servers(builds, file, seen, _evidence(shadow, found))
     failed = found.failed or on_servers
     if failed is not None:
-        step = _withdrawn(builds, file, seen, challenger, failed, evidence)
-        note(
-            builds.ledger,
-            file.name,
-            EventKind.SERVICE,
-            f"{challenger.deployed.release}:{challenger.salt}",
-            step.sentence,
-        )
-        return step
+        return _withdrawn_for_service(builds, file, seen, challenger, failed, evidence)
     changed = _teacher_changed(builds, file)
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
@@ -313,6 +305,16 @@ def _withdrawn(
 ) -> RolloutStep:
     withdraw(builds.ledger, file.name, seen, by=BY_ITSELF, reason=why[:LONGEST_REASON], evidence=evidence)
     return RolloutStep(f"{_name(challenger)} is withdrawn: {why}", Tone.BROKEN)
+
+
+def _withdrawn_for_service(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
+) -> RolloutStep:
+    """Withdraw it for what callers or servers met, which is an event: no other rows would change it."""
+    step = _withdrawn(builds, file, seen, challenger, why, evidence)
+    which = f"{challenger.deployed.release}:{challenger.salt}"
+    note(builds.ledger, file.name, EventKind.SERVICE, which, step.sentence)
+    return step
 
 
 def _kept_back(

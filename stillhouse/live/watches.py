@@ -225,7 +225,7 @@ def counted(
 
     What is asked is told by what the student says, whoever answered, so that a teacher that is away is no drift. For
     the same reason latency is that of the student's own answers, and a request that was refused because the teacher is
-    away is no error of the model.
+    away is no error of the model. What the teacher answers in a quarantine was not handed on by the student.
 
     Args:
         watches: see `watches_of`.
@@ -241,7 +241,7 @@ def counted(
     events = {
         WatchKind.ERRORS: (rows, MODEL_FAILED),
         WatchKind.LATENCY: (answered.filter(~HANDED_ON), pl.col("latency_ms") > spec.latency_ms),
-        WatchKind.FALLBACK: (answered, HANDED_ON),
+        WatchKind.FALLBACK: (answered.filter(pl.col("arm") != "instead"), HANDED_ON),
         WatchKind.UNSURE: (
             answered.filter(pl.col("confidence").is_not_null()), pl.col("confidence") < (reference.unsure_below or 0.0)
         ),

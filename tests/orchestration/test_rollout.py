@@ -480,6 +480,7 @@ def test_one_that_most_servers_ask_no_more_in_the_shadow_is_withdrawn_where_they
     hears(world, 290.0, challenger_stopped=True)
     step = move(builds, world.file, at=time.time() + 61)
     assert (step.tone is Tone.BROKEN) is ends and (world.now.challenger is None) is ends
+    assert [event.kind for event in pending(world.ledger, "r")] == [EventKind.SERVICE] * ends
     if ends:
         evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
         assert evidence["stopped"]["servers"] == ["one"] and evidence["stopped"]["alive"] == 1

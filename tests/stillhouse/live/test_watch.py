@@ -103,6 +103,8 @@ def test_fallback_is_watched_where_the_recipe_sets_a_limit() -> None:
     assert "fallback" not in fresh(terms()).bets
     _, alarms = with_rows(fresh(how), how, rows(400, source="teacher"), at=NOON)
     assert [alarm.watch.name for alarm in alarms] == ["fallback"]
+    _, alarms = with_rows(fresh(how), how, rows(400, source="teacher", arm="instead"), at=NOON)
+    assert alarms == [], "the student has handed on nothing: somebody has put a slice in quarantine"
 
 
 BEHIND = reference().model_copy(update={"handed_on": (300, 1000)})
