@@ -282,7 +282,11 @@ def _rename(classifier: Weights, labels: Sequence[str]) -> str:
     known = ", ".join(f"{scalar(output)}: {scalar(label)}" for output, label in classifier.rename.items())
     if not classifier.unnamed:
         return f"    rename: {{{known}}}\n" if known else ""
-    missing = [label for label in labels if label not in {*classifier.rename.values(), *outputs_of(classifier.config)}]
+    missing = [
+        label
+        for label in labels
+        if label not in {*classifier.rename.values(), *outputs_of(classifier.config, str(classifier.folder))}
+    ]
     question = f"say which of {listed(missing)} each of {listed(classifier.unnamed)} is"
     return f"    rename: {{{known}}}  # OPEN: {question}\n"
 

@@ -22,6 +22,7 @@ from stillhouse.models.weights import (
     read_encoder_config,
     read_language_model_config,
     resolve_model,
+    verify_weights,
 )
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.weights import WeightsSpec
@@ -148,15 +149,19 @@ def as_labels_call_it(teacher: Weights, labels: Sequence[str], *, taught: bool) 
     """
     if teacher.kind is not TeacherKind.CLASSIFIER:
         return teacher, None
-    outputs, problem = outputs_of(teacher.config), teacher.config.get("problem_type")
-    if problem in (None, "single_label_classification") and len(outputs) == len(labels):
+    where = str(teacher.folder / "config.json")
+    outputs, problem = outputs_of(teacher.config, where), teacher.config.get("problem_type")
+    is_one_answer, are_apart = problem in (None, "single_label_classification"), len({*outputs}) == len(outputs)
+    if is_one_answer and are_apart and len(outputs) == len(labels):
         rename, unnamed = _renamed(outputs, labels)
         return replace(teacher, rename=rename, unnamed=unnamed), None
-    answers = f"{len(outputs)} outputs" if problem in (None, "single_label_classification") else str(problem)
+    answers = f"{len(outputs)} outputs{'' if are_apart else ', some called alike,'}"
+    if not is_one_answer:  # anything may stand there, and this becomes a line of the recipe
+        answers = problem if isinstance(problem, str) and problem.isidentifier() else repr(problem)
     if not taught:
         raise StillhouseError(
             f"a classifier for {answers}, where the rows have {len(labels):,} labels",
-            where=str(teacher.folder / "config.json"),
+            where=where,
             expected="an output for each label, and one answer of them",
             do="Choose another classifier, or name rows with labels, on which its encoder is fine-tuned.",
         )
@@ -173,6 +178,8 @@ def _weights(given: str, option: str, kind_of: Callable[[Path], tuple[TeacherKin
     if not (folder / "config.json").is_file():
         fingerprint_of(folder)  # which says what is missing
     kind, config = kind_of(folder)
+    if kind is not TeacherKind.CAUSAL_LM:  # students are drawn by what its config says, so that has to be so
+        verify_weights(folder)
     fingerprint = fingerprint_of(folder)
     return Weights(source, revision or fingerprint[:12], fingerprint, folder, kind, config)
 
@@ -201,8 +208,8 @@ def _require_a_pin(source: str, revision: str, option: str, given: str) -> None:
 def _kind_of(folder: Path) -> tuple[TeacherKind, dict[str, Any]]:
     """The kind of teacher by what is published, and the config, which has to be one of that kind."""
     config = config_of(folder / "config.json")
-    architectures = tuple(map(str, config.get("architectures") or ()))
-    model_type = config.get("model_type")
+    named, model_type = config.get("architectures"), str(config.get("model_type"))
+    architectures = tuple(map(str, named)) if isinstance(named, list) else ()
     if any(each.endswith(_CLASSIFIES) for each in architectures):
         return TeacherKind.CLASSIFIER, read_encoder_config(folder)
     writes = any(each.endswith(_WRITES) for each in architectures) or model_type in LANGUAGE_MODELS

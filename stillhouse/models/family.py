@@ -296,7 +296,7 @@ def family_of(config: Mapping[str, Any], where: str) -> EncoderFamily:
     """
     found = config.get("model_type")
     if not isinstance(found, str) or found not in FAMILIES:
-        because = f": {REFUSED[found]}" if found in REFUSED else ""
+        because = f": {REFUSED[found]}" if isinstance(found, str) and found in REFUSED else ""
         raise StillhouseError(
             f"an encoder of type {found!r}{because}",
             where=where,

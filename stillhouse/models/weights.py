@@ -175,7 +175,8 @@ def _found(
     """What a folder holds, and the shape of each tensor, if all is whole and finite."""
     shapes, parameters = _scan_tensors([folder / name for name in names if name.endswith(".safetensors")])
     _match_tokenizer(folder, int(config["vocab_size"]))
-    architectures = config.get("architectures") or [config["model_type"]]
+    named = config.get("architectures")
+    architectures = named if isinstance(named, list) and named else [config["model_type"]]
     record = WeightsRecord(
         fingerprint=fingerprint_of(folder),
         parameters=parameters,
@@ -205,6 +206,14 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
             expected=f"the sizes of an encoder of type {family.model_type}",
             do="Restore the config that was published with the weights.",
         )
+    impossible = sorted(name for name in family.sizes_in if isinstance(config[name], bool) or config[name] < 1)
+    if impossible:
+        raise StillhouseError(
+            f"{impossible[0]} is {config[impossible[0]]}",
+            where=str(path),
+            expected="sizes of at least 1",
+            do="Restore the config that was published with the weights.",
+        )
     return config
 
 
@@ -216,7 +225,7 @@ def read_language_model_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     config = config_of(path)
-    if config.get("model_type") not in LANGUAGE_MODELS:
+    if str(config.get("model_type")) not in LANGUAGE_MODELS:
         raise StillhouseError(
             f"a language model of type {config.get('model_type')!r}",
             where=str(path),
@@ -242,7 +251,7 @@ def config_of(path: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise corrupt(path, error) from error
     if not isinstance(config, dict):
         raise corrupt(path, ValueError("no object"))
@@ -420,11 +429,12 @@ def _match_layers(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], fo
     family = family_of(config, str(folder))
     layers = re.compile(rf"(?:^|\.){re.escape(family.layers)}\.(\d+)\.")
     found = {int(match[1]) for name in shapes if (match := layers.search(name))}
-    if found != set(range(family.sizes(config).layers)):
+    there_are = family.sizes(config).layers
+    if len(found) != there_are or found != set(range(len(found))):  # as many as a config says may be any number
         raise StillhouseError(
             f"{len(found)} encoder layers in the weights",
             where=str(folder / "model.safetensors"),
-            expected=f"{family.sizes(config).layers} from config.json ({family.sizes_in[0]})",
+            expected=f"{there_are} from config.json ({family.sizes_in[0]})",
             do="Fetch weights and config of the same revision.",
         )
 

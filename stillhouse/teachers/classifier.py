@@ -111,7 +111,7 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
             expected="architectures that end in ForSequenceClassification",
             do="Set `teacher.kind: encoder`, or choose a classifier.",
         )
-    there_are = outputs_of(config)
+    there_are = outputs_of(config, str(path))
     unknown = sorted(set(rename) - set(there_are))
     called = [rename.get(label, label) for label in there_are]
     if unknown or sorted(called) != sorted(names):
@@ -125,14 +125,27 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
     return [called.index(name) for name in names]
 
 
-def outputs_of(config: Mapping[str, Any]) -> list[str]:
+def outputs_of(config: Mapping[str, Any], where: str) -> list[str]:
     """What a published classifier's outputs are called, in their order.
 
     Args:
         config: its config.json.
+        where: what to name in an error.
+
+    Raises:
+        StillhouseError: if what it says of them is no name for each number.
     """
     named = config.get("id2label") or _UNNAMED
-    return [str(label) for _, label in sorted((int(index), label) for index, label in named.items())]
+    try:
+        numbered = {int(index): str(label) for index, label in named.items()}
+    except (AttributeError, ValueError) as error:
+        raise StillhouseError(
+            "the outputs of this classifier are not named by their numbers",
+            where=where,
+            expected='an id2label such as {"0": "no", "1": "yes"}',
+            do="Restore the config that was published with the weights.",
+        ) from error
+    return [numbered[index] for index in sorted(numbered)]
 
 
 def _listed(names: Sequence[str]) -> str:

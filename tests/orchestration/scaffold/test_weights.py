@@ -200,6 +200,12 @@ def changed_config(folder: Path, changes: Mapping[str, object]) -> None:
         ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "an encoder of type 't5'"),
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "an encoder of type 'llama'"),
         ({"model_type": "falcon", "architectures": ["FalconForCausalLM"]}, "a language model of type 'falcon'"),
+        ({"model_type": ["bert"]}, "an encoder of type ['bert']"),
+        ({"num_hidden_layers": 1_000_000_000}, "1000000000 from config.json"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ({"hidden_size": -384}, "hidden_size is -384"),
+        ({"architectures": ["BertForSequenceClassification"], "id2label": ["a", "b"]}, "not named by their numbers"),
+        ({"architectures": ["BertForSequenceClassification"], "id2label": {"a": "b"}}, "not named by their numbers"),
     ],
 )
 def test_what_can_be_no_teacher_is_refused_in_the_words_of_the_check(
@@ -210,6 +216,36 @@ def test_what_can_be_no_teacher_is_refused_in_the_words_of_the_check(
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2 and says in line and str(tmp_path / "theirs") in line
     assert not (tmp_path / "recipes").exists()
+
+
+def test_a_config_and_a_tokenizer_that_nobody_can_read_are_refused(tmp_path: Path, rows: Path, home: Home) -> None:
+    """Regression: both ended in a traceback."""
+    folder = published("bert", tmp_path / "theirs")
+    (folder / "tokenizer.json").write_text("{}")
+    assert "tokenizer.json: truncated or corrupt" in new(rows, "--teacher", str(folder)).stderr
+    (folder / "config.json").write_text("[" * 100_000)
+    assert "config.json: truncated or corrupt" in new(rows, "--teacher", str(folder)).stderr
+    assert not (tmp_path / "recipes").exists()
+
+
+def test_what_a_config_says_of_a_classifier_writes_nothing_into_the_recipe(
+    tmp_path: Path, rows: Path, home: Home
+) -> None:
+    """Regression: `problem_type` stood in a comment as it was, so that its second line was one of the recipe."""
+    folder = published("distilbert", tmp_path / "theirs", outputs=SERVICES)
+    changed_config(folder, {"problem_type": "several\nowners: [theirs]"})
+    recipe = written(rows, "--teacher", str(folder))
+    assert recipe.teacher.kind is TeacherKind.ENCODER and recipe.owners == ("team:mine",)
+    text = (tmp_path / "recipes" / "mine" / "defs.yaml").read_text()
+    assert "a classifier for 'several\\nowners: [theirs]' and not for these" in text
+
+
+def test_outputs_that_are_called_alike_cannot_be_told_apart(tmp_path: Path, rows: Path, home: Home) -> None:
+    """Regression: the recipe took the classifier as it is, and no `rename` could have made that right."""
+    folder = published("distilbert", tmp_path / "theirs", outputs=SERVICES)
+    changed_config(folder, {"id2label": {str(index): max(index, 1) for index in range(6)}})
+    assert written(rows, "--teacher", str(folder)).teacher.kind is TeacherKind.ENCODER
+    assert "6 outputs, some called alike," in (tmp_path / "recipes" / "mine" / "defs.yaml").read_text()
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "config.json", "model.safetensors"])
