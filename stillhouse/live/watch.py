@@ -25,6 +25,7 @@ from stillhouse.live.watches import (
     DEBIASED,
     Watch,
     WatchKind,
+    asked_of,
     counted,
     detectors_of,
     share_name,
@@ -214,12 +215,12 @@ def with_rows(state: WatchState, terms: WatchTerms, rows: pl.DataFrame, *, at: f
     Args:
         state: before.
         terms: see `WatchTerms`.
-        rows: that nobody has counted yet; those of other releases are passed over.
+        rows: that nobody has counted yet; see `asked_of`.
         at: now; on a clock that was set back the last day goes on, and no row arrived on a later day.
     """
     today, newest = max(day_of(at), state.day), max([state.newest, at, *rows["at"]])
     arrived = (pl.col("at") // SECONDS_A_DAY).cast(pl.Int64).clip(upper_bound=today)
-    own = rows.filter(pl.col("release") == state.release).with_columns(arrived=arrived)
+    own = asked_of(rows, state.release).with_columns(arrived=arrived)
     found = []
     for day in sorted({*own["arrived"], today}):
         state = _copy(_on_day(state, terms, day), newest=newest)

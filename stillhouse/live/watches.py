@@ -218,6 +218,16 @@ def detectors_of(watches: Sequence[Watch], spec: WatchSpec, plan: AgreementPlan 
     return {name: each.model_copy(update=lowest) if name in debiased else each for name, each in found.items()}
 
 
+_TAKEN = pl.col("arm") == "instead"
+"""Of requests to a champion, those that a quarantine has somebody else answer."""
+
+
+def asked_of(rows: pl.DataFrame, release: str) -> pl.DataFrame:
+    """What a release answered, and what an earlier champion did in its place: without that, whatever is in quarantine
+    would seem to be asked no more."""
+    return rows.filter((pl.col("release") == release) | _TAKEN)
+
+
 def counted(
     watches: Sequence[Watch], reference: Reference, spec: WatchSpec, rows: pl.DataFrame
 ) -> dict[str, tuple[int, int]]:
@@ -225,35 +235,37 @@ def counted(
 
     What is asked is told by what the student says, whoever answered, so that a teacher that is away is no drift. For
     the same reason latency is that of the student's own answers, and a request that was refused because the teacher is
-    away is no error of the model. What the teacher answers in a quarantine was not handed on by the student.
+    away is no error of the model. What is in quarantine was asked, too, and the release has not handed it on.
 
     Args:
         watches: see `watches_of`.
         reference: with the bins.
         spec: with the latency.
-        rows: of traffic, as `REQUEST_COLUMNS` has them.
+        rows: of traffic, as `REQUEST_COLUMNS` has them; see `asked_of`.
     """
+    every, rows = rows, rows.filter(pl.col("release") == reference.release)
     by_the_teacher = pl.col("student_label").is_not_null()
-    answered = rows.filter(~MODEL_FAILED).with_columns(
+    every = every.filter(~MODEL_FAILED).with_columns(
         label=pl.coalesce("student_label", "label"),
         confidence=pl.when(by_the_teacher).then("student_confidence").otherwise("confidence"),
     )
+    answered = every.filter(pl.col("release") == reference.release)
     events = {
         WatchKind.ERRORS: (rows, MODEL_FAILED),
         WatchKind.LATENCY: (answered.filter(~HANDED_ON), pl.col("latency_ms") > spec.latency_ms),
-        WatchKind.FALLBACK: (answered.filter(pl.col("arm") != "instead"), HANDED_ON),
+        WatchKind.FALLBACK: (answered.filter(~_TAKEN), HANDED_ON),
         WatchKind.UNSURE: (
             answered.filter(pl.col("confidence").is_not_null()), pl.col("confidence") < (reference.unsure_below or 0.0)
         ),
     }  # fmt: skip
-    labels = dict(answered["label"].value_counts().iter_rows())
-    bins = dict(answered.select(_bin(reference.edges).alias("bin"))["bin"].value_counts().iter_rows())
+    labels = dict(every["label"].value_counts().iter_rows())
+    bins = dict(every.select(_bin(reference.edges).alias("bin"))["bin"].value_counts().iter_rows())
     found = {}
     for each in watches:
         if each.kind is WatchKind.LABEL:
-            hits, of = int(labels.get(each.of, 0)), answered.height
+            hits, of = int(labels.get(each.of, 0)), every.height
         elif each.kind is WatchKind.LENGTH:
-            hits, of = int(bins.get(int(each.of or 0), 0)), answered.height
+            hits, of = int(bins.get(int(each.of or 0), 0)), every.height
         elif each.kind in events:
             frame, is_one = events[each.kind]
             hits, of = frame.filter(is_one).height, frame.height

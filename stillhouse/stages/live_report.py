@@ -28,7 +28,7 @@ from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, 
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
-from stillhouse.live.watches import Watch, counted
+from stillhouse.live.watches import Watch, asked_of, counted
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import BuildStore, Plan
@@ -342,7 +342,8 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
     on = date.fromisoformat(live.day).weekday()
     of_today = (each.on(on) for each in terms.watches(watched.reference))
     watches = {each.name: each for each in of_today if each.limit < 1}
-    counts = counted([*watches.values()], watched.reference, terms.spec, rows)
+    asked = asked_of(live.rows, watched.champion.release)
+    counts = counted([*watches.values()], watched.reference, terms.spec, asked)
     took = rows.filter(~HANDED_ON & ~MODEL_FAILED)["latency_ms"]
     quantiles = [took.quantile(each, "higher") for each in (0.5, 0.95, 0.99)]
     return LiveFacts(

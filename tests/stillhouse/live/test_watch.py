@@ -154,6 +154,34 @@ def test_the_limit_of_fallback_is_what_the_release_was_judged_by_unless_the_reci
     assert [alarm.watch.name for alarm in alarms] == ["fallback"]
 
 
+@pytest.mark.parametrize(
+    "by",
+    [
+        {"release": OTHER},
+        {"source": "teacher", "student_label": "person", "student_confidence": 0.9},
+    ],
+    ids=["the earlier champion", "the teacher"],
+)
+def test_what_a_quarantine_has_somebody_else_answer_is_no_drift_and_no_fallback(by: dict[str, object]) -> None:
+    """Regression: as soon as the watch took a slice from the champion, it found that inputs drift, or a fallback."""
+    how = terms(fallback_share=0.1)
+    state = fresh(how)
+    for day in range(10):
+        at = NOON + day * SECONDS_A_DAY
+        frame = rows(400, at=at, seed=day)
+        others, own = (frame.filter(pl.col("label") == "person"), frame.filter(pl.col("label") != "person"))
+        taken = others.with_columns(arm=pl.lit("instead"), **{name: pl.lit(value) for name, value in by.items()})
+        state, alarms = with_rows(state, how, pl.concat([own, taken.select(own.columns)]), at=at)
+        assert [each.watch.name for each in alarms] == [] and not state.drifting
+
+
+def test_an_earlier_champion_that_is_slow_fails_or_is_unsure_says_nothing_of_the_one_that_serves() -> None:
+    bad = rows(400, release=OTHER, arm="instead", latency_ms=9000.0, confidence=0.1, first=1000)
+    failed = rows(400, release=OTHER, arm="instead", status=500, label=None, confidence=None, first=2000)
+    _, alarms = with_rows(fresh(terms()), terms(), pl.concat([rows(400), bad, failed]), at=NOON)
+    assert alarms == []
+
+
 def test_rows_of_another_release_say_nothing_of_this_one() -> None:
     state, alarms = with_rows(fresh(terms()), terms(), rows(400, release=OTHER, latency_ms=99.0), at=NOON)
     assert alarms == [] and state.days == ()
