@@ -359,6 +359,7 @@ class EndpointTeacher:
         with tokens.counted(reserved, self.limits.tokens_per_minute, sleep, over=over.is_set) as call:
             self._pace.wait(self.limits.requests_per_minute, sleep)
             if over.is_set():
+                call.tokens = 0  # none was made
                 return None
             answer = self._attempt(digest, body, most, over)
             if isinstance(answer, Reply) and answer.tokens_in:

@@ -270,6 +270,19 @@ def test_a_bulk_within_the_tokens_of_a_minute_is_never_turned_away(
         assert server.turned_away > 0, "without the field this server turns calls away"
 
 
+def test_a_call_that_is_broken_off_before_it_is_made_takes_no_tokens(tmp_path: Path) -> None:
+    """Regression: whoever asked next in the same process waited a minute for it."""
+    over = threading.Event()
+    over.set()
+    with serving(Server(answer)) as server:
+        asked = teacher(server, tmp_path, tokens_around=0, tokens_per_minute=300)
+        asked = replace(asked, sleep=lambda seconds: pytest.fail(f"waits {seconds} seconds"))
+        (body,) = asked.requests(texts(1)).values()
+        for _ in range(9):
+            assert asked._attempt_in_its_turn("digest", body, 0.0, over) is None
+        assert asked.ask(texts(1))["failure"].null_count() == 1 and server.calls == 1
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("said", "waits"), [("7", 7.0), ("0.5", 0.5), ("3600", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
