@@ -105,10 +105,13 @@ def replicas(ledger_url: str, recipe: str) -> list[Heartbeat]:
 
 
 def replicas_up(ledger_url: str, recipe: str) -> list[Heartbeat]:
-    """Those of them that have said something within `AWAY_AFTER`, by the clock of the database."""
+    """Those of them that have said something within `AWAY_AFTER`, by the clock of the database.
+
+    One of an earlier version whose last word is in the future is not among them: its own clock alone dates it.
+    """
     with _engine(ledger_url).connect() as connection:
         at = time_of(connection)
-        return [each for each in _said(connection, recipe) if at - each.moment < AWAY_AFTER]
+        return [each for each in _said(connection, recipe) if abs(at - each.moment) < AWAY_AFTER]
 
 
 def _said(connection: sa.Connection, recipe: str) -> list[Heartbeat]:
