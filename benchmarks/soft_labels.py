@@ -44,7 +44,7 @@ from stillhouse.teachers.classifier import build_classifier
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
 from tests.small import questions
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 SAMPLES = 5
 LABELLED = 0.5
 TEACHER = "teacher"
@@ -123,6 +123,7 @@ def one_round(file: RecipeFile, folder: Path, seed: int) -> dict[str, dict[str, 
     on_validation = teacher.logits(watched)
     temperature = temperature_of(task, on_validation, watched_targets)
     found = {TEACHER: judged(teacher.logits(texts), temperature)}
+    print(f"seed {seed}, {TEACHER}: {found[TEACHER]}", flush=True)
     scores = teacher.logits(rows["text"].to_list()).astype(np.float64) / temperature
     said = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
     accuracy = float(task.right(on_validation, watched_targets).mean())
