@@ -214,3 +214,7 @@ def test_with_a_limit_for_each_weekday_a_pattern_is_no_alarm_and_a_shift_within_
     assert unseen == [], "and one that does not sees no weekend that is like a workday"
     assert len(workdays_rise) == len(weekends_fall) == 10
     assert np.median(workdays_rise) <= 3 and np.median(weekends_fall) <= 14
+
+
+def test_days_of_one_weekday_have_nothing_to_be_compared_with() -> None:
+    assert weekday_p_value([2] * 6, [1, 30, 2, 40, 3, 50], [100] * 6) == 1.0
