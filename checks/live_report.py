@@ -8,9 +8,10 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, share_at_mo
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watches import WatchKind
 from stillhouse.stages.live_reference import watch_of
-from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
+from stillhouse.stages.live_report import KeptAnswers, LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import percent
 
 
 def _facts(context: GateContext) -> LiveFacts:
@@ -170,6 +171,61 @@ def _by_sample(truth: MaturedTruth, sample: SampledTruth, limit: float | None) -
         return Finding(Verdict.PASS, f"{said}; there are no golden rows with labels to set a limit by")
     verdict = Verdict.FAIL if sample.high < limit else Verdict.PASS if sample.right >= limit else Verdict.INCONCLUSIVE
     return Finding(verdict, f"{said}, limit {limit:.1%}", observed=sample.right, limit=limit)
+
+
+@gate("a cascade is allowed its student's mistakes only as far as both together keep their margin", blocking=False)
+def the_cascade_holds_its_margin_live(context: GateContext) -> Finding:
+    """What the student keeps and gets wrong, by the teacher's answers and by feedback, as shares of all requests."""
+    facts = _facts(context)
+    kept = facts.cascade
+    if kept is None:
+        return Finding(Verdict.PASS, "no student is held to the margin of a cascade")
+    by_teacher, by_truth = _differing(kept, changed=_changed(facts)), _wrong(kept)
+    found = [each for each in (by_teacher, by_truth) if each is not None]
+    verdicts = {each.verdict for each in found}
+    verdict = Verdict.FAIL if Verdict.FAIL in verdicts else Verdict.PASS
+    if verdict is Verdict.PASS and Verdict.INCONCLUSIVE in verdicts:
+        verdict = Verdict.INCONCLUSIVE
+    shown = next((each for each in found if each.verdict is verdict), None)
+    said = "; ".join(each.sentence for each in found) or "nothing is known yet of what the student keeps"
+    return Finding(
+        verdict,
+        f"{said}; {kept.limits}",
+        observed=None if shown is None else shown.observed,
+        limit=None if shown is None else shown.limit,
+    )
+
+
+def _differing(kept: KeptAnswers, *, changed: bool) -> Finding | None:
+    found, limit = kept.agreement, kept.differ_limit
+    if limit is None or found is None or not found.asked or changed:
+        return None
+    said = f"of {found.requests:,} requests the student keeps {{}} from a teacher that disagrees"
+    return _beyond(1 - found.debiased, found.half_width, found.half_width, limit, said)
+
+
+def _wrong(kept: KeptAnswers) -> Finding | None:
+    truth, limit = kept.truth, kept.wrong_limit
+    if limit is None:
+        return None
+    if truth.sample is None:
+        right, low, high = truth.right / max(truth.known, 1), truth.low, truth.high
+        known = truth.known > 0
+    else:
+        right, low, high = truth.sample.right or 0.0, truth.sample.low, truth.sample.high
+        known = truth.sample.is_enough and truth.sample.right is not None
+    if not known:
+        return None
+    said = f"of {truth.known:,} requests with a truth it keeps {{}} and is wrong"
+    return _beyond(1 - right, high - right, right - low, limit, said)
+
+
+def _beyond(share: float, below: float, above: float, limit: float, said: str) -> Finding:
+    """A share whose interval goes so far below and above it."""
+    low, high = share - below, share + above
+    verdict = Verdict.FAIL if low > limit else Verdict.PASS if share <= limit else Verdict.INCONCLUSIVE
+    counted = f"{percent(share, against=limit)} ({percent(max(low, 0.0))} to {percent(min(high, 1.0))})"
+    return Finding(verdict, f"{said.format(counted)}, at most {percent(limit)}", observed=share, limit=limit)
 
 
 @gate("once the teacher itself has changed, agreement with it says nothing about the student", blocking=False)

@@ -22,6 +22,8 @@ EVENT_OF = {
     FoundKind.FALLBACK: EventKind.FALLBACK,
     FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
     FoundKind.WEAK_SLICE: EventKind.WEAK_SLICE,
+    FoundKind.CASCADE_AGREEMENT: EventKind.AGREEMENT,
+    FoundKind.CASCADE_TRUTH: EventKind.AGREEMENT,
 }
 """What a finding is among the events of a recipe, by which rounds begin."""
 

@@ -23,7 +23,7 @@ from stillhouse.economics import amount
 from stillhouse.live.planning import LivePlan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
-from stillhouse.stages.live_report import LiveFacts, MaturedTruth
+from stillhouse.stages.live_report import KeptAnswers, LiveFacts, MaturedTruth
 from stillhouse.summaries.live_report import by_weekday, thinned
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
@@ -151,7 +151,7 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         table.add_row("gap", percent(agreement.gap), f"± {percent(agreement.gap_half_width)}")
     if day.teacher is not None:
         table.add_row("teacher", "as recorded" if day.teacher.as_recorded else "not as recorded", day.teacher.sentence)
-    for row in (*_truth(day.truth), *_service(day)):
+    for row in (*_truth(day.truth), *_kept(day.cascade), *_service(day)):
         table.add_row(*row)
     table.add_row("teacher is asked about", percent(shown.asked_about), f"looked at {shown.looked_at}")
     yield table
@@ -189,6 +189,22 @@ def _truth(truth: MaturedTruth) -> Iterator[tuple[str, str, str]]:
         interval = "" if sample.right is None else f"{percent(sample.low)} to {percent(sample.high)}, "
         shown = "" if sample.right is None else percent(sample.right)
         yield "right, by what was asked for", shown, f"{interval}{sample.in_words}"
+
+
+def _kept(kept: KeptAnswers | None) -> Iterator[tuple[str, str, str]]:
+    """What the student of a cascade keeps and gets wrong, of all requests."""
+    if kept is None:
+        return
+    found, truth = kept.agreement, kept.truth
+    if found is not None and kept.differ_limit is not None:
+        said = f"± {percent(found.half_width)}, limit {percent(kept.differ_limit)}; {kept.limits}"
+        yield "kept, the teacher disagrees", percent(1 - found.debiased), said
+    right = truth.right / truth.known if truth.known else None
+    known = f"{truth.known:,} with a truth"
+    if truth.sample is not None:
+        right, known = truth.sample.right, truth.sample.in_words
+    if right is not None and kept.wrong_limit is not None:
+        yield "kept and wrong", percent(1 - right), f"{known}, limit {percent(kept.wrong_limit)}; {kept.limits}"
 
 
 def _service(day: LiveFacts) -> Iterator[tuple[str, str, str]]:

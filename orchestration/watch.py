@@ -185,8 +185,13 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
             )
             for each in state.reference.slices
         }
+        of_cascade = (
+            []
+            if state.reference.cascade is None
+            else heard_of(rows, texts, scale, state.budgets, key, lambda _: pl.concat(said), of_all=True)
+        )
         before = state
-        state, alarms = with_agreement(state, terms, parts, of_slices=of_slices)
+        state, alarms = with_agreement(state, terms, parts, of_slices=of_slices, of_cascade=of_cascade)
         if alarms:
             # By this moment and not by the day: a server is not asked a second time what it was asked this morning.
             now = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -240,7 +245,7 @@ def _written(
         if seen is None:
             return Looked(None, ())
         state = read.state or _begun(builds, file, terms, seen, at, before=None)
-        state = _with_slices(builds, file, state, seen)
+        state = _with_cascade(builds, file, _with_slices(builds, file, state, seen), seen)
         state, findings = moved(held_to_terms(state, terms), seen)
         if book.write(read, state, findings):
             return Looked(state, findings)
@@ -297,8 +302,11 @@ def _with_matured(
     again = [each for each, looked_on in state.waiting.items() if looked_on < today]
     for day in sorted([*again, *new]):
         rows = answers(store, [day], at=at, matures_after_days=traffic.matures_after_days)
-        own = rows.filter((pl.col("release") == state.release) & ~HANDED_ON & pl.col("label").is_not_null())
+        of_release = rows.filter((pl.col("release") == state.release) & pl.col("label").is_not_null())
+        own = of_release.filter(~HANDED_ON)
         known, short = _known(builds, traffic, day, own)
+        # With the day's own answers, so that both are counted once; of all of them enough has to have come, too.
+        of_all = known.clear() if known.is_empty() else _known(builds, traffic, day, of_release)[0]
         of_slices = {each.slice.name: _wrong_of(each.slice.rows_of(known)) for each in state.reference.slices}
         waiting = {each: looked_on for each, looked_on in state.waiting.items() if each != day}
         if (
@@ -309,7 +317,10 @@ def _with_matured(
             waiting[day] = today
         said = {"matured": day, "short": short} if day >= (state.matured or "") else {}
         state = state.model_copy(update={"waiting": waiting, **said})
-        state, found = with_truth(state, terms, *_wrong_of(known), of_slices=of_slices)
+        kept_and_wrong = _wrong_of(of_all.filter(~HANDED_ON))[0], of_all.height
+        state, found = with_truth(
+            state, terms, *_wrong_of(known), of_slices=of_slices, of_cascade=kept_and_wrong
+        )  # fmt: skip
         alarms += found
     return state, alarms
 
@@ -362,6 +373,15 @@ def _with_slices(builds: BuildStore, file: RecipeFile, state: WatchState, seen: 
         return state
     slices = reference_of(builds, file, seen.champion).slices
     return state.model_copy(update={"reference": state.reference.model_copy(update={"slices": slices})})
+
+
+def _with_cascade(builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment) -> WatchState:
+    """Hold a cascade to its margin that was watched before an earlier version knew of it."""
+    known = state.reference.handed_on is None or state.reference.cascade is not None
+    if known or seen.champion.release != state.release:
+        return state
+    cascade = reference_of(builds, file, seen.champion).cascade
+    return state.model_copy(update={"reference": state.reference.model_copy(update={"cascade": cascade})})
 
 
 def _with_canary(

@@ -16,6 +16,7 @@ from pydantic import Field
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.live.slices import LiveSlice, SliceReference, slice_references
+from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
 
 _LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
@@ -51,6 +52,26 @@ class AgreementScale(Record):
         return sum(self.rows) - sum(self.agreed)
 
 
+class CascadeReference(Record):
+    """What golden rows say of the answers that the student of a cascade keeps, and the margin it keeps them with.
+
+    Counted over those that have a label and an answer of the teacher, whoever answers them: the margin is of all.
+    """
+
+    margin: float = Field(description="That both together were proven to hold against the teacher alone.")
+    threshold: float | None = Field(description="Confidence from which the student answers; null where it never does.")
+    rows: int
+    differ: int = Field(description="Of them, kept by the student and answered otherwise than the teacher would.")
+    lost: int = Field(description="Kept, and only the teacher is right.")
+    won: int = Field(description="Kept, and only the student is right.")
+    wrong: int = Field(description="Kept, and the student is wrong.")
+
+    @property
+    def teacher_wrong(self) -> int:
+        """Kept, and the teacher would be wrong, too or alone."""
+        return self.wrong - self.lost + self.won
+
+
 class Reference(Record):
     """Counts of what is watched, on rows that are as they should be."""
 
@@ -70,6 +91,11 @@ class Reference(Record):
     wrong: int = Field(description="Of them, answered wrong.")
     handed_on: tuple[int, int] | None = Field(
         None, description="Golden rows that the teacher behind it answers, and all of them; null without a cascade."
+    )
+    cascade: CascadeReference | None = Field(
+        None,
+        exclude_if=lambda cascade: cascade is None,  # so that a reference without one is what it was
+        description="Left out without a cascade.",
     )
     slices: tuple[SliceReference, ...] = Field(
         (),
@@ -93,6 +119,7 @@ def golden_reference(
     teacher: Sequence[str | None],
     truth: Sequence[str | None],
     handed_on: Sequence[bool] | None = None,
+    threshold: CascadeThreshold | None = None,
     slices: Sequence[LiveSlice] = (),
     columns: Sequence[str | None] | None = None,
 ) -> Reference:
@@ -110,6 +137,7 @@ def golden_reference(
         teacher: what the teacher says to each; None where it says nothing.
         truth: the label of each; None where it has none.
         handed_on: whether the teacher behind it answers each; None where there is no cascade.
+        threshold: of the cascade, with its margin.
         slices: that are watched by themselves.
         columns: what callers would send with each text, as `as_sent` has it; None where they send none.
     """
@@ -135,6 +163,7 @@ def golden_reference(
         labelled=sum(each is not None for each in known_truth),
         wrong=sum(each is not None and each != answer for each, answer in zip(known_truth, answers, strict=True)),
         handed_on=None if handed_on is None else (sum(handed_on), len(texts)),
+        cascade=None if threshold is None else _cascade(threshold, answers, teacher, truth, own),
         slices=slice_references(
             slices, texts, answers, teacher=taught, truth=known_truth, columns=columns or [None] * len(texts)
         ),
@@ -153,6 +182,26 @@ def _scale(
     agreed = [found for found, index in zip(bins, heard, strict=True) if teacher[index] == answers[index]]
     many = len(edges) + 1
     return AgreementScale(edges=edges, rows=_counted(bins, many), agreed=_counted(agreed, many))
+
+
+def _cascade(
+    threshold: CascadeThreshold,
+    answers: Sequence[str],
+    teacher: Sequence[str | None],
+    truth: Sequence[str | None],
+    own: Sequence[bool],
+) -> CascadeReference:
+    rows = [each for each in zip(answers, teacher, truth, own, strict=True) if None not in each]
+    kept = [(answer, taught, label) for answer, taught, label, mine in rows if mine]
+    return CascadeReference(
+        margin=threshold.margin,
+        threshold=threshold.threshold,
+        rows=len(rows),
+        differ=sum(answer != taught for answer, taught, _ in kept),
+        lost=sum(answer != label == taught for answer, taught, label in kept),
+        won=sum(answer == label != taught for answer, taught, label in kept),
+        wrong=sum(answer != label for answer, _, label in kept),
+    )
 
 
 def _edges(values: Sequence[float], bins: int) -> list[float]:

@@ -181,6 +181,8 @@ def heard_of(
     budgets: Sequence[AskedFrom],
     key: bytes,
     ask: Ask,
+    *,
+    of_all: bool = False,
 ) -> list[tuple[AgreementPlan, Heard]]:
     """Draw, ask, and join, for each budget that was in force while the rows arrived.
 
@@ -191,11 +193,20 @@ def heard_of(
         budgets: see `by_budget`.
         key: see `is_asked`.
         ask: the teacher, or what it is known to have said.
+        of_all: also those that the teacher was to answer: it agrees there for certain, since nothing of them is kept.
     """
     found = []
     for budget, some in by_budget(rows, budgets):
         plan = plan_of(scale, budget.share)
         if plan is not None and some.height:
             chosen = drawn(some, texts, plan, key)
-            found.append((plan, chosen.heard(ask(chosen.texts))))
+            heard = chosen.heard(ask(chosen.texts))
+            found.append((plan, together([heard, _handed_on(some, texts)]) if of_all else heard))
     return found
+
+
+def _handed_on(rows: pl.DataFrame, texts: pl.DataFrame) -> Heard:
+    """Those that the teacher was to answer; one without its text is left out as it is among the others."""
+    answered = rows.filter(HANDED_ON & ~MODEL_FAILED & pl.col("label").is_not_null())
+    many = answered.join(texts, on=["replica", "number"], how="semi").height
+    return Heard(np.ones(many), np.ones(many), np.ones(many, np.bool_), np.ones(many, np.bool_))

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.baseline import CascadeReference
 from stillhouse.live.memory import OverMemory
 from stillhouse.live.slices import LiveSlice, RowsAsked
 from stillhouse.live.watches import Watch, WatchKind
@@ -42,6 +43,8 @@ class FoundKind(StrEnum):
     FALLBACK = "fallback"
     TEACHER = "teacher"
     WEAK_SLICE = "weak_slice"
+    CASCADE_AGREEMENT = "cascade_agreement"
+    CASCADE_TRUTH = "cascade_truth"
 
     @classmethod
     def of(cls, kind: WatchKind) -> "FoundKind":
@@ -58,6 +61,8 @@ STARTED_BY: dict[FoundKind, Startable] = {
     FoundKind.TRUTH: "agreement",
     FoundKind.FALLBACK: "fallback",
     FoundKind.WEAK_SLICE: "weak_slice",
+    FoundKind.CASCADE_AGREEMENT: "agreement",
+    FoundKind.CASCADE_TRUTH: "agreement",
 }
 """By what of `refresh.start` a finding that a round has to answer starts one."""
 
@@ -73,6 +78,11 @@ class Evidence(Record):
     reference: float | None
     log10_worth: float = Field(description="Logarithm to base 10 of what all bets are worth.")
     log10_threshold: float = Field(description="The same of what they have to be worth for an alarm.")
+    cascade: CascadeReference | None = Field(
+        None,
+        exclude_if=lambda cascade: cascade is None,  # so that what has nothing to do with one is written as it was
+        description="Of a finding about its margin: what the limit follows from.",
+    )
 
 
 class LiveFinding(Record):
@@ -148,7 +158,8 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if kind is FoundKind.WEAK_SLICE:
         return _on_weak_slice(spec, now)
     is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY, FoundKind.MEMORY)
-    if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
+    by_the_teacher = kind in (FoundKind.AGREEMENT, FoundKind.CASCADE_AGREEMENT)
+    if by_the_teacher and now.teacher_answers_as_recorded is None:
         return _round(kind, now, "whether the teacher is what it was could not be asked, so the release is not blamed")
     if not is_of_service and now.age_days >= spec.blame_days:
         return _round(kind, now, f"the release serves for {now.age_days:.0f} days, and what has changed is the world")
@@ -180,4 +191,5 @@ def _round(kind: FoundKind, now: Circumstances, because: str) -> tuple[Action, s
 def sentence_of(watch: Watch, share: float, rows: int) -> str:
     """What an alarm says, for a person."""
     seen = "since counting for this limit began" if watch.weekday is None else "on that day"
-    return f"{watch.in_words(share)} ({rows:,} requests {seen})"
+    counts = f"{rows:,}" if watch.cascade is None else f"{share * rows:,.0f} of {rows:,}"
+    return f"{watch.in_words(share)} ({counts} requests {seen})"

@@ -247,6 +247,7 @@ def with_truth(
     rows: int,
     *,
     of_slices: Mapping[str, tuple[int, int]] = NOTHING,
+    of_cascade: tuple[int, int] = (0, 0),
 ) -> tuple[WatchState, list[Alarm]]:
     """Count answers of the watched release of which it has turned out whether they were right.
 
@@ -256,9 +257,11 @@ def with_truth(
         wrong: of the answers.
         rows: answers.
         of_slices: both, by slice.
+        of_cascade: kept by the student and wrong, and all requests whose truth is known, whoever answered them.
     """
-    watches = {each.name: each for each in terms.watches(state.reference) if each.kind is WatchKind.TRUTH}
-    found = {name: (wrong, rows) for name in watches}
+    counts_of = {WatchKind.TRUTH: (wrong, rows), WatchKind.CASCADE_TRUTH: of_cascade}
+    watches = {each.name: each for each in terms.watches(state.reference) if each.kind in counts_of}
+    found = {name: counts_of[each.kind] for name, each in watches.items()}
     for each in terms.watches(state.reference):
         if each.kind is WatchKind.SLICE_TRUTH and (counts := of_slices.get(_open(state, each))):
             watches[each.name], found[each.name] = each, counts
@@ -272,6 +275,7 @@ def with_agreement(
     parts: Parts,
     *,
     of_slices: Mapping[str, Parts] = NOTHING,
+    of_cascade: Parts = (),
 ) -> tuple[WatchState, list[Alarm]]:
     """Count answers of the watched release that the teacher was asked about, as each budget had it.
 
@@ -280,11 +284,14 @@ def with_agreement(
         terms: see `WatchTerms`.
         parts: of all answers.
         of_slices: of those of each slice.
+        of_cascade: of all requests, those that the teacher was to answer among them; see `heard_of`.
     """
     alarms = []
     for watch in terms.watches(state.reference):
         if watch.kind is WatchKind.AGREEMENT:
             state, alarm = _with_heard(state, watch, parts)
+        elif watch.kind is WatchKind.CASCADE_AGREEMENT:
+            state, alarm = _with_heard(state, watch, of_cascade)
         elif watch.kind is WatchKind.SLICE_AGREEMENT:
             state, alarm = _with_heard(state, watch, of_slices.get(_open(state, watch), ()))
         else:
@@ -517,6 +524,7 @@ def _looked(watch: Watch, bets: Bets, seen: tuple[int, int] | None = None) -> tu
         reference=watch.reference,
         log10_worth=detector.log_evidence / math.log(10),
         log10_threshold=math.log10(detector.threshold),
+        cascade=watch.cascade,
     )
     events, rows = seen or (bets.events, bets.rows)
     alarm = Alarm(watch, bets.alarms + 1, events / rows, rows, evidence)

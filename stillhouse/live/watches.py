@@ -14,12 +14,13 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.live.baseline import Reference
+from stillhouse.live.baseline import CascadeReference, Reference
 from stillhouse.live.estimate import AgreementPlan
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
-from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_limit
+from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_bound, reference_limit
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
+from stillhouse.wording import percent, points
 
 
 class WatchKind(StrEnum):
@@ -35,6 +36,8 @@ class WatchKind(StrEnum):
     TRUTH = "truth"
     SLICE_AGREEMENT = "slice_agreement"
     SLICE_TRUTH = "slice_truth"
+    CASCADE_AGREEMENT = "cascade_agreement"
+    CASCADE_TRUTH = "cascade_truth"
 
     @property
     def is_of_inputs(self) -> bool:
@@ -49,7 +52,7 @@ class WatchKind(StrEnum):
 
 COUNTED = (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS, WatchKind.LATENCY)
 """What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
-DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT)
+DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT, WatchKind.CASCADE_AGREEMENT)
 """What the teacher says of the answers that were drawn."""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 """Of days in UTC, which all of the watch goes by."""
@@ -70,6 +73,7 @@ class Watch(Record):
     by_weekday: tuple[tuple[float | None, float], ...] = Field(
         (), description="Reference and limit of each weekday, Monday first; none where all days have the same."
     )
+    cascade: CascadeReference | None = Field(None, description="Whose margin the limit follows from, if from one.")
 
     def on(self, weekday: int) -> "Watch":
         """What it is on one weekday, 0 for Monday; at a limit of 1 nothing is watched on it."""
@@ -105,11 +109,25 @@ class Watch(Record):
             WatchKind.TRUTH: f"{shown:.1%} of matured answers are wrong",
             WatchKind.SLICE_AGREEMENT: f"in the slice '{of}' student and teacher disagree on {shown:.1%}",
             WatchKind.SLICE_TRUTH: f"in the slice '{of}' {shown:.1%} of matured answers are wrong",
+            WatchKind.CASCADE_AGREEMENT: f"the student keeps {shown:.1%} of requests from a teacher that disagrees",
+            WatchKind.CASCADE_TRUTH: f"the student keeps {shown:.1%} of requests and is wrong",
         }[self.kind]
         edge = f"{'at least' if self.falls else 'at most'} {limit:.1%}"
         edge += "" if self.weekday is None else f" on {self.weekday}s"
         same_days = "the reference" if self.weekday is None else "those of the reference"
-        return f"{subject}; {edge}" + ("" if normal is None else f", {normal:.1%} on {same_days}")
+        beside = "" if normal is None else f", {normal:.1%} on {same_days}"
+        return f"{subject}; {edge}{beside}" + ("" if self.cascade is None else f": {self._of_the_margin(self.cascade)}")
+
+    def _of_the_margin(self, cascade: CascadeReference) -> str:
+        """Where the limit comes from."""
+        assert cascade.threshold is not None, "a student that never answers keeps nothing"
+        rest = percent(self.limit - cascade.margin)
+        allowed = "is wrong itself" if self.kind is WatchKind.CASCADE_TRUTH else "is wrong where they differ"
+        return (
+            f"the cascade's margin of {points(cascade.margin)} points, with the student answering from a confidence of "
+            f"{cascade.threshold:.3f} on, and at most {rest} by {cascade.rows:,} golden rows on which the teacher "
+            f"{allowed}"
+        )
 
 
 def watch_name(kind: WatchKind, of: object = None, *, falls: bool = False) -> str:
@@ -145,7 +163,8 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     has_fallback = spec.fallback_share is not None or reference.handed_on is not None
     beside = [asks and scale is not None, truth_binds and reference.labelled > 0, has_fallback]
     of_slices = list(_of_slices(reference, asks=asks, truth_binds=truth_binds))
-    many = len(wanted) + sum(beside) + 2 + len(of_slices)
+    of_cascade = list(_of_cascade(reference, asks=asks, truth_binds=truth_binds))
+    many = len(wanted) + sum(beside) + 2 + len(of_slices) + len(of_cascade)
     found = [
         Watch(
             name=watch_name(kind, of, falls=falls), kind=kind, of=of, falls=falls, reference=events / rows,
@@ -159,6 +178,7 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     if beside[1]:
         found.append(_held_to(WatchKind.TRUTH, reference.wrong, reference.labelled, many, spec))
     found += [_held_to(kind, events, rows, many, spec, of=of) for kind, of, events, rows in of_slices]
+    found += [_held_to_margin(kind, cascade, many) for kind, cascade in of_cascade]
     if spec.fallback_share is None and reference.handed_on is not None:
         events, rows = reference.handed_on
         limit = reference_limit(events, rows, watches=many, tolerance=TOLERANCE)
@@ -200,6 +220,35 @@ def _of_slices(reference: Reference, *, asks: bool, truth_binds: bool) -> Iterat
             yield WatchKind.SLICE_AGREEMENT, each.slice.name, each.disagreed, each.heard
         if truth_binds and each.labelled:
             yield WatchKind.SLICE_TRUTH, each.slice.name, each.wrong, each.labelled
+
+
+def _of_cascade(reference: Reference, *, asks: bool, truth_binds: bool) -> Iterator[tuple[WatchKind, CascadeReference]]:
+    """Of a cascade whose student answers, and of which golden rows say how often the teacher is wrong itself."""
+    cascade = reference.cascade
+    if cascade is None or cascade.threshold is None or not cascade.rows:
+        return
+    if asks and reference.agreement is not None:
+        yield WatchKind.CASCADE_AGREEMENT, cascade
+    if truth_binds:
+        yield WatchKind.CASCADE_TRUTH, cascade
+
+
+def _held_to_margin(kind: WatchKind, cascade: CascadeReference, many: int) -> Watch:
+    """What a student may keep and get wrong before both together lose more than their margin to the teacher.
+
+    The drop is what only the teacher gets right less what only the student does, of all requests. So a student that is
+    wrong on more than the margin, and more than the teacher is wrong on of the same, has broken it. By the teacher's
+    answers alone a request on which they differ is lost unless the teacher is wrong on it, and won where the student is
+    right: what they may differ on beyond the margin is both.
+    """
+    if kind is WatchKind.CASCADE_TRUTH:
+        events, allowed = cascade.wrong, reference_bound(cascade.teacher_wrong, cascade.rows, watches=many)
+    else:
+        events, others = cascade.differ, (cascade.differ - cascade.lost, cascade.won)
+        # Two bounds share what one has.
+        allowed = sum(reference_bound(each, cascade.rows, watches=2 * many) for each in others)
+    limit = min(1.0, cascade.margin + allowed)
+    return Watch(name=kind.value, kind=kind, reference=events / cascade.rows, limit=limit, cascade=cascade)
 
 
 def _held_to(kind: WatchKind, events: int, rows: int, many: int, spec: WatchSpec, of: str | None = None) -> Watch:

@@ -18,7 +18,7 @@ from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.release.bundle import MODEL
-from stillhouse.release.cascade import LABEL, cascade_in
+from stillhouse.release.cascade import LABEL, Cascade, cascade_in
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
@@ -71,6 +71,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
     answers = [task.written(task.answers(each))[0] for each in logits]
     confidence = [task.confidence(each, model.temperature) for each in logits]
     sure = [None if each is None else float(each[0]) for each in confidence]
+    cascade = cascade_in(bundle.folder)
     said = with_answers(_base_signal(builds, bundle).frame("signal"), teacher.task).select("prompt_id", "answer")
     return golden_reference(
         release.release,
@@ -80,19 +81,17 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         sure,
         teacher=golden.join(said, on="prompt_id", how="left", maintain_order="left")["answer"].to_list(),
         truth=labels,
-        handed_on=_handed_on(bundle, golden, answers, sure),
+        handed_on=None if cascade is None else _handed_on(cascade, golden, answers, sure),
+        threshold=None if cascade is None else cascade.rule.threshold,
         slices=slices_of(file.recipe),
         columns=as_sent(golden, file.recipe.request_columns).to_list(),
     )
 
 
 def _handed_on(
-    bundle: Artifact, golden: pl.DataFrame, answers: Sequence[str], confidence: Sequence[float | None]
-) -> list[bool] | None:
-    """Which golden rows the teacher behind a release answers, callers sending what it asks for; None without one."""
-    cascade = cascade_in(bundle.folder)
-    if cascade is None:
-        return None
+    cascade: Cascade, golden: pl.DataFrame, answers: Sequence[str], confidence: Sequence[float | None]
+) -> list[bool]:
+    """Which golden rows the teacher behind a release answers, callers sending what it asks for."""
     rule = cascade.rule
     named = sorted({each.column for each in rule.protected} - {LABEL})
     columns = golden.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * golden.height

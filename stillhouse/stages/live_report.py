@@ -28,7 +28,7 @@ from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, 
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
-from stillhouse.live.watches import Watch, asked_of, counted
+from stillhouse.live.watches import Watch, WatchKind, asked_of, counted
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import BuildStore, Plan
@@ -40,7 +40,7 @@ from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.proportions import wilson_interval
-from stillhouse.wording import percent
+from stillhouse.wording import percent, points
 
 
 class WatchedShare(Record):
@@ -110,6 +110,29 @@ class MaturedTruth(Record):
     )
 
 
+class KeptAnswers(Record):
+    """What the student of a cascade keeps and gets wrong, of all requests of a day."""
+
+    margin: float = Field(description="That both together were proven to hold against the teacher alone.")
+    threshold: float = Field(description="Confidence from which the student answers.")
+    agreement: LiveAgreement | None = Field(
+        description="Of all answers; those that the teacher was to give agree. Null as that of the student's own is."
+    )
+    differ_limit: float | None = Field(
+        description="Share of all that may be kept and answered otherwise than the teacher would; null if it is not "
+        "asked."
+    )
+    truth: MaturedTruth = Field(description="Of all answers; those that the teacher was to give count as right.")
+    wrong_limit: float | None = Field(
+        description="Share of all that may be kept and wrong; null where truth binds nothing."
+    )
+
+    @property
+    def limits(self) -> str:
+        """The margin, and where the student answers."""
+        return f"margin {points(self.margin)} points, the student answers from a confidence of {self.threshold:.3f} on"
+
+
 class HeldMemory(Record):
     """What servers of the watched release held on a day."""
 
@@ -137,6 +160,11 @@ class LiveFacts(Record):
     teacher: TeacherHealth | None = Field(description="What its canary prompts said last; null before.")
     truth: MaturedTruth
     truth_limit: float | None = Field(description="Lowest accuracy that is no finding; null where truth binds nothing.")
+    cascade: KeptAnswers | None = Field(
+        None,
+        exclude_if=lambda kept: kept is None,  # so that a day without one is written as it was
+        description="Left out where no student is held to the margin of a cascade.",
+    )
     shares: tuple[WatchedShare, ...]
     latency_ms: tuple[float, float, float] | None = Field(
         description="Median, 95th and 99th percentile, of the answers that the student gave by itself."
@@ -161,6 +189,7 @@ class LiveDay:
         silent: how many of them the teacher was asked about in vain.
         earlier: the report of this day that says what the teacher said; None where that is in `heard`.
         kept_share: of the day's answers, the share that is in `rows`.
+        of_all: `heard`, and those that the teacher was to answer, as `heard_of` has them; None without a cascade.
     """
 
     day: str
@@ -170,6 +199,7 @@ class LiveDay:
     silent: int
     earlier: LiveFacts | None = None
     kept_share: float = 1.0
+    of_all: Heard | None = None
 
 
 @dataclass(frozen=True)
@@ -261,24 +291,29 @@ def live_day(
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
         return LiveDay(day, segments, rows, together([]), 0, earlier, share)
-    parts, silent = [], 0
+    parts, silent, of_all = [], 0, None
     if watched.terms.asks:
         known = LiveAnswers.of(builds.home)
         fingerprint = teacher_behind(builds, watched.champion).facts(TeacherFacts).fingerprint
         of_release = up_to(rows, watched.asked.get(day, {})).filter(pl.col("release") == watched.champion.release)
         drawn_for = []
 
-        def said(texts: Sequence[str]) -> pl.DataFrame:
-            drawn_for.append(len(texts))
+        def kept(texts: Sequence[str]) -> pl.DataFrame:
             return known.kept(fingerprint, prompt_ids(pl.Series(texts, dtype=pl.String)).to_list())
 
-        found = heard_of(
+        def said(texts: Sequence[str]) -> pl.DataFrame:
+            drawn_for.append(len(texts))
+            return kept(texts)
+
+        drawing = (
             of_release, store.frame(day, "texts"), watched.reference.agreement, watched.budgets,
-            key(Purpose.TEACHER_IS_ASKED), said,
+            key(Purpose.TEACHER_IS_ASKED),
         )  # fmt: skip
-        parts = [heard for _, heard in found]
+        parts = [heard for _, heard in heard_of(*drawing, said)]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
-    return LiveDay(day, segments, rows, together(parts), silent, kept_share=share)
+        if watched.reference.cascade is not None:
+            of_all = together([heard for _, heard in heard_of(*drawing, kept, of_all=True)])
+    return LiveDay(day, segments, rows, together(parts), silent, kept_share=share, of_all=of_all)
 
 
 def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
@@ -297,12 +332,13 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         "day": live.day,
         "segments": sorted(addresses),
         "truths": digest_of(truths.rows()),
-        "heard": digest_of([getattr(live.heard, name).tolist() for name in live.heard.__dict__]),
+        "heard": _digest_of(live.heard),
         "silent": live.silent,
         "champion": [watched.champion.release, watched.since],
         "reference": watched.reference.model_dump(mode="json"),
         "teacher": watched.teacher and watched.teacher.model_dump(mode="json"),
-        "earlier": live.earlier and live.earlier.model_dump(mode="json", include={"agreement", "silent", "teacher"}),
+        "earlier": live.earlier
+        and live.earlier.model_dump(mode="json", include={"agreement", "silent", "teacher", "cascade"}),
         "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
     }
 
@@ -310,6 +346,8 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         # Which they are follows from the rows and the secret, which a restored installation may not have.
         depends_on["wanted"] = digest_of(sorted(live.rows.filter("wanted")["id"]))
         depends_on["returned_at_least"] = file.recipe.traffic.feedback_returned_at_least
+    if live.of_all is not None:
+        depends_on["of_all"] = _digest_of(live.of_all)
     memory = _memory(live, watched)
     if memory is not None:
         depends_on["memory"] = memory.model_dump(mode="json")
@@ -321,6 +359,10 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         return facts
 
     return Plan(build, depends_on, config={"watch": watch_of(file).model_dump(mode="json")}, external_inputs=addresses)
+
+
+def _digest_of(heard: Heard) -> str:
+    return digest_of([getattr(heard, name).tolist() for name in heard.__dict__])
 
 
 _SHARES: dict[str, pl.DataType] = {
@@ -358,8 +400,9 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
         agreement_limit=_lowest(watches.get("agreement")),
         silent=earlier.silent if earlier else live.silent,
         teacher=earlier.teacher if earlier else watched.teacher,
-        truth=_truth(rows, traffic),
+        truth=_truth(rows.filter(~HANDED_ON), traffic),
         truth_limit=_lowest(watches.get("truth")),
+        cascade=_kept(live, watched, rows, watches, traffic),
         shares=tuple(
             WatchedShare(
                 name=name, kind=watches[name].kind.value, falls=watches[name].falls, events=events, rows=of,
@@ -371,6 +414,27 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
         memory=_memory(live, watched),
         origin=watched.reference.origin,
     )  # fmt: skip
+
+
+def _kept(
+    live: LiveDay, watched: Watched, rows: pl.DataFrame, watches: Mapping[str, Watch], traffic: TrafficSpec
+) -> KeptAnswers | None:
+    of_margin = [watches.get(each.value) for each in (WatchKind.CASCADE_AGREEMENT, WatchKind.CASCADE_TRUTH)]
+    differ, wrong = (None if each is None else each.limit for each in of_margin)
+    cascade, heard = watched.reference.cascade, live.of_all
+    if cascade is None or cascade.threshold is None or (differ is None and wrong is None):
+        return None
+    earlier = live.earlier.cascade if live.earlier else None
+    handed_on = HANDED_ON & pl.col("label").is_not_null() & pl.col("truth").is_not_null()
+    as_right = rows.with_columns(label=pl.when(handed_on).then("truth").otherwise("label"))
+    return KeptAnswers(
+        margin=cascade.margin,
+        threshold=cascade.threshold,
+        agreement=earlier.agreement if earlier else None if heard is None else heard.estimate,
+        differ_limit=differ,
+        truth=_truth(as_right, traffic),
+        wrong_limit=wrong,
+    )
 
 
 def _memory(live: LiveDay, watched: Watched) -> HeldMemory | None:
@@ -386,7 +450,7 @@ def _lowest(watch: Watch | None) -> float | None:
 
 
 def _truth(rows: pl.DataFrame, traffic: TrafficSpec) -> MaturedTruth:
-    mature = rows.filter(pl.col("matured") & ~HANDED_ON)
+    mature = rows.filter("matured")
     known = mature.filter(pl.col("truth").is_not_null() & pl.col("label").is_not_null())
     right = known.filter(pl.col("truth") == pl.col("label")).height
     low, high = wilson_interval(right, known.height)

@@ -134,13 +134,28 @@ def reference_limit(events: float, rows: float, *, watches: int, tolerance: floa
     Raises:
         ValueError: if the counts are impossible, there are no rows, or an argument is out of range.
     """
-    if rows <= 0 or not 0 <= events <= rows or watches < 1 or not 0.0 <= tolerance < 1.0:
-        raise ValueError(f"impossible: {events} of {rows} rows, {watches} watches, tolerance {tolerance}")
+    if not 0.0 <= tolerance < 1.0:
+        raise ValueError(f"impossible: a tolerance of {tolerance}")
+    bound = reference_bound(events, rows, watches=watches)
+    return min(1.0, bound + tolerance_beyond(bound, tolerance))
+
+
+def reference_bound(events: float, rows: float, *, watches: int) -> float:
+    """What a share is at most by its reference rows: the exact upper bound, at 1 % over all watches together.
+
+    Args:
+        events: see `reference_limit`.
+        rows: likewise.
+        watches: likewise.
+
+    Raises:
+        ValueError: if the counts are impossible, there are no rows, or there is no watch.
+    """
+    if rows <= 0 or not 0 <= events <= rows or watches < 1:
+        raise ValueError(f"impossible: {events} of {rows} rows, {watches} watches")
     from scipy.special import betaincinv
 
-    alpha = REFERENCE_ALPHA / watches
-    bound = float(betaincinv(events + 1, rows - events, 1 - alpha)) if events < rows else 1.0
-    return min(1.0, bound + tolerance_beyond(bound, tolerance))
+    return float(betaincinv(events + 1, rows - events, 1 - REFERENCE_ALPHA / watches)) if events < rows else 1.0
 
 
 def tolerance_beyond(share: float, tolerance: float = TOLERANCE) -> float:

@@ -4,7 +4,7 @@ Belongs here: its numbers, which the UI draws over the days, its shares as rows,
 Does not: drawing the report up (stillhouse/stages/live_report.py), alarms (stillhouse/live/watch.py).
 """
 
-from stillhouse.stages.live_report import LiveFacts, MaturedTruth
+from stillhouse.stages.live_report import KeptAnswers, LiveFacts, MaturedTruth
 from stillhouse.wording import percent
 
 _LATENCY = ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99")
@@ -51,6 +51,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         **agreed,
         "matured_truths": truth.known,
         **_accuracy(truth),
+        **_kept(facts.cascade),
         **({} if took is None else dict(zip(_LATENCY, took, strict=True))),
         **({} if facts.memory is None else {"memory_mb": facts.memory.most_mb}),
         "release": facts.release,
@@ -60,6 +61,15 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         **({"by_weekday": by_weekday(facts)} if by_weekday(facts) else {}),
         "teacher": "its canary was not asked yet" if facts.teacher is None else facts.teacher.sentence,
     }
+
+
+def _kept(kept: KeptAnswers | None) -> dict[str, float]:
+    """What the student of a cascade keeps and gets wrong, as shares of all requests."""
+    if kept is None:
+        return {}
+    by_teacher = {} if kept.agreement is None else {"kept_and_differs": 1 - kept.agreement.debiased}
+    right = _accuracy(kept.truth).get("accuracy_matured")
+    return {**by_teacher, **({} if right is None else {"kept_and_wrong": 1 - right}), "cascade_margin": kept.margin}
 
 
 def _accuracy(truth: MaturedTruth) -> dict[str, float]:

@@ -14,19 +14,21 @@ from checks.live_report import (
     latency_is_inside_its_objective,
     matured_truth_holds,
     memory_is_inside_its_limit,
+    the_cascade_holds_its_margin_live,
     the_teacher_answers_as_recorded,
 )
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.stages.live_report import HeldMemory, LiveFacts, MaturedTruth, WatchedShare
+from stillhouse.stages.live_report import HeldMemory, KeptAnswers, LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.faults.live_report import (
     advice,
     shuffled,
     with_,
+    with_a_cascade_that_keeps_everything,
     with_a_server_that_holds_too_much,
     with_a_teacher_that_has_changed,
 )
@@ -222,6 +224,48 @@ def test_truth_of_callers_who_chose_to_give_it_decides_nothing(selection: str, w
     assert verdict is PASS and sentence.endswith(f"; said by {whom}, which decides nothing")
 
 
+def kept(differs: float | None, right: int, low: float, high: float, **changes: Any) -> KeptAnswers:
+    return KeptAnswers(
+        **{
+            "margin": 0.02, "threshold": 0.9, "agreement": None if differs is None else agreement(1 - differs),
+            "differ_limit": 0.08, "truth": truth(right, low, high), "wrong_limit": 0.07, **changes,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "says"),
+    [
+        (kept(0.04, 96, 0.9, 0.99), PASS, "keeps 4.0% (2.0% to 6.0%) from a teacher that disagrees, at most 8.0%"),
+        (kept(0.11, 96, 0.9, 0.99), FAIL, "keeps 11.0% (9.0% to 13.0%) from a teacher that disagrees, at most 8.0%"),
+        (kept(0.09, 96, 0.9, 0.99), INCONCLUSIVE, "9.0%"),
+        (kept(0.04, 80, 0.72, 0.86), FAIL, "of 100 requests with a truth it keeps 20.0% (14.0% to 28.0%) and is wrong"),
+        (kept(0.04, 92, 0.85, 0.96), INCONCLUSIVE, "at most 7.0%"),
+        (kept(0.09, 80, 0.72, 0.86), FAIL, "and is wrong"),
+        (kept(None, 96, 0.9, 0.99), PASS, "margin 2.0 points, the student answers from a confidence of 0.900 on"),
+        (kept(0.11, 80, 0.72, 0.86, differ_limit=None, wrong_limit=None), PASS, "nothing is known yet"),
+        (kept(None, 0, 0.0, 1.0, truth=NO_TRUTH), PASS, "nothing is known yet of what the student keeps"),
+    ],
+)
+def test_what_a_student_keeps_from_its_teacher_is_held_to_the_margin(
+    found: KeptAnswers, verdict: object, says: str
+) -> None:
+    said, sentence = answer_of(the_cascade_holds_its_margin_live, day(cascade=found), recipe=RECIPE)
+    assert said is verdict and says in sentence
+
+
+def test_a_teacher_that_has_changed_or_truth_of_which_too_little_came_breaks_no_margin() -> None:
+    changed = day(cascade=kept(0.11, 96, 0.9, 0.99), teacher=teacher(False))
+    assert ask(the_cascade_holds_its_margin_live, changed, recipe=RECIPE).verdict is PASS
+    for returned, verdict in ((79, PASS), (90, FAIL)):
+        sample = SampledTruth(wanted=100, returned=returned, returned_at_least=0.8, right=0.7, low=0.65, high=0.75)
+        of_all = truth(70, 0.6, 0.8, "sample").model_copy(update={"sample": sample})
+        found = day(cascade=kept(None, 0, 0.0, 1.0, truth=of_all))
+        assert ask(the_cascade_holds_its_margin_live, found, recipe=RECIPE).verdict is verdict
+    nothing = (PASS, "no student is held to the margin of a cascade")
+    assert answer_of(the_cascade_holds_its_margin_live, day(), recipe=RECIPE) == nothing
+
+
 @pytest.mark.parametrize(("as_recorded", "verdict"), [(True, PASS), (False, FAIL), (None, INCONCLUSIVE)])
 def test_a_teacher_that_could_not_be_asked_is_not_taken_for_one_that_is_as_it_was(
     as_recorded: bool | None, verdict: object
@@ -272,6 +316,10 @@ FAULTS = [
     advice(
         "answers that turn out to be wrong", "matured_truth_holds",
         with_(lambda frame: frame.with_columns(truth=pl.lit("nothing"))), "0.0% right",
+    ),
+    advice(
+        "a student that keeps from its teacher what it gets wrong", "the_cascade_holds_its_margin_live",
+        with_a_cascade_that_keeps_everything, "from a teacher that disagrees, at most",
     ),
     advice(
         "a teacher that answers otherwise than recorded, live", "the_teacher_answers_as_recorded",

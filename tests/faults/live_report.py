@@ -20,7 +20,9 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.records.replicas import Heartbeat, beat
 from stillhouse.release.bundle import MODEL
+from stillhouse.release.cascade import Cascade, Rule, TeacherOnCall
 from stillhouse.stages.names import LIVE_REPORT
+from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from stillhouse.tasks import task_of
 from tests.faults.bench import NAME, Bench, Fault, Plant, rows
 
@@ -95,6 +97,17 @@ def with_a_teacher_that_has_changed(bench: Bench) -> RecipeFile:
 
     bench.patch("stillhouse.teachers.teacher:NetworkTeacher.ask", put)
     return a_day(bench)
+
+
+def with_a_cascade_that_keeps_everything(bench: Bench) -> RecipeFile:
+    """Its release says that a teacher is behind it, and hands nothing on."""
+    threshold = CascadeThreshold(
+        threshold=0.0, handed_on=0.0, rows=300, margin=0.01, delta=0.1, lost=0, won=0, p_value=0.05, next_p_value=None
+    )
+    teacher = TeacherOnCall.model_construct()
+    cascade = Cascade(rule=Rule(threshold=threshold, protected=()), golden_share=0.0, teacher=teacher)
+    bench.patch("stillhouse.stages.live_reference:cascade_in", lambda real: lambda folder: cascade)
+    return a_day(bench, shuffled)
 
 
 def with_a_server_that_holds_too_much(bench: Bench) -> RecipeFile:

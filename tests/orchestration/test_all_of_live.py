@@ -245,6 +245,12 @@ def test_the_watch_holds_traffic_against_the_cascade_that_was_judged(place: Plac
     own = rows.filter(pl.col("student_label").is_null()).height
     assert shown.day.agreement is not None and shown.day.agreement.requests == own
     assert shown.day.answers == rows.height
+    rule, kept_by_it = cascade_of(place, now(place).champion).rule, looked.state.reference.cascade
+    assert kept_by_it is not None and (kept_by_it.margin, kept_by_it.threshold) == (0.05, rule.threshold.threshold)
+    assert looked.state.bets["cascade_agreement"].rows == rows.height, "what the teacher answers counts, too"
+    of_all = shown.day.cascade
+    assert of_all is not None and of_all.agreement is not None and of_all.agreement.requests == rows.height
+    assert 1 - of_all.agreement.debiased == pytest.approx((1 - shown.day.agreement.debiased) * own / rows.height)
     (people,) = looked.state.reference.slices
     assert people.slice.name == "people" and 0 < people.labelled < looked.state.reference.labelled
     assert 0 < looked.state.bets["slice_agreement people"].rows < own

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 
 import orchestration.watch
 import orchestration.watch_actions
@@ -34,7 +36,7 @@ from orchestration.watch import Looked, accept, look
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.live.baseline import Reference
+from stillhouse.live.baseline import CascadeReference, Reference
 from stillhouse.live.feedback import LATE_TRUTH_DAYS, with_wanted
 from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.purposes import Purpose
@@ -502,6 +504,101 @@ def test_wrong_answers_of_which_the_truth_comes_late_take_a_release_back(
     said_that(builds, now, drawn_of(builds, now), right=False)
     (finding,) = look(builds, file, at=ripe + SECONDS_A_DAY).findings
     assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
+
+
+CASCADE = CascadeReference(margin=0.02, threshold=0.9, rows=1000, differ=45, lost=25, won=10, wrong=50)
+
+
+@pytest.fixture
+def behind(file: RecipeFile, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
+    """The same recipe, whose releases have a teacher behind them; of what they keep much may be wrong."""
+    update = {"handed_on": (300, 1000), "labelled": 700, "wrong": 400, "cascade": CASCADE}
+    monkeypatch.setattr(
+        orchestration.watch, "reference_of",
+        lambda builds, file, release: reference(release.release).model_copy(update=update),
+    )  # fmt: skip
+    return file
+
+
+def answered_with_a_teacher(builds: BuildStore, at: float, *, wrong: int) -> None:
+    """Of 600 answers 180 are the teacher's, all of which turn out wrong, as so many of the student's do."""
+    answered(builds, 420, at=at)
+    answered(
+        builds, 180, at=at, first=1_001, source="teacher", student_label="person", student_confidence=0.4
+    )  # fmt: skip
+    frame = TrafficStore(builds.home.artifacts, "r").frame(day_at(at), "requests")
+    kept, of_the_teacher = frame.filter(pl.col("number") <= 420), frame.filter(pl.col("number") > 420)
+    said_that(builds, at, pl.concat([kept.head(wrong), of_the_teacher]), right=False)
+    said_that(builds, at, kept.tail(420 - wrong), right=True, first=20_000)
+
+
+def test_what_a_student_keeps_from_its_teacher_and_gets_wrong_takes_a_release_back(
+    builds: BuildStore, behind: RecipeFile, now: float
+) -> None:
+    begun(builds, behind, now)
+    answered_with_a_teacher(builds, now, wrong=120)
+    ripe = now + 9 * SECONDS_A_DAY
+    shown = live_screen(builds, behind, day_at(now), at=ripe)
+    kept = shown.day.cascade
+    assert kept is not None and (kept.truth.known, kept.truth.right) == (600, 480), "the teacher's are no loss"
+    assert kept.wrong_limit is not None and (kept.margin, kept.threshold, kept.differ_limit) == (0.02, 0.9, None)
+    (finding,) = look(builds, behind, at=ripe).findings
+    assert (finding.kind, finding.action, finding.release) == (FoundKind.CASCADE_TRUTH, Action.ROLL_BACK, "b")
+    assert finding.evidence is not None and finding.evidence.cascade == CASCADE
+    assert (finding.evidence.events, finding.evidence.rows) == (120, 600)
+    assert finding.evidence.limit == kept.wrong_limit
+    for said in ("margin of 2.0 points", "confidence of 0.900", f"at most {kept.wrong_limit:.1%}", "120 of 600"):
+        assert said in finding.sentence
+    assert serving(builds) == "a"
+    assert finding.sentence in of_those_that_answered(builds, behind)[0]
+    hand_on(builds, behind)
+    (noted,) = history(builds.ledger, "r")
+    assert (noted.event.kind, noted.event.sentence) == (EventKind.AGREEMENT, finding.sentence)
+    later = builds.ledger.now() + timedelta(hours=1)
+    (due,) = Outbox(builds.ledger.url).take_due("r", behind.recipe.notify, remind=timedelta(days=3), at=later)
+    assert due.notice.title == "r: cascade_truth of b, the release was taken back"
+    assert not look(builds, behind, at=ripe + 60).findings, "once"
+    screen = Console(width=400, record=True, file=StringIO())
+    screen.print(*live_table(shown.model_copy(update={"findings": (finding,)})))
+    printed = screen.export_text()
+    assert "kept and wrong" in printed and "margin 2.0 points" in printed and finding.sentence in printed
+
+
+def test_a_cascade_within_its_margin_is_no_finding_though_its_teacher_is_wrong(
+    builds: BuildStore, behind: RecipeFile, now: float
+) -> None:
+    begun(builds, behind, now)
+    answered_with_a_teacher(builds, now, wrong=30)
+    looked = look(builds, behind, at=now + 9 * SECONDS_A_DAY)
+    assert not looked.findings and looked.state is not None
+    assert (looked.state.bets["cascade_truth"].events, looked.state.bets["cascade_truth"].rows) == (30, 600)
+    assert (looked.state.bets["truth"].events, looked.state.bets["truth"].rows) == (30, 420)
+
+
+def test_an_old_release_with_a_broken_margin_asks_for_a_round(
+    builds: BuildStore, behind: RecipeFile, now: float
+) -> None:
+    old = now + 20 * SECONDS_A_DAY
+    begun(builds, behind, old)
+    answered_with_a_teacher(builds, old, wrong=120)
+    (finding,) = look(builds, behind, at=old + 9 * SECONDS_A_DAY).findings
+    assert (finding.kind, finding.action) == (FoundKind.CASCADE_TRUTH, Action.ROUND_BY_HAND)
+    assert serving(builds) == "b"
+
+
+def test_a_cascade_that_an_earlier_version_watched_is_held_to_its_margin_from_the_next_look_on(
+    builds: BuildStore, behind: RecipeFile, now: float
+) -> None:
+    begun(builds, behind, now)
+    book = WatchBook(builds.ledger.url, "r")
+    read = book.read()
+    assert read.state is not None
+    bets = {name: each for name, each in read.state.bets.items() if name != "cascade_truth"}
+    without = read.state.reference.model_copy(update={"cascade": None})
+    assert "cascade" not in without.model_dump(mode="json")
+    assert book.write(read, read.state.model_copy(update={"reference": without, "bets": bets}), [])
+    state = look(builds, behind, at=now + 60).state
+    assert state is not None and state.reference.cascade == CASCADE and "cascade_truth" in state.bets
 
 
 def test_truth_is_waited_for_no_longer_than_its_report_is_drawn_up_again(

@@ -3,17 +3,20 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from assets.live_report import earlier_report
 from stillhouse.home import Home
-from stillhouse.live.estimate import AskedFrom
+from stillhouse.live.baseline import CascadeReference
+from stillhouse.live.estimate import AskedFrom, Heard, together
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by
-from stillhouse.live.watch import TeacherHealth
+from stillhouse.live.watch import TeacherHealth, WatchTerms
 from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.recipe.traffic import TrafficSpec
+from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.live_reference import terms_of
@@ -145,3 +148,34 @@ def test_the_newest_report_of_a_day_is_found(builds: BuildStore, file: RecipeFil
     found = earlier_report(builds, file, DAY)
     assert found is not None and found.silent == 7
     assert earlier_report(builds, file, day_at(NOON + SECONDS_A_DAY)) is None
+
+
+def test_what_a_student_keeps_from_its_teacher_is_reported_as_a_share_of_all_requests(
+    builds: BuildStore, file: RecipeFile
+) -> None:
+    cascade = CascadeReference(margin=0.02, threshold=0.9, rows=1000, differ=45, lost=25, won=10, wrong=50)
+    behind = reference().model_copy(update={"handed_on": (300, 1000), "cascade": cascade})
+    terms = WatchTerms(WatchSpec(), truth_binds=True, asks=True)
+    held = dataclasses.replace(watched(file), reference=behind, terms=terms)
+    given = rows(3, first=5, source="teacher", student_label="person", student_confidence=0.4)
+    told = pl.concat([rows(5), given]).with_columns(
+        matured=True, truth=pl.Series(["another", *["number"] * 4, "another", None, "another"]), wanted=False,
+        label=pl.lit("number"),
+    )  # fmt: skip
+    sure = [Heard(np.array([0.9]), np.array([0.5]), np.array([True]), np.array([each])) for each in (True, False)]
+    live = LiveDay(DAY, [], told, together(sure), 0, of_all=together([*sure, *sure]))
+    found = report(live, held, traffic=TrafficSpec(feedback="complete")).cascade
+    assert found is not None and (found.margin, found.threshold) == (0.02, 0.9)
+    assert (found.truth.matured, found.truth.known, found.truth.right) == (8, 7, 6), "one is kept and wrong"
+    assert found.agreement is not None and found.agreement.requests == 4
+    limits = {each.kind.value: each.limit for each in terms.watches(behind)}
+    assert found.differ_limit == limits["cascade_agreement"] and found.wrong_limit == limits["cascade_truth"]
+    facts = report(live, held, traffic=TrafficSpec(feedback="complete"))
+    assert facts.truth.known == 5 and numbers(facts)["kept_and_wrong"] == pytest.approx(1 / 7)
+    assert numbers(facts)["kept_and_differs"] == pytest.approx(1 - found.agreement.debiased)
+    later = dataclasses.replace(live, heard=together([]), of_all=None, earlier=facts)
+    assert report(later, held, traffic=TrafficSpec(feedback="complete")).cascade == found
+    depends_on = [plan(file, each, held).depends_on for each in (live, dataclasses.replace(live, of_all=None))]
+    assert depends_on[0] != depends_on[1] and "of_all" not in plan(file, later, watched(file)).depends_on
+    plain = report(live, watched(file), traffic=TrafficSpec(feedback="complete"))
+    assert plain.cascade is None and "cascade" not in plain.model_dump(mode="json")
