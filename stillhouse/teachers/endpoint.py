@@ -26,7 +26,7 @@ from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError, Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, TOOK, columns_of_calls, further_columns
-from stillhouse.teachers.pace import Pace, tokens_of
+from stillhouse.teachers.pace import Pace, pace_of, tokens_of
 from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import body_of
@@ -195,13 +195,16 @@ class EndpointTeacher:
     pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
     is_in_confidence: bool = False
-    _pace: Pace = field(default_factory=Pace, compare=False, repr=False)
     _open_calls: "_OpenCalls" = field(default_factory=lambda: _OpenCalls(), compare=False, repr=False)
 
     @cached_property
     def endpoint(self) -> Endpoint:
         """The server, and what a call of it costs."""
         return Endpoint(self.url, self.limits, self.asking, quotes=not self.is_in_confidence)
+
+    @property
+    def _pace(self) -> Pace:
+        return pace_of(self.url, self.asking.model)
 
     def in_confidence(self) -> "EndpointTeacher":
         """The same teacher for texts that may have to be erased: of them and of its replies nothing is written down."""

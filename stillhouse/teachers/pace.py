@@ -22,26 +22,28 @@ class Pace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._not_before = 0.0
+        self._held_until = self._next_place = 0.0
 
     def wait(self, per_minute: int | None, sleep: Sleep) -> None:
         """Wait for the place of one more call.
 
         Args:
-            per_minute: calls that may be begun; None for any number.
+            per_minute: calls that may be begun; None for any number, which leaves the places of others as they are.
             sleep: how to wait.
         """
         with self._lock:
             now = time.monotonic()
-            mine = max(now, self._not_before)
-            self._not_before = mine + (_MINUTE / per_minute if per_minute else 0.0)
+            mine = max(now, self._held_until)
+            if per_minute is not None:
+                mine = max(mine, self._next_place)
+                self._next_place = mine + _MINUTE / per_minute
         if mine > now:
             sleep(mine - now)
 
     def hold(self, seconds: float) -> None:
         """Begin no call for so long."""
         with self._lock:
-            self._not_before = max(self._not_before, time.monotonic() + seconds)
+            self._held_until = max(self._held_until, time.monotonic() + seconds)
 
 
 @dataclass
@@ -117,6 +119,12 @@ class TokensAMinute:
             if too_many <= 0:
                 return ended + _MINUTE - now
         return 0.0
+
+
+@cache
+def pace_of(url: str, model: str) -> Pace:
+    """The calls that this process makes of a model of a server, whichever stage or recipe makes them."""
+    return Pace()
 
 
 @cache

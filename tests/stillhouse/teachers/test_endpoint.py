@@ -25,11 +25,19 @@ from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, TOOK
 from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.pace import pace_of, tokens_of
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.stillhouse.teachers.asked import ASKING, PILOT, TASK, answer, teacher, texts
 from tests.warm import WarmParent
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_another_test() -> None:
+    """A port that was used before, on another clock, is another server."""
+    pace_of.cache_clear()
+    tokens_of.cache_clear()
 
 
 @pytest.mark.long
@@ -248,6 +256,43 @@ def test_calls_are_begun_no_faster_than_the_recipe_allows(tmp_path: Path, monkey
         clock.waited.clear()
         clock.of(teacher(server, tmp_path, concurrency=4), monkeypatch).ask(texts(24))
         assert server.calls == 24 and not clock.waited, "without a limit nobody waits"
+
+
+@pytest.mark.long
+def test_teachers_of_one_process_share_what_a_server_takes_in_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: each had a pace of its own, so that two recipes asked a server twice as often as it takes."""
+    clock = Clock(goes_on=False)
+    with serving(Server(answer)) as server:
+        both = [
+            clock.of(teacher(server, tmp_path / name, concurrency=2, requests_per_minute=240), monkeypatch)
+            for name in ("one", "other")
+        ]
+        threads = [threading.Thread(target=each.ask, args=(texts(6),)) for each in both]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert server.calls == 12 and sorted(clock.waited) == pytest.approx([n / 4 for n in range(1, 12)])
+        clock.waited.clear()
+        clock.of(teacher(server, tmp_path / "third", requests_per_minute=240), monkeypatch).ask(texts(1))
+        assert clock.waited == [12 / 4], "whichever of them comes later, too"
+    clock.waited.clear()
+    with serving(Server(answer)) as another:
+        clock.of(teacher(another, tmp_path / "fourth", requests_per_minute=240), monkeypatch).ask(texts(1))
+        assert clock.waited == [], "another server takes as many of its own"
+
+
+@pytest.mark.long
+def test_a_server_that_asks_one_teacher_to_wait_is_left_alone_by_all_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(goes_on=False)
+    with serving(Server(answer, {0: "429"}, retry_after="7")) as server:
+        clock.of(teacher(server, tmp_path / "one", concurrency=1), monkeypatch).ask(texts(1))
+        clock.of(teacher(server, tmp_path / "other", concurrency=1), monkeypatch).ask(texts(1))
+    assert clock.waited == [7.0, 7.0]
 
 
 @pytest.mark.long
