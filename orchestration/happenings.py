@@ -8,6 +8,7 @@ Does not: keeping events (stillhouse/records/events.py), what starts a round (di
 Whatever is looked at here is state that exists, so a look that was killed is made up for by the next one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
@@ -21,8 +22,8 @@ from orchestration.freshness import overdue_after
 from orchestration.status import StageNow
 from stillhouse.data.quoting import quoted
 from stillhouse.digests import digest_of
-from stillhouse.live.segments import TrafficStore
-from stillhouse.live.traffic import answers
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
+from stillhouse.live.traffic import truths
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, Fact, history, note, note_once
@@ -35,7 +36,7 @@ from stillhouse.stages.versions import code_version
 CALLS_AT_ONCE = 1000
 LONGEST_SENTENCE = 300
 DAYS_LOOKED_AT = 31
-"""How many days of answers are looked at for feedback that has matured and was not noted."""
+"""How many days of answers are looked at for feedback that was not noted: of older ones it counts no more."""
 STORAGE_ID = "storage_id"
 STORAGE = "storage"
 
@@ -71,29 +72,41 @@ def note_calls(instance: dg.DagsterInstance, ledger: Ledger, file: RecipeFile) -
 
 
 def note_labels(builds: BuildStore, file: RecipeFile, today: date) -> None:
-    """Note each day of answers whose feedback has matured, if anybody has said of an answer what was true."""
+    """Note each day of answers whose feedback has matured, and again what came of it later, as many as came.
+
+    What is noted of a day adds up to the truths that are known of it, whenever they came and whenever somebody looks.
+    """
     spec = file.recipe.traffic
     if spec is None:
         return
     store, known = TrafficStore(builds.home.artifacts, file.name), _of_kind(builds.ledger, file.name, EventKind.LABELS)
-    noted = {event.key.partition(" ")[0] for event in known}
+    counted = Counter[str]()
+    for event in known:
+        labels = event.facts.get(LABELS)
+        counted[event.key.partition(" ")[0]] += labels if isinstance(labels, int) else 0
     said_on = [day for day in store.days() if store.segments(day, "feedback")]
     # Of an answer that came after the last feedback nobody has said anything, so that its day need not be read.
     last = min((today - timedelta(days=1 + spec.matures_after_days)).isoformat(), max(said_on, default=""))
-    for day in [day for day in store.days() if day <= last and day not in noted][-DAYS_LOOKED_AT:]:
-        at = datetime.combine(today, datetime.min.time(), UTC).timestamp()
-        found = answers(store, [day], at=at, matures_after_days=spec.matures_after_days).filter(pl.col("matured"))
-        labelled = found.filter(pl.col("truth").is_not_null()).select("id", "truth").sort("id")
-        if labelled.is_empty():
+    days = [day for day in store.days() if day <= last][-DAYS_LOOKED_AT:]
+    if not days:
+        return
+    said = truths(store, since=days[0]).filter(pl.col("truth").is_not_null())
+    until = datetime.combine(today, datetime.min.time(), UTC).timestamp() - spec.matures_after_days * SECONDS_A_DAY
+    for day in days:
+        found = store.frame(day, "requests").filter(pl.col("at") <= until)
+        have, before = found.join(said, on="id", how="semi").height, counted[day]
+        if have <= before:
             continue
-        sentence = f"{labelled.height:,} of {found.height:,} answers of {day} have their truth"
+        sentence = f"{have:,} of {found.height:,} answers of {day} have their truth"
+        sentence += f", {have - before:,} since this was noted before" if before else ""
         facts: dict[str, Fact] = {
             "day": day,
-            LABELS: labelled.height,
+            LABELS: have - before,
             "answers": found.height,
             "selection": spec.feedback,
         }
-        note(builds.ledger, file.name, EventKind.LABELS, f"{day} {digest_of(labelled.rows())[:32]}", sentence, facts)
+        # By what was counted before, so that of two that look at once one counts.
+        note_once(builds.ledger, file.name, EventKind.LABELS, f"{day} after {before}", sentence, facts)
 
 
 def note_changes(builds: BuildStore, file: RecipeFile, stages: Sequence[StageNow]) -> None:

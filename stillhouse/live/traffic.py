@@ -98,17 +98,21 @@ def answers(store: TrafficStore, days: Sequence[str], *, at: float, matures_afte
         One row for each answer, by day, replica and number: its columns, `day`, `truth`, `truth_at` and `by` (null
         where nobody has said), and `matured`, whether it counts with or without a truth.
     """
-    first = min(days, default="")
-    said = pl.concat([store.frame(day, "feedback") for day in ("", *store.days()) if day >= first or not day])
     rows = [store.frame(day, "requests").with_columns(day=pl.lit(day)) for day in ("", *sorted({*days}))]
-    latest = (
+    said = truths(store, since=min(days, default=""))
+    matured = pl.col("at") + matures_after_days * SECONDS_A_DAY <= at
+    return (
+        pl.concat(rows).join(said, on="id", how="left").with_columns(matured=matured).sort("day", "replica", "number")
+    )
+
+
+def truths(store: TrafficStore, *, since: str) -> pl.DataFrame:
+    """What was said last of each answer, on a day or later: `id`, `truth`, `truth_at` and `by`."""
+    said = pl.concat([store.frame(day, "feedback") for day in ("", *store.days()) if day >= since or not day])
+    return (
         said.sort("at", "replica", "number", maintain_order=True)
         .unique("id", keep="last")
         .select("id", "truth", pl.col("at").alias("truth_at"), "by")
-    )
-    matured = pl.col("at") + matures_after_days * SECONDS_A_DAY <= at
-    return (
-        pl.concat(rows).join(latest, on="id", how="left").with_columns(matured=matured).sort("day", "replica", "number")
     )
 
 

@@ -8,11 +8,12 @@ from random import Random
 from typing import Any, get_args
 
 import dagster as dg
+import polars as pl
 import pytest
 
 import orchestration.outcomes
 from assets.keys import CALLS, outside
-from orchestration import dispatcher
+from orchestration import dispatcher, happenings
 from orchestration.dispatcher import Ask, Wait, next_step
 from orchestration.event_list import events_of
 from orchestration.happenings import note_calls, note_changes, note_labels, note_overdue
@@ -353,6 +354,92 @@ def test_feedback_of_a_day_is_one_event_when_it_has_matured(tmp_path: Path, buil
     assert event.facts == {"day": "2026-03-01", "labels": 2, "answers": 3, "selection": "sample"} and event.times == 1
 
 
+def labels_of(builds: BuildStore) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for event in of_kind(builds, EventKind.LABELS):
+        assert event.times == 1
+        found.setdefault(str(event.facts["day"]), []).append(event.facts["labels"])
+    return found
+
+
+def test_truth_that_comes_late_counts_once_whatever_the_order_and_whenever_somebody_looks(
+    tmp_path: Path, builds: BuildStore
+) -> None:
+    """Regression: what came after a day had matured was never counted."""
+    file, store = recipe(tmp_path, traffic={"matures_after_days": 7}), TrafficStore(builds.home.artifacts, "small")
+    answered(store, "2026-03-01", "a", "b", "c", "d")
+    answered(store, "2026-03-02", "e", "f")
+    answered(store, "2026-03-03", "g")
+    said(store, "2026-03-04", "a", "e")
+    note_labels(builds, file, date(2026, 3, 11))
+    assert labels_of(builds) == {"2026-03-01": [1], "2026-03-02": [1]}
+    said(store, "2026-03-12", "f", "b")  # the later day first, and of a day that nobody had said anything of: nothing
+    said(store, "2026-03-12", "a", "b")  # again, which is no news
+    for _ in range(2):  # as after a restart: there is nothing but the log and what was noted
+        note_labels(BuildStore(builds.home), file, date(2026, 3, 13))
+    assert labels_of(builds) == {"2026-03-01": [1, 1], "2026-03-02": [1, 1]}
+    said(store, "2026-03-20", "g", "c")
+    said(store, "2026-03-05", "d")  # by a replica whose log was sealed late
+    note_labels(builds, file, date(2026, 3, 21))
+    assert labels_of(builds) == {"2026-03-01": [1, 1, 2], "2026-03-02": [1, 1], "2026-03-03": [1]}
+    *_, last = [event for event in of_kind(builds, EventKind.LABELS) if event.facts["day"] == "2026-03-01"]
+    assert last.sentence == "4 of 4 answers of 2026-03-01 have their truth, 2 since this was noted before"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_truths_that_are_noted_of_a_day_add_up_to_those_that_are_known(
+    tmp_path: Path, builds: BuildStore, seed: int
+) -> None:
+    """Three days of four answers: truths come in any order, on any later day, and somebody looks in between."""
+    file = recipe(tmp_path, traffic={"matures_after_days": 0})
+    store, days = TrafficStore(builds.home.artifacts, "small"), ("2026-03-01", "2026-03-02", "2026-03-03")
+    for number, day in enumerate(days):
+        answered(store, day, *(f"{4 * number + each}" for each in range(4)))
+    chance = Random(seed)
+    for each in chance.sample(range(12), 12):
+        for _ in range(chance.randrange(3)):
+            note_labels(BuildStore(builds.home), file, date(2026, 3, 10))
+        said(store, f"2026-03-0{chance.randrange(each // 4 + 1, 9)}", f"{each}")
+    note_labels(builds, file, date(2026, 3, 10))
+    assert {day: sum(found) for day, found in labels_of(builds).items()} == dict.fromkeys(days, 4)
+
+
+def test_of_two_that_look_at_once_one_counts(
+    tmp_path: Path, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store = recipe(tmp_path, traffic={"matures_after_days": 0}), TrafficStore(builds.home.artifacts, "small")
+    answered(store, "2026-03-01", "a", "b", "c")
+    said(store, "2026-03-02", "a")
+    real = happenings.truths
+
+    def and_somebody_else_looks(store: TrafficStore, *, since: str) -> pl.DataFrame:
+        monkeypatch.setattr(happenings, "truths", real)
+        said(store, "2026-03-03", "b")
+        note_labels(builds, file, date(2026, 3, 10))
+        assert labels_of(builds) == {"2026-03-01": [2]}
+        said(store, "2026-03-04", "c")
+        return real(store, since=since)
+
+    monkeypatch.setattr(happenings, "truths", and_somebody_else_looks)
+    note_labels(builds, file, date(2026, 3, 10))
+    assert labels_of(builds) == {"2026-03-01": [2]}
+    note_labels(builds, file, date(2026, 3, 10))
+    assert labels_of(builds) == {"2026-03-01": [2, 1]}
+
+
+def test_days_that_an_earlier_version_has_noted_are_not_counted_again(tmp_path: Path, builds: BuildStore) -> None:
+    file, store = recipe(tmp_path, traffic={"matures_after_days": 0}), TrafficStore(builds.home.artifacts, "small")
+    answered(store, "2026-03-01", "a", "b", "c")
+    said(store, "2026-03-01", "a", "b")
+    facts = {"day": "2026-03-01", "labels": 2, "answers": 3, "selection": "unknown"}
+    note(builds.ledger, "small", EventKind.LABELS, f"2026-03-01 {digest_of('x')[:32]}", "2 of 3", facts)
+    note_labels(builds, file, date(2026, 3, 10))
+    assert labels_of(builds) == {"2026-03-01": [2]}
+    said(store, "2026-03-05", "c")
+    note_labels(builds, file, date(2026, 3, 10))
+    assert labels_of(builds) == {"2026-03-01": [2, 1]}
+
+
 def test_feedback_of_the_day_of_its_answer_is_an_event_though_nobody_says_anything_later(
     tmp_path: Path, builds: BuildStore
 ) -> None:
@@ -393,8 +480,10 @@ def test_labels_of_several_days_start_one_round_when_enough_have_come(
     builds.ledger.append("round", "small", {"run_id": "r", "ending": "closed", "because": "", "events": names})
     a_day(6, 4)
     assert tick(instance, file) == [], "those that a round has answered count no more"
-    a_day(7, 1)
-    assert len(tick(instance, file)) == 1
+    said(store, "2026-03-08", "2026-03-05 of which nobody knows")
+    note_labels(builds, file, date(2026, 3, 9))
+    assert len(tick(instance, file)) == 1, "of a day that a round has answered the truth that came late is news"
+    assert [event.facts["labels"] for event in pending(builds.ledger, "small")] == [4, 1]
 
 
 PLAY = {
