@@ -9,7 +9,8 @@ constant time. Where there is no token at all, only a server that no other machi
 
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -20,7 +21,7 @@ from pydantic import RootModel, ValidationError
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.files import write_atomically
+from stillhouse.files import one_process_at_a_time, write_atomically
 from stillhouse.hosts import is_loopback
 from stillhouse.serving.refused import RefusedError
 
@@ -97,16 +98,17 @@ class Tokens:
         Raises:
             StillhouseError: if there is one of this name.
         """
-        if any(token.name == name for token in self.all):
-            raise StillhouseError(
-                "there is a token of this name",
-                where=name,
-                expected="another name",
-                do=f"`stillhouse tokens revoke {name}` takes that one back.",
-            )
         made = _PREFIX + secrets.token_urlsafe(32)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write(*self.all, Token(name=name, scopes=tuple(sorted(scopes)), sha256=_digest(made), made_at=now))
+        with self._changing():
+            if any(token.name == name for token in self.all):
+                raise StillhouseError(
+                    "there is a token of this name",
+                    where=name,
+                    expected="another name",
+                    do=f"`stillhouse tokens revoke {name}` takes that one back.",
+                )
+            self._write(*self.all, Token(name=name, scopes=tuple(sorted(scopes)), sha256=_digest(made), made_at=now))
         return made
 
     def revoke(self, name: str) -> None:
@@ -115,14 +117,22 @@ class Tokens:
         Raises:
             StillhouseError: if there is none of this name.
         """
-        if all(token.name != name for token in self.all):
-            raise StillhouseError(
-                "no token of this name",
-                where=name,
-                expected=f"one of: {', '.join(token.name for token in self.all) or 'none yet'}",
-                do="`stillhouse tokens list` shows them.",
-            )
-        self._write(*(token for token in self.all if token.name != name))
+        with self._changing():
+            if all(token.name != name for token in self.all):
+                raise StillhouseError(
+                    "no token of this name",
+                    where=name,
+                    expected=f"one of: {', '.join(token.name for token in self.all) or 'none yet'}",
+                    do="`stillhouse tokens list` shows them.",
+                )
+            self._write(*(token for token in self.all if token.name != name))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change what the file has now, and not what it had: two at once would lose a token, or bring one back."""
+        with one_process_at_a_time(self._path.with_name("tokens.lock")):
+            self.refresh()
+            yield
 
     def _write(self, *tokens: Token) -> None:
         write_atomically(self._path, _Kept(tokens).model_dump_json(indent=1).encode())

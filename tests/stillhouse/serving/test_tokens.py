@@ -1,6 +1,8 @@
 """Who may ask: a token for each scope, kept as a digest; none is needed where only this machine can ask."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from starlette.datastructures import Headers
@@ -21,7 +23,7 @@ def bearer(token: str) -> dict[str, str]:
 
 def test_what_is_kept_lets_nobody_in(tmp_path: Path) -> None:
     made = Tokens(tmp_path).new("shop", [Scope.PREDICT])
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / "tokens.json"
     assert made not in path.read_text() and made.removeprefix("stillhouse_") not in path.read_text()
     (kept,) = Tokens(tmp_path).all
     access = Access(Tokens(tmp_path), "0.0.0.0")
@@ -119,3 +121,30 @@ def test_names_are_taken_once(tmp_path: Path) -> None:
         tokens.new("shop", [Scope.METRICS])
     with pytest.raises(StillhouseError, match="no token of this name"):
         tokens.revoke("desk")
+
+
+def test_whoever_changes_them_changes_what_another_has_made_of_them_meanwhile(tmp_path: Path) -> None:
+    """Else a token that was shown once would never count, and one that was taken back would count again."""
+    one, other = Tokens(tmp_path), Tokens(tmp_path)
+    one.new("shop", [Scope.PREDICT])
+    other.new("desk", [Scope.FEEDBACK])
+    one.revoke("desk")
+    other.new("prometheus", [Scope.METRICS])
+    assert [token.name for token in Tokens(tmp_path).all] == ["shop", "prometheus"]
+    with pytest.raises(StillhouseError, match="there is a token of this name"):
+        one.new("prometheus", [Scope.METRICS])
+
+
+def test_all_that_are_made_at_once_are_kept(tmp_path: Path) -> None:
+    names, together = [f"shop{number}" for number in range(8)], Barrier(8)
+
+    def make(name: str) -> str:
+        tokens = Tokens(tmp_path)
+        together.wait(10)
+        return tokens.new(name, [Scope.PREDICT])
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        made = list(threads.map(make, names))
+    access = Access(Tokens(tmp_path), "0.0.0.0")
+    for token in made:
+        access.require(Headers(bearer(token)), Scope.PREDICT)
