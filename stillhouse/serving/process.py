@@ -69,6 +69,7 @@ def run(
     """
     uvicorn = _web_server()
     from stillhouse.serving.app import Server
+    from stillhouse.serving.connections import Connection
 
     tokens = Tokens(home.serving)
     access = Access(tokens, where.host)
@@ -86,7 +87,8 @@ def run(
         server = Server(slots, RequestIds.of(home.serving), access, logs)
         config = uvicorn.Config(
             server,
-            http="httptools",
+            http=Connection,
+            ws="none",
             loop="uvloop",
             lifespan="off",
             access_log=False,  # an address may name people

@@ -1,0 +1,205 @@
+"""One connection of a caller, up to the end of a request's headers: how many bytes they may take, and how long.
+
+Belongs here: what uvicorn leaves open between a connection and the application.
+Does not: bodies and responses (http.py), who may ask (tokens.py).
+
+uvicorn keeps the headers of a request until they are whole, and waits for them as long as a caller likes. So whoever
+reaches the port, with or without a token, could fill the memory of the process or hold all of its connections. And of
+a request that would rather go on in another protocol, as Java's HTTP client says of its first one, it loses the body
+(Kludex/uvicorn#2722).
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 65_536
+"""Of a request that bring neither the end of its headers nor any of its body, beyond those of a first read."""
+HEAD_SECONDS = 10
+"""From the connection, or a request's first byte, to the end of the headers."""
+_OF_ANOTHER_PROTOCOL = frozenset({b"upgrade", b"http2-settings"})
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of uvicorn that ends where headers are too long or too slow, and reads each request as HTTP/1.1."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.parser: Any = _Parser(self)
+        self._late: asyncio.TimerHandle | None = None
+        self._in_vain = 0
+        self._came_further = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Wait for the first request, and not for ever."""
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless what comes leads nowhere."""
+        self._came_further = False
+        super().data_received(data)
+        if self.transport.is_closing():
+            self._expect_nothing()
+            return
+        self._in_vain = 0 if self._came_further else self._in_vain + len(data)
+        if self._in_vain > HEAD_BYTES:
+            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif (self.parser.is_in_headers or self._is_drained) and not self.flow.read_paused:
+            self._expect_headers()
+        else:
+            self._expect_nothing()
+
+    @property
+    def _is_drained(self) -> bool:
+        """Whether what comes belongs to a request that was answered before all of it was there, or to none."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.timeout_keep_alive_task is None
+
+    def _expect_headers(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._end, HTTPStatus.REQUEST_TIMEOUT)
+
+    def _expect_nothing(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _end(self, status: HTTPStatus) -> None:
+        """Say why, unless a response is under way, and close."""
+        self._expect_nothing()
+        if (self.cycle is None or self.cycle.response_complete) and self.parser.is_in_headers:
+            said = status.phrase.encode() + b"\n"
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%s" % (status, status.phrase.encode(), len(said), said)
+            )
+        self.transport.close()
+
+    # Of the parser.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._came_further = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are whole."""
+        self._came_further = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body has come."""
+        self._came_further = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it has come; where it was answered before, the next one is waited for from now on."""
+        self._came_further = True
+        super().on_message_complete()
+        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+
+class _Parser:
+    """Reads requests of a connection, each as if it asked for no other protocol.
+
+    httptools ends such a request with its headers. So these are read once more without the words that ask, which a
+    server may pass by (RFC 9110, 7.8), and the body behind them.
+
+    Args:
+        connection: is told what was read.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._parser = self._new()
+        self.is_in_headers = True
+
+    def _new(self) -> HttpRequestParser:
+        parser = HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return parser
+
+    def feed_data(self, data: bytes) -> None:
+        """Read on."""
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as asked:
+                data = self._without_upgrade() + data[asked.args[0] :]
+                self._parser = self._new()
+            else:
+                return
+
+    def _without_upgrade(self) -> bytes:
+        """The head of the request that was read, in HTTP/1.1, without what it says of another protocol."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise HttpParserError("this is no proxy")
+        connection, lines = self._connection, []
+        for name, value in connection.headers:
+            if name == b"connection":
+                words = (word.strip() for word in value.split(b","))
+                value = b", ".join(word for word in words if word.lower() not in _OF_ANOTHER_PROTOCOL)
+            if name not in _OF_ANOTHER_PROTOCOL:
+                lines.append(b"%s: %s\r\n" % (name, value))
+        version = self._parser.get_http_version().encode()
+        return b"%s %s HTTP/%s\r\n%s\r\n" % (method, connection.url, version, b"".join(lines))
+
+    def should_upgrade(self) -> bool:
+        """Never."""
+        return False
+
+    def should_keep_alive(self) -> bool:
+        """Whether the caller would ask more by this connection."""
+        return self._parser.should_keep_alive()
+
+    def get_method(self) -> bytes:
+        """Of the request that is read."""
+        return self._parser.get_method()
+
+    def get_http_version(self) -> str:
+        """Of the request that is read."""
+        return self._parser.get_http_version()
+
+    # Of httptools.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.is_in_headers = True
+        self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Some of its address."""
+        self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers; what comes behind a body is none, whatever it is called."""
+        if self.is_in_headers:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Its headers are whole, unless they are to be read once more."""
+        if not self._parser.should_upgrade():
+            self.is_in_headers = False
+            self._connection.on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body."""
+        self._connection.on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it has come."""
+        if not self._parser.should_upgrade():
+            self._connection.on_message_complete()
