@@ -42,9 +42,10 @@ def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
     """Audit one answer that a server of this installation gave; nothing is written.
 
     Raises:
-        StillhouseError: if this installation issued no such id, or no such answer is kept.
+        StillhouseError: if this installation issued no such id, there is no secret to tell it by, or no such answer is
+            kept.
     """
-    if not RequestIds.of(home.serving).is_ours(id):
+    if not RequestIds.known(home.serving).is_ours(id):
         raise StillhouseError(
             "no server of this installation issued this id",
             where="--request",

@@ -34,7 +34,7 @@ def erase(
     from stillhouse.live.asking import LiveAnswers
     from stillhouse.live.segments import Erasure, TrafficStore
     from stillhouse.live.traffic import erase as erase_texts
-    from stillhouse.live.traffic import harvested
+    from stillhouse.live.traffic import harvested, keys_of_strangers
     from stillhouse.names import account
     from stillhouse.records.builds import BuildStore
     from stillhouse.records.locks import recipes_locked
@@ -48,7 +48,8 @@ def erase(
             do="Name a caller's key, or an answer's id.",
         )
     home, file = Home.from_environment(), find_recipe(name)
-    stored = None if key is None else RequestIds.of(home.serving).keyed(key)
+    known = None if key is None else RequestIds.known(home.serving)
+    stored = None if known is None or key is None else known.keyed(key)
     store = TrafficStore(home.artifacts, file.name)
     answers = LiveAnswers.of(home)
 
@@ -65,6 +66,7 @@ def erase(
                 ),
                 soft_wrap=True,
             )
+        strangers = 0 if known is None else keys_of_strangers(store, known.is_ours)
         done = erase_texts(store, erasure, answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
@@ -74,6 +76,16 @@ def erase(
         "erase before they do",
         soft_wrap=True,
     )
+    if strangers:
+        out.print(
+            Text(
+                f"{strangers:,} answers with a key were given under another secret than {home.serving / 'secret'}, so "
+                "that it cannot be told here which of them are this caller's: give the command again with that secret",
+                "red",
+            ),
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
 
 
 @commands.command()

@@ -212,6 +212,17 @@ def harvested(store: TrafficStore, erasure: Erasure) -> dict[str, tuple[str, ...
     return {file: ids for file, ids in found.items() if ids}
 
 
+def keys_of_strangers(store: TrafficStore, is_ours: Callable[[str], bool]) -> int:
+    """How many answers have a key that was made with another secret than ours, so that nobody is known by it here.
+
+    Args:
+        store: of one recipe.
+        is_ours: whether an id was issued under our secret.
+    """
+    rows = (store.frame(day, "requests").filter(pl.col("key").is_not_null()) for day in store.days())
+    return sum(not is_ours(id) for frame in rows for id in frame["id"])
+
+
 def _meant(store: TrafficStore, day: str, erasures: Sequence[Erasure]) -> pl.DataFrame:
     requests = store.frame(day, "requests")
     return requests.filter(pl.any_horizontal(is_meant(each) for each in erasures)).select("replica", "number")

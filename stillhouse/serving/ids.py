@@ -69,6 +69,26 @@ class RequestIds:
             )
         return cls(secret)
 
+    @classmethod
+    def known(cls, folder: Path) -> "RequestIds":
+        """Read the secret of an installation, for whoever looks for what was made with it: a new one finds nothing.
+
+        Args:
+            folder: where it lies.
+
+        Raises:
+            StillhouseError: if there is none, or it is not what was written there.
+        """
+        path = folder / "secret"
+        if not path.exists():
+            raise StillhouseError(
+                "there is no secret of servers here, by which ids and keys are known",
+                where=str(path),
+                expected="the one with which the servers of this installation answer",
+                do="Copy it from the machine that serves, or give the command there.",
+            )
+        return cls.of(folder)
+
     def issue(self) -> str:
         """A new id; it may have been made up to a second ahead, together with others."""
         now = time.time_ns() // 1_000_000

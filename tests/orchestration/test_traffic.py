@@ -89,6 +89,10 @@ def test_an_answer_by_a_release_that_should_not_have_served_is_a_problem(
 
 
 def test_an_id_that_nobody_issued_and_one_of_which_nothing_is_kept_are_refused(home: Home, file: RecipeFile) -> None:
+    with pytest.raises(StillhouseError, match="there is no secret of servers here"):
+        audit_request(home, file, "A" * 28)
+    assert not home.serving.exists(), "who only looks makes none"
+    RequestIds.of(home.serving)
     with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
         audit_request(home, file, "A" * 28)
     with pytest.raises(StillhouseError, match="no answer with this id is kept"):
@@ -119,6 +123,29 @@ def test_erasing_leaves_a_count_in_the_ledger_and_neither_key_nor_id(home: Home,
     assert {name: second.body[name] for name in ("by", "texts", "keys")} == {"by": "id", "texts": 1, "keys": 0}
     for secret in (key, str(gone.key), gone.id, kept.id):
         assert secret not in json.dumps([first.body, second.body])
+
+
+def test_a_caller_who_cannot_be_known_here_is_not_said_to_be_erased(home: Home, file: RecipeFile) -> None:
+    """With another secret the stand-in of a key is another: whoever looks for it finds nothing, and all is still there.
+
+    So on a machine to which the secret was not copied, and for what was answered before it was made anew.
+    """
+    key, secret = "customer 4711", home.serving / "secret"
+    command = ["erase", "r", "--key", key]
+    with pytest.raises(StillhouseError, match="there is no secret of servers here"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    answered(home, file, key=RequestIds.of(home.serving).keyed(key))
+    kept = secret.read_bytes()
+    secret.unlink()
+    answered(home, file, key=RequestIds.of(home.serving).keyed(key))
+    ended = CliRunner().invoke(app, command, catch_exceptions=False)
+    said = " ".join(ended.output.split())
+    assert ended.exit_code == 1 and "1 texts erased, and the key in 1 answers" in said
+    assert "1 answers with a key were given under another secret" in said
+    secret.write_bytes(kept)
+    ended = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert ended.exit_code == 0 and "1 texts erased, and the key in 1 answers" in ended.output
+    assert "another secret" not in CliRunner().invoke(app, command, catch_exceptions=False).output
 
 
 def test_an_erasure_waits_for_whoever_rewrites_the_same_files(home: Home, file: RecipeFile) -> None:
