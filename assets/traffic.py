@@ -13,7 +13,8 @@ import dagster as dg
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import table
 from stillhouse.live.asking import LiveAnswers
-from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, end_of
+from stillhouse.live.traffic import day_for_all
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.spool import forward_left
 from stillhouse.stages import traffic as stage
@@ -32,9 +33,10 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         store = TrafficStore(home.artifacts, file.name)
         forward_left(home, file)
         now, answers = datetime.now(UTC), LiveAnswers.of(home)
-        stage.tidy(file, store, answers.forget_texts, now.date())
+        today = day_for_all(home.ledger_url, now.date())
+        stage.tidy(file, store, answers.forget_texts, today)
         # Here as well as where the watch asks: a shadow asks, too, and recipes have the one without the other.
-        answers.forget(now.timestamp() - stage.spec_of(file).days * SECONDS_A_DAY)
+        answers.forget(min(now.timestamp(), end_of(today.isoformat())) - stage.spec_of(file).days * SECONDS_A_DAY)
         artifact = context.make(stage.plan(store, context.batch))
         facts = artifact.facts(TrafficFacts)
         counts = facts.model_dump(exclude={"day"})

@@ -13,6 +13,7 @@ import polars as pl
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, Erasure, FileKind, Tally, TrafficStore, day_at
 from stillhouse.recipe.traffic import TrafficSpec
+from stillhouse.records.databases import day_of_the_server
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,19 @@ def overdue(store: TrafficStore, spec: TrafficSpec, today: date) -> list[tuple[s
     return [
         (day, kind) for day in store.days() for kind in FILE_KINDS if day < last[kind] and store.segments(day, kind)
     ]
+
+
+def day_for_all(ledger_url: str, today: date) -> date:
+    """Today, or an earlier day where the clock of this machine is ahead of that of the ledger's database.
+
+    One machine whose clock is some months ahead would find that all of the log is over, and remove what others keep.
+
+    Args:
+        ledger_url: of the database; SQLite has no clock of its own, so that this machine's counts.
+        today: by the clock of this machine.
+    """
+    shown = day_of_the_server(ledger_url)
+    return today if shown is None else min(today, shown)
 
 
 def expire(store: TrafficStore, spec: TrafficSpec, today: date) -> None:

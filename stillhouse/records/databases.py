@@ -6,7 +6,7 @@ Does not: what is stored (ledger.py, outbox.py), disk errors outside a database 
 """
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,19 @@ def time_of(connection: sa.Connection) -> datetime:
     """
     shown: datetime = connection.execute(sa.select(sa.func.current_timestamp())).scalar_one()
     return shown.replace(tzinfo=UTC) if shown.tzinfo is None else shown.astimezone(UTC)
+
+
+def day_of_the_server(url: str) -> date | None:
+    """The day, UTC, that the clock of a database server shows; None of SQLite, whose clock is that of this machine.
+
+    Within an hour of a day's end it is the next one: clocks that are kept differ by far less, and what is done once on
+    each day is not to be left for another because of them.
+    """
+    if sa.make_url(url).get_backend_name() == "sqlite":
+        return None
+    engine = engine_of(url, keep_connections=False)
+    with engine.connect() as connection:
+        return (time_of(connection) + timedelta(hours=1)).date()
 
 
 def explain_errors(engine: sa.Engine) -> None:

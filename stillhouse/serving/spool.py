@@ -34,6 +34,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import polars as pl
+from sqlalchemy.exc import SQLAlchemyError
 
 from stillhouse.data.one_text import spelled
 from stillhouse.data.privacy import may_be_personal, redact_text
@@ -54,7 +55,7 @@ from stillhouse.live.segments import (
     sealed,
 )
 from stillhouse.live.thinning import Room, is_kept
-from stillhouse.live.traffic import expire
+from stillhouse.live.traffic import day_for_all, expire
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.counts import Counts
 from stillhouse.serving.requests import Feedback, ServedRequest, Shadowed
@@ -559,6 +560,20 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
         )
     spec, store = file.recipe.traffic, TrafficStore(home.artifacts, file.name)
     assert spec is not None  # a recipe that keeps nothing has no log
+
+    def remove_what_has_expired(today: date) -> None:
+        try:
+            day = day_for_all(home.ledger_url, today)
+        except (StillhouseError, SQLAlchemyError, OSError) as error:  # rows are sealed and moved without the ledger
+            LOG.warning(
+                "traffic log of %s: nothing expires today, the ledger's clock cannot be read (%s)",
+                file.name, type(error).__name__,
+            )  # fmt: skip
+            return
+        if day < today:
+            LOG.error("traffic log of %s: the clock here says %s and the ledger's %s", file.name, today, day)
+        expire(store, spec, day)
+
     return TrafficLog(
         _spools(home, file) / replica,
         replica,
@@ -566,7 +581,7 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
         keep_texts=file.recipe.keeps_texts,
         columns=KeptColumns.of(file.recipe),
         room=None if spec.bytes_at_most is None else Room(store, spec.bytes_at_most, spec.days),
-        each_day=lambda today: expire(store, spec, today),
+        each_day=remove_what_has_expired,
     )
 
 

@@ -4,14 +4,17 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 
 from stillhouse.errors import StillhouseError
-from stillhouse.records.databases import explain_errors
+from stillhouse.records.databases import day_of_the_server, explain_errors
 from stillhouse.records.ledger import Ledger
+from tests.postgres import PG_CTL, postgres
 
 
 @pytest.fixture
@@ -84,3 +87,15 @@ def test_a_mistake_in_a_statement_stays_what_it_is(tmp_path: Path) -> None:
     explain_errors(engine)
     with pytest.raises(sa.exc.OperationalError, match="no such table"), engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO absent VALUES (1)"))
+
+
+@pytest.mark.long
+def test_the_day_is_that_of_the_servers_clock_and_sqlite_has_none(tmp_path: Path) -> None:
+    assert day_of_the_server(f"sqlite:///{tmp_path / 'ledger.db'}") is None
+    if PG_CTL is None:
+        pytest.skip("needs Debian's postgresql")
+    with postgres() as url:
+        now = datetime.now(UTC)
+        with time_machine.travel(now + timedelta(days=200)):
+            shown = day_of_the_server(url)
+    assert shown in (now.date(), (now + timedelta(hours=1, minutes=1)).date())

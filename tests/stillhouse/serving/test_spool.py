@@ -9,11 +9,12 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -364,6 +365,39 @@ def test_what_is_due_each_day_is_done_at_the_start_and_on_the_next_day(tmp_path:
     until(lambda: called[1:] == [date(2024, 10, 5)])
     log.close()
     assert len(called) == 2
+
+
+@pytest.mark.parametrize(
+    ("day_there", "kept"),
+    [(None, False), (0, True), (40, False), (StillhouseError("away", where="a", expected="b", do="c"), True)],
+)
+def test_one_server_whose_clock_is_ahead_does_not_remove_what_all_keep(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day_there: int | StillhouseError | None, kept: bool
+) -> None:
+    """It is held against the clock of the ledger's database, where that has one; nothing is removed by a doubtful one.
+
+    Rows are sealed and moved all the same.
+    """
+    file = small_recipe(tmp_path, rows=100, traffic={"days": 30, "text_days": 30})
+    first = log_of(home, file, "first")
+    first.put(served("a", at=time.time()))
+    first.close()
+    store = TrafficStore(home.artifacts, file.name)
+    (day,) = store.days()
+
+    def shown(url: str) -> date | None:
+        assert url == home.ledger_url
+        if isinstance(day_there, StillhouseError):
+            raise day_there
+        return None if day_there is None else date.fromisoformat(day) + timedelta(days=day_there)
+
+    monkeypatch.setattr("stillhouse.live.traffic.day_of_the_server", shown)
+    with time_machine.travel(time.time() + 40 * A_DAY, tick=True):
+        other = log_of(home, file, "other")
+        other.put(served("b", at=time.time()))
+        other.close()
+    assert other.problem is None
+    assert (day in store.days()) is kept and len(store.days()) == 1 + kept
 
 
 def test_the_spool_is_for_this_account_alone(tmp_path: Path) -> None:
