@@ -72,17 +72,20 @@ class Server:
         self._metrics = Metrics(slots, logs)
         self._draws_by = ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
         self._shadowing = Shadowing(slots, self._metrics, self._draws_by)
-        # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
+        # A router by itself: an application's middleware would look after exceptions, of which none comes so far. It
+        # sends nobody elsewhere, as behind a proxy with TLS that would be to where a token is in the clear.
         self._router: ASGIApp = Router(
             [
-                self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
-                self._route("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
-                self._route("GET", "/v1/{recipe}", self._who_serves, Scope.PREDICT),
-                self._route("GET", "/openapi.json", self._describe, Scope.PREDICT),
-                self._route("GET", "/metrics", self._show_metrics, Scope.METRICS),
-                self._route("GET", "/healthz", self._healthy, None),
-                self._route("GET", "/readyz", self._ready, None),
-            ]
+                *self._routes("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
+                *self._routes("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
+                *self._routes("GET", "/v1/{recipe}", self._who_serves, Scope.PREDICT),
+                *self._routes("GET", "/openapi.json", self._describe, Scope.PREDICT),
+                *self._routes("GET", "/metrics", self._show_metrics, Scope.METRICS),
+                *self._routes("GET", "/healthz", self._healthy, None),
+                *self._routes("GET", "/readyz", self._ready, None),
+            ],
+            redirect_slashes=False,
+            default=_Answered(self, self._nothing_there, None, NOT_SERVED),
         )
         self._asked = {f"/v1/{name}/predict": {"recipe": name} for name in slots}
         self._answered = _Answered(self, self._predict, Scope.PREDICT, "predict")
@@ -96,8 +99,18 @@ class Server:
             scope["path_params"] = path_params
             await self._answered(scope, receive, send)
 
-    def _route(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> Route:
-        return Route(path, _Answered(self, endpoint, scope, path.rpartition("/")[2].strip("{}")), methods=[method])
+    def _routes(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> tuple[Route, Route]:
+        """By the method that it answers, and by any other, to say so as everything is said."""
+
+        async def refuse(request: Request, id: str) -> Response:
+            raise RefusedError(405, "the method is another", method, allow=method)
+
+        name = path.rpartition("/")[2].strip("{}")
+        asked = Route(path, _Answered(self, endpoint, scope, name), methods=[method])
+        return asked, Route(path, _Answered(self, refuse, None, name))
+
+    async def _nothing_there(self, request: Request, id: str) -> Response:
+        raise RefusedError(404, "there is nothing of this address", "an address that GET /openapi.json names")
 
     async def respond(self, request: Request, send: Send, endpoint: Endpoint, scope: Scope | None, name: str) -> None:
         """Ask an endpoint, and send what it says; an exception is a response too, and logged without what it says."""

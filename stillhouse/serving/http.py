@@ -56,7 +56,7 @@ class Request:
     def __init__(self, scope: ASGIScope, receive: Receive) -> None:
         self._receive = receive
         self.headers = Headers(scope["headers"])
-        self.recipe: str = scope["path_params"].get("recipe", "")
+        self.recipe: str = scope.get("path_params", {}).get("recipe", "")
 
     async def body(self, at_most: int) -> bytes:
         """All of the body, or no more of it than is taken.
