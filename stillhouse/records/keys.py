@@ -11,6 +11,7 @@ the `*.pub`. Heads are signed as soon as there is a key, and by nobody before.
 import base64
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import plain_disk_errors, sync_folder, write_atomically
 from stillhouse.home import setting
 
 if TYPE_CHECKING:
@@ -74,23 +76,31 @@ class Keys:
                 expected=f"a folder outside {state}",
                 do="Point STILLHOUSE_KEYS elsewhere.",
             )
+        private = self.folder / PRIVATE
+        if private.exists():
+            raise _is_there(private)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = Ed25519PrivateKey.generate()
         public = key.public_key()
         name = _fingerprint(public)
-        try:
-            handle = os.open(self.folder / PRIVATE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError as error:
-            raise StillhouseError(
-                "there is a key already",
-                where=str(self.folder / PRIVATE),
-                expected="no key",
-                do="To use a new one, move this file away and keep the *.pub beside it: it proves what was signed.",
-            ) from error
-        with os.fdopen(handle, "wb") as file:
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (self.folder / f"{name}.pub").write_bytes(pem)
+        proves = self.folder / f"{name}.pub"
+        with plain_disk_errors(self.folder):
+            handle, written = tempfile.mkstemp(dir=self.folder)  # readable by its owner alone
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+                    file.flush()
+                    os.fsync(file.fileno())
+                # Before anything is signed, so that nothing is that nobody can prove. A key that is cut short would let
+                # nothing into the ledger any more.
+                write_atomically(proves, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+                os.link(written, private)
+                sync_folder(self.folder)
+            except FileExistsError as error:  # another process was faster
+                proves.unlink()
+                raise _is_there(private) from error
+            finally:
+                os.unlink(written)
         return name
 
     def sign(self, sequence: int, digest: str) -> Signature | None:
@@ -173,7 +183,19 @@ def _fingerprint(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:32]
 
 
+def _is_there(private: Path) -> StillhouseError:
+    return StillhouseError(
+        "there is a key already",
+        where=str(private),
+        expected="no key",
+        do="To use a new one, move this file away and keep the *.pub beside it: it proves what was signed.",
+    )
+
+
 def _no_key(path: Path) -> StillhouseError:
     return StillhouseError(
-        "this is no Ed25519 key", where=str(path), expected="a key in PEM", do="`stillhouse keys init` makes one."
+        "this is no Ed25519 key",
+        where=str(path),
+        expected="a key in PEM",
+        do="Restore it from a copy; or move it away, and `stillhouse keys init` makes another.",
     )

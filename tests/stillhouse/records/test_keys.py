@@ -1,5 +1,7 @@
 """The key that signs: outside the state, readable by its owner alone, and good for nothing but the head it signed."""
 
+import os
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,54 @@ def test_a_key_is_never_made_twice_nor_inside_the_state(keys: Keys, tmp_path: Pa
         keys.make(tmp_path / "state")
     assert (keys.folder / "signing.pem").read_bytes() == kept
     assert len(list(keys.folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("call", ["fsync", "link"])
+@pytest.mark.parametrize("what", [OSError(ENOSPC, "full"), KeyboardInterrupt()], ids=["full", "killed"])
+def test_a_key_that_could_not_be_made_to_its_end_is_none(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, what: BaseException
+) -> None:
+    """Half of one would be read with each entry of the ledger, and refused, and no other could be made."""
+
+    def fails(*_: object) -> None:
+        raise what
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"stillhouse.records.keys.os.{call}", fails)
+        with pytest.raises((StillhouseError, KeyboardInterrupt)):
+            keys.make(tmp_path / "state")
+    assert keys.sign(*HEAD) is None
+    fingerprint = keys.make(tmp_path / "state")
+    signature = keys.sign(*HEAD)
+    assert signature is not None and signature.key == fingerprint and keys.trusted().signed(*HEAD, signature)
+
+
+def test_before_anything_can_be_signed_there_is_what_proves_it(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(written: str, private: Path) -> None:
+        assert not private.exists() and len(list(keys.folder.glob("*.pub"))) == 1
+        os.rename(written, private)
+        Path(written).touch()
+
+    monkeypatch.setattr("stillhouse.records.keys.os.link", link)
+    keys.make(tmp_path / "state")
+
+
+def test_of_two_who_make_one_at_once_one_does(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def is_overtaken(written: str, private: Path) -> None:
+        monkeypatch.undo()
+        Keys(keys.folder).make(tmp_path / "state")
+        link(written, private)
+
+    monkeypatch.setattr("stillhouse.records.keys.os.link", is_overtaken)
+    with pytest.raises(StillhouseError, match="there is a key already"):
+        keys.make(tmp_path / "state")
+    (public,) = keys.folder.glob("*.pub")
+    signature = keys.sign(*HEAD)
+    assert signature is not None and signature.key == public.stem and len(list(keys.folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["signing.pem", "other.pub"])
