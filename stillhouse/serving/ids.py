@@ -109,8 +109,8 @@ class RequestIds:
         except (NotBase64, UnicodeEncodeError):
             return False
         content, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
-        # A character outside the alphabet is skipped by the decoder, so the length is asked again.
-        return len(raw) == _ID_BYTES and hmac.compare_digest(tag, self._tag(content))
+        # The decoder skips what is outside the alphabet and knows a second one, in which no answer has this id.
+        return urlsafe_b64encode(raw).decode() == id and hmac.compare_digest(tag, self._tag(content))
 
     def keyed(self, key: str) -> str:
         """Stand-in for a caller's key: the same for the same key, and useless to whoever has not the secret."""

@@ -44,6 +44,14 @@ def test_one_changed_character_makes_it_a_strangers(tmp_path: Path) -> None:
     assert not any(map(ids.is_ours, [*others, issued[:-1], issued + "A", "", "é" * 28, "!" * 28, " " + issued[1:]]))
 
 
+def test_an_id_in_another_spelling_is_none(tmp_path: Path) -> None:
+    """No answer has it, so that feedback on it would be lost without a word."""
+    ids = RequestIds.of(tmp_path)
+    issued = next(id for _ in range(1000) if "-" in (id := ids.issue()) and "_" in id)
+    assert ids.is_ours(issued)
+    assert not any(map(ids.is_ours, [issued.replace("-", "+"), issued.replace("_", "/"), issued[:-1] + "\n"]))
+
+
 def test_another_installation_knows_neither_ids_nor_keys(tmp_path: Path) -> None:
     ours, theirs = RequestIds.of(tmp_path / "a"), RequestIds.of(tmp_path / "b")
     assert not theirs.is_ours(ours.issue())
