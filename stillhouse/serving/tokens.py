@@ -8,6 +8,7 @@ constant time. Where there is no token at all, only a server that no other machi
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,10 @@ from stillhouse.serving.refused import RefusedError
 
 _PREFIX = "stillhouse_"
 """So that whoever finds one in a log, or a scanner of secrets, knows what it is."""
+
+
+_NAME = re.compile(r"[^\W_][\w .@:-]{0,99}")
+"""In a list of one a line."""
 
 
 class Scope(StrEnum):
@@ -96,8 +101,15 @@ class Tokens:
         """Make a token and return it; it cannot be shown again.
 
         Raises:
-            StillhouseError: if there is one of this name.
+            StillhouseError: if there is one of this name, or it is no name.
         """
+        if _NAME.fullmatch(name) is None:
+            raise StillhouseError(
+                f"{name[:100]!r} cannot be the name of a token",
+                where="tokens new",
+                expected="letters, digits, blanks and ._@:- in one line, at most 100 and the first a letter or digit",
+                do="Choose another name.",
+            )
         made = _PREFIX + secrets.token_urlsafe(32)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._changing():

@@ -123,6 +123,16 @@ def test_names_are_taken_once(tmp_path: Path) -> None:
         tokens.revoke("desk")
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nshop  predict", "a\x1b[2J", "-x", "a" * 101, "\udce9"])
+def test_a_name_is_one_that_can_be_read_in_a_list(tmp_path: Path, name: str) -> None:
+    tokens = Tokens(tmp_path)
+    with pytest.raises(StillhouseError, match="cannot be the name of a token"):
+        tokens.new(name, [Scope.PREDICT])
+    assert tokens.all == ()
+    for good in ("shop", "Lädchen 2", "ann@example.org", "rounds:eu-1"):
+        tokens.new(good, [Scope.PREDICT])
+
+
 def test_whoever_changes_them_changes_what_another_has_made_of_them_meanwhile(tmp_path: Path) -> None:
     """Else a token that was shown once would never count, and one that was taken back would count again."""
     one, other = Tokens(tmp_path), Tokens(tmp_path)
