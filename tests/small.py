@@ -133,6 +133,15 @@ def as_roberta(bert: Path) -> Path:
     return bert
 
 
+def students_after(epochs: int, *, learning_rate: float = 1e-3) -> list[dict[str, Any]]:
+    """A student that learns for so long, and layers of the teacher as they are, which are too large to be chosen."""
+    training = {"epochs": epochs, "learning_rate": learning_rate, "max_tokens": 32}
+    return [
+        {"name": "one", "layers": [0], "training": training},
+        {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False},
+    ]
+
+
 def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **changes: Any) -> RecipeFile:
     """Write rows, teacher and recipe below `folder`.
 

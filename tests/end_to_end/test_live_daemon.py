@@ -32,7 +32,7 @@ from tests.conftest import Place, a_place
 from tests.end_to_end import browser
 from tests.end_to_end.rounds import Running, until
 from tests.end_to_end.server import dagster_dev
-from tests.small import questions, small_recipe
+from tests.small import questions, small_recipe, students_after
 from tests.stillhouse.serving.killed import served
 
 pytestmark = pytest.mark.slow
@@ -50,11 +50,8 @@ orchestration.rollout.SECONDS_BETWEEN_REPLAYS = 5.0
 
 def recipe(folder: Path, epochs: int) -> RecipeFile:
     """Two releases of it differ in how long their student learned, and any of them clears the bar."""
-    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     return small_recipe(
-        folder, students=[student, as_it_is], bar={"margin": 0.6, "champion_margin": 0.3}, slices=[], traffic={},
+        folder, students=students_after(epochs), bar={"margin": 0.6, "champion_margin": 0.3}, slices=[], traffic={},
         watch={"ask_teacher": 0.05, "latency_ms": 1000.0},
         rollout={"shadow": {"margin": 0.3}, "canary": {"shares": [0.5], "hours_at_least": 0}},
     )  # fmt: skip

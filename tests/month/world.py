@@ -36,7 +36,7 @@ from stillhouse.teachers.answers import with_answers
 from tests.conftest import Place
 from tests.month.callers import ROWS, Callers, Request
 from tests.month.daemon import Daemon
-from tests.small import small_recipe
+from tests.small import small_recipe, students_after
 
 FIRST_DAY = datetime(2027, 3, 1, tzinfo=UTC)
 """A Monday, on which the refresh is due: so are days 8, 15, 22 and 29."""
@@ -52,15 +52,12 @@ def day_of(at: datetime) -> int:
 
 def recipe(folder: Path, *, epochs: int, with_teacher: bool = True) -> RecipeFile:
     """Students that differ in how much they learned, under a bar that any of them clears, with or without a cascade."""
-    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
     cascade = {"cascade": {"margin": 0.05, "share_at_most": 0.95}} if with_teacher else {}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     return small_recipe(
         folder,
         name=NAME,
         rows=ROWS,
-        students=[student, as_it_is],
+        students=students_after(epochs),
         bar={"margin": 0.6, "champion_margin": 0.5},
         slices=[],
         traffic={"days": 40, "text_days": 20},

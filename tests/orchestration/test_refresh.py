@@ -26,7 +26,7 @@ from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
 from stillhouse.stages.source import has_other_rows
 from tests.conftest import Place, a_place, failures
 from tests.orchestration.fresh import freshness
-from tests.small import questions, small_recipe
+from tests.small import questions, small_recipe, students_after
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +41,10 @@ def asked(rows: int, skip: int = 0) -> pl.DataFrame:
 
 def recipe(place: Place, **changes: Any) -> RecipeFile:
     """A student that a short training lets clear the bar; what is taken as it is, is too large."""
-    one = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     bar = {"margin": 0.6, "champion_margin": 0.5}
     doubted = {"data__wrong_labels_at_most": 0.99}  # of so few rows the teacher doubts many labels
     people = {"name": "people", "column": "label", "values": ["HUM"], "critical": False, "margin": 0.001}
-    return small_recipe(place.folder, students=[one, as_it_is], slices=[people], bar=bar, **doubted, **changes)
+    return small_recipe(place.folder, students=students_after(5), slices=[people], bar=bar, **doubted, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tests.conftest import a_place, failures
 from tests.end_to_end.rounds import ROWS, Running
 from tests.postgres import postgres
 from tests.s3 import BUCKET, s3
-from tests.small import small_recipe
+from tests.small import small_recipe, students_after
 from tests.stillhouse.serving.server import Running as Server
 from tests.stillhouse.serving.server import serving
 from tests.wire import Wire, wire
@@ -150,14 +150,10 @@ def production(folder: Path) -> Iterator[Production]:
 
 def _recipe(folder: Path) -> Any:
     """The small recipe under a bar that any student clears; what is taken as it is, is too large."""
-    training = {"epochs": 1, "learning_rate": 1e-3, "max_tokens": 32}
     return small_recipe(
         folder,
         rows=ROWS,
-        students=[
-            {"name": "one", "layers": [0], "training": training},
-            {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False},
-        ],
+        students=students_after(1),
         slices=[],
         bar={"margin": 0.6, "champion_margin": 0.3},
         budget__size_ratio_at_least=5,  # it keeps the words of the rows, and there will be more of them
