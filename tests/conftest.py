@@ -1,9 +1,11 @@
 """What tests share: an installation of their own, a Dagster instance on it, and running stages of a recipe."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
+from tests.clock import seconds_to_wait
 from tests.quick_dagster import lay_fresh_databases, quick_dagster
 from tests.spared import (
     remember_baselines,
@@ -56,6 +59,12 @@ RULES = WaiverRules(UNWAIVABLE, days_at_most=30)
 """What the recipe `small` says about waivers."""
 
 Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let no test begin when the day is about to end."""
+    time.sleep(seconds_to_wait(datetime.now(UTC)))
 
 
 @pytest.fixture(scope="session", autouse=True)

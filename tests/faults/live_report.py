@@ -28,13 +28,11 @@ from tests.faults.bench import NAME, Bench, Fault, Plant, rows
 
 TRAFFIC = {"feedback": "complete", "matures_after_days": 0}
 WATCH = {"ask_teacher": 1.0, "ask_when_drifting": 1.0, "latency_ms": 1000.0}
-NOW = time.time()
-DAY = day_at(NOW)
 ANSWERS = 400
 
 
 def answers(builds: BuildStore) -> pl.DataFrame:
-    """What the champion says to real questions, with the question and the truth beside it."""
+    """What the champion says now to real questions, with the question and the truth beside it."""
     champion = serving_now(builds.ledger, NAME).champion
     model = OnnxClassifier(builds.artifact(champion.release, champion.manifest).folder / MODEL)
     asked = rows(ANSWERS, skip=1200)  # which nobody has trained on
@@ -43,7 +41,8 @@ def answers(builds: BuildStore) -> pl.DataFrame:
     confidence = task.confidence(logits, model.temperature)
     assert confidence is not None
     values: dict[str, Any] = {
-        "replica": "r1", "number": range(1, ANSWERS + 1), "id": [f"id{place}" for place in range(ANSWERS)], "at": NOW,
+        "replica": "r1", "number": range(1, ANSWERS + 1), "id": [f"id{place}" for place in range(ANSWERS)],
+        "at": time.time(),
         "release": champion.release, "deployment": 1, "source": "student", "label": task.written(task.answers(logits)),
         "confidence": confidence, "degraded": False, "status": 200, "latency_ms": 1.0,
         "characters": asked["question"].str.len_chars(), "tokens": 10, "key": None,
@@ -62,18 +61,18 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 def a_day(bench: Bench, change: Change = lambda frame: frame, **watch: float) -> RecipeFile:
     """A day of the champion's answers, begun to be watched before the first of them; something may be done to them."""
     file = bench.recipe(traffic=TRAFFIC, watch={**WATCH, **watch})
-    look(bench.place.builds, file, at=NOW - 60)
+    look(bench.place.builds, file, at=time.time() - 60)
     keep(bench.place.builds, change(answers(bench.place.builds)))
     return file
 
 
 def keep(builds: BuildStore, day: pl.DataFrame) -> None:
-    """Seal answers, texts and truths as a server does."""
-    store, nobody = TrafficStore(builds.home.artifacts, NAME), pl.lit(None, dtype=pl.String)
-    store.put(DAY, "texts", sealed(day.select("replica", "number", "id", "text")))
+    """Seal answers, texts and truths of today as a server does."""
+    store, nobody, today = TrafficStore(builds.home.artifacts, NAME), pl.lit(None, dtype=pl.String), day_at(time.time())
+    store.put(today, "texts", sealed(day.select("replica", "number", "id", "text")))
     said = day.select("replica", pl.col("number") + 10_000, "id", "at", "truth", by=nobody)
-    store.put(DAY, "feedback", sealed(said))
-    store.put(DAY, "requests", sealed(day.select("replica", *COLUMNS["requests"])))
+    store.put(today, "feedback", sealed(said))
+    store.put(today, "requests", sealed(day.select("replica", *COLUMNS["requests"])))
 
 
 def with_(change: Change, **watch: float) -> Plant:
@@ -113,7 +112,7 @@ def with_a_cascade_that_keeps_everything(bench: Bench) -> RecipeFile:
 def with_a_server_that_holds_too_much(bench: Bench) -> RecipeFile:
     """Its process has held three times what the recipe allows for two minutes."""
     ledger = bench.place.builds.ledger
-    at = datetime.fromtimestamp(NOW - 70, UTC).isoformat()
+    at = datetime.fromtimestamp(time.time() - 70, UTC).isoformat()
     serves = serving_now(ledger, NAME)
     beat(ledger.url, Heartbeat("r1", NAME, serves.number, serves.champion.release, None, at, 900.0, 900.0))
     return a_day(bench, memory_mb_at_most=300.0)

@@ -3,10 +3,13 @@
 A day is no part of a round, so `diagnose`, which says why no round comes to its end, does not name it.
 """
 
+import time
+
 import dagster as dg
 
 from orchestration.build import definitions
 from orchestration.runs import lock_of_days, recipes_of
+from stillhouse.live.segments import day_at
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.live_report import LiveFacts
 from stillhouse.stages.names import LIVE_REPORT, SHADOW
@@ -14,9 +17,13 @@ from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
 from tests.faults.conftest import OpenBench
 from tests.faults.gathered import faults_of
-from tests.faults.live_report import ANSWERS, DAY, NAME, a_day
+from tests.faults.live_report import ANSWERS, NAME, a_day
 
 FAULTS = faults_of(LIVE_REPORT, before=SHADOW)
+
+
+def today() -> str:
+    return day_at(time.time())
 
 
 def reported(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:
@@ -26,14 +33,14 @@ def reported(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:
         .execute_in_process(
             instance=bench.place.instance,
             raise_on_error=False,
-            partition_key=DAY,
+            partition_key=today(),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     )
 
 
 def states(bench: Bench) -> dict[str, str]:
-    found = bench.place.builds.ledger.entries(NAME, "verdict", subject=f"{NAME}/live_report[{DAY}]")
+    found = bench.place.builds.ledger.entries(NAME, "verdict", subject=f"{NAME}/live_report[{today()}]")
     return {entry.body["gate"]: entry.body["state"] for entry in found}
 
 
@@ -43,7 +50,7 @@ def test_without_a_fault_every_gate_is_open_and_a_second_look_asks_nobody_again(
         result = reported(bench, file)
         assert result.success
         assert set(states(bench).values()) == {"passed"}, states(bench)
-        (entry,) = bench.place.builds.ledger.entries(NAME, "materialization", subject=f"{NAME}/live_report[{DAY}]")
+        (entry,) = bench.place.builds.ledger.entries(NAME, "materialization", subject=f"{NAME}/live_report[{today()}]")
         facts = bench.place.builds.artifact(entry.body["digest"], entry.body["manifest"]).facts(LiveFacts)
         assert facts.answers == ANSWERS and facts.agreement is not None
         assert facts.agreement.asked == ANSWERS

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import time_machine
 
 import assets.partitions
 from orchestration.approvals import waive_newest
@@ -19,7 +20,7 @@ from orchestration.notices import standing_of
 from orchestration.runs import lock_of_days, recipes_of
 from orchestration.status import beside_now, status
 from stillhouse.errors import StillhouseError
-from stillhouse.live.segments import TrafficStore
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import Waiver
@@ -29,7 +30,7 @@ from tests.conftest import a_place
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
 from tests.faults.gathered import faults_of
-from tests.faults.traffic import DAY, NAME, a_day, of_a_replica_that_vanished, store_of
+from tests.faults.traffic import DAY, NAME, NOON, a_day, of_a_replica_that_vanished, store_of
 from tests.small import small_recipe
 
 FAULTS = faults_of(TRAFFIC, before=LIVE_REPORT)
@@ -46,7 +47,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path: Path, material: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(assets.partitions, "_first_promotion", lambda url, recipe: DAY)
     assets.partitions._days_since.cache_clear()
-    with a_place(tmp_path) as place:
+    with time_machine.travel(NOON + SECONDS_A_DAY, tick=True), a_place(tmp_path) as place:
         yield Bench(place, material, monkeypatch)
     assets.partitions._days_since.cache_clear()
 

@@ -6,7 +6,7 @@ Does not: which gate has to close on it (beside the tests of that gate, tests/ch
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -17,14 +17,14 @@ from stillhouse.serving.spool import log_of
 from tests.faults.bench import NAME, Bench, Plant
 from tests.stillhouse.serving.killed import served
 
-NOON = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0).timestamp()
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()
 DAY = day_at(NOON)
 RELEASE = digest_of("release")
 KEY = "0123456789abcdef" * 2
 
 
 def a_day(bench: Bench, *, release: str = RELEASE, **changes: object) -> RecipeFile:
-    """A recipe whose champion answered twice yesterday."""
+    """A recipe whose champion answered twice on `DAY`, to be asked about on the next one."""
     file = bench.recipe(**{"traffic": {"days": 90, "text_days": 14}, **changes})
     body = {"digest": RELEASE, "manifest": digest_of("m"), "student": "one", "run_id": "r"}
     at = datetime.fromtimestamp(NOON, UTC).isoformat()

@@ -18,11 +18,9 @@ import numpy as np
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
-from typer.testing import CliRunner, Result
 
 from orchestration.auditing import audit_request
 from orchestration.build import definitions
-from orchestration.cli import app
 from orchestration.kill_rules import beside_the_ledger
 from orchestration.live import LiveScreen
 from orchestration.rollout import move
@@ -53,8 +51,9 @@ from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.teachers.answers import with_answers
-from tests.conftest import Place, a_place
-from tests.small import questions, small_recipe
+from tests.conftest import Place
+from tests.small import questions, small_recipe, students_after
+from tests.steps import command, within_a_day
 
 pytestmark = pytest.mark.slow
 
@@ -69,12 +68,9 @@ SEEN: dict[str, Any] = {}
 
 
 def recipe(place: Place, epochs: int, *, with_teacher: bool = True) -> RecipeFile:
-    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     return small_recipe(
         place.folder,
-        students=[student, as_it_is],
+        students=students_after(epochs),
         bar={"margin": 0.6, "champion_margin": 0.3},
         slices=[PEOPLE],
         serving={"request_columns": ["kind"]},
@@ -97,18 +93,12 @@ def recipe(place: Place, epochs: int, *, with_teacher: bool = True) -> RecipeFil
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("all_of_live")
-    with a_place(folder, seeded=shared, baselines=False) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+    with within_a_day(tmp_path_factory.mktemp("all_of_live"), seeded=shared, baselines=False) as place:
         yield place
 
 
 def a_round(place: Place, epochs: int, *, with_teacher: bool = True) -> Outcome:
     return distil(recipe(place, epochs, with_teacher=with_teacher), place.home, Terminal(quiet=True))
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "400"}, catch_exceptions=False)
 
 
 def now(place: Place) -> Deployment:

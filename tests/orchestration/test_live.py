@@ -11,12 +11,10 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from typer.testing import CliRunner, Result
 
 import orchestration.watch
 from assets.keys import key_of
 from assets.materializations import newest_artifact
-from orchestration.cli import app
 from orchestration.jobs import live_report_job
 from orchestration.live import LiveScreen
 from orchestration.run import distil
@@ -32,9 +30,10 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import serving_now
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION
-from tests.conftest import Place, a_place
-from tests.faults.live_report import DAY, NOW, TRAFFIC, WATCH, answers, keep, shuffled
-from tests.small import small_recipe
+from tests.conftest import Place
+from tests.faults.live_report import TRAFFIC, WATCH, answers, keep, shuffled
+from tests.small import small_recipe, students_after
+from tests.steps import command, release_of, within_a_day
 
 pytestmark = pytest.mark.slow
 
@@ -43,29 +42,17 @@ RELEASES: dict[str, str] = {}
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
     """A student under a bar that any clears; what is taken as it is, is too large."""
-    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
-    bar = {"margin": 0.6, "champion_margin": 0.3}
     return small_recipe(
-        place.folder, students=[student, as_it_is], bar=bar, slices=[], traffic={**TRAFFIC, "feedback": "unknown"},
-        watch=WATCH,
+        place.folder, students=students_after(epochs), bar={"margin": 0.6, "champion_margin": 0.3}, slices=[],
+        traffic={**TRAFFIC, "feedback": "unknown"}, watch=WATCH,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("live")
-    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
-        for name, epochs in (("first", 4), ("second", 6)):
-            assert distil(recipe(place, epochs), place.home, Terminal(quiet=True)).succeeded
-            RELEASES[name] = serving_now(place.builds.ledger, "small").champion.release
+    with within_a_day(tmp_path_factory.mktemp("live"), seeded=shared) as place:
+        RELEASES["first"], RELEASES["second"] = (release_of(place, recipe(place, epochs)) for epochs in (4, 6))
         yield place
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "300"}, catch_exceptions=False)
 
 
 def test_what_is_not_watched_yet_is_said(place: Place) -> None:
@@ -87,11 +74,11 @@ def test_what_each_budget_of_answers_buys_is_computed_for_the_release_that_serve
 
 def test_answers_as_the_release_gives_them_are_no_finding(place: Place) -> None:
     file = recipe(place, 6)
-    assert not look(place.builds, file, at=NOW - 60).findings
+    assert not look(place.builds, file, at=time.time() - 60).findings
     keep(place.builds, answers(place.builds))
     ended = command("watch", "small", "--once")
     assert ended.exit_code == 0 and "nothing found" in ended.output
-    shown = LiveScreen.model_validate_json(command("live", "small", "--day", DAY, "--json").output)
+    shown = LiveScreen.model_validate_json(command("live", "small", "--json").output)
     assert shown.day.agreement is not None and shown.day.agreement.asked == 400
     assert shown.day.teacher is not None and shown.day.teacher.as_recorded
     assert shown.day.agreement_limit is not None and shown.day.agreement.debiased > shown.day.agreement_limit
@@ -102,7 +89,7 @@ def test_a_teacher_that_has_changed_blames_no_release_and_is_said_once(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(place.builds, shuffled(answers(place.builds)).with_columns(pl.col("number") + 400, id=pl.col("id") + "b"))
-    changed = TeacherHealth(at=NOW, day=0, as_recorded=False, sentence="largest change of a logit 2.4")
+    changed = TeacherHealth(at=time.time(), day=0, as_recorded=False, sentence="largest change of a logit 2.4")
     monkeypatch.setattr(orchestration.watch, "canary", lambda *_, **__: changed)
     for said in ("a person has to look", "nothing found"):
         assert said in command("watch", "small", "--once").output
@@ -122,7 +109,7 @@ def test_a_release_that_the_teacher_does_not_agree_with_is_taken_back_without_da
     assert serving_now(place.builds.ledger, "small").champion.release == RELEASES["first"]
     withdrawal = place.builds.ledger.newest("small", "withdrawal")
     assert withdrawal is not None and withdrawal.body["by"] == BY
-    shown = command("live", "small", "--day", DAY).output
+    shown = command("live", "small").output
     assert "student and teacher disagree" in shown
 
 

@@ -6,15 +6,14 @@ the way of one recipe and run in order.
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner, Result
 
-from orchestration.cli import app
 from orchestration.dispatcher import held
 from orchestration.run import distil
 from orchestration.terminal import Terminal
@@ -25,10 +24,11 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.rounds import MONTH, compute_usd
 from stillhouse.stages.asking import call_log
 from stillhouse.teachers.calls import CapReachedError
-from tests.conftest import Place, a_place
-from tests.faults.live_report import NOW, answers, keep
+from tests.conftest import Place
+from tests.faults.live_report import answers, keep
 from tests.orchestration.elsewhere import mostly_right_about, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.steps import command, within_a_day
 
 pytestmark = pytest.mark.slow
 
@@ -45,10 +45,10 @@ def answer(prompt: str) -> str:
 
 
 class Paid:
-    """An installation, and the server that it pays."""
+    """An installation, the server that it pays, and the moment from which on callers are answered."""
 
     def __init__(self, place: Place, server: Server) -> None:
-        self.place, self.server = place, server
+        self.place, self.server, self.began = place, server, time.time()
 
     def recipe(self, epochs: int = 5, *, usd_at_most: float = 3.0, **changed: Any) -> RecipeFile:
         prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": usd_at_most}
@@ -92,27 +92,20 @@ class Paid:
 
 @pytest.fixture(scope="module")
 def paid(tmp_path_factory: pytest.TempPathFactory, shared: Any) -> Iterator[Paid]:
-    folder = tmp_path_factory.mktemp("paid")
     with (
-        a_place(folder, seeded=shared, baselines=False) as place,
+        within_a_day(tmp_path_factory.mktemp("paid"), seeded=shared, baselines=False) as place,
         serving(Server(answer)) as server,
-        pytest.MonkeyPatch.context() as patches,
     ):
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
         found = Paid(place, server)
         outcome = distil(found.recipe(), place.home, Terminal(quiet=True))
         assert outcome.succeeded, (outcome.closed, outcome.errors)
         yield found
 
 
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "400"}, catch_exceptions=False)
-
-
 def batch(paid: Paid, begin: int, end: int, *, after: float) -> pl.DataFrame:
     """Some of the champion's answers to real questions, some seconds later; a server numbers its rows as they come."""
     number = pl.col("number") + int(after) * 1_000
-    return answers(paid.place.builds)[begin:end].with_columns(number, at=pl.lit(NOW + after))
+    return answers(paid.place.builds)[begin:end].with_columns(number, at=pl.lit(paid.began + after))
 
 
 def test_what_the_watch_will_cost_is_said_before_it_asks(paid: Paid) -> None:
@@ -134,9 +127,9 @@ def test_what_the_watch_will_cost_is_said_before_it_asks(paid: Paid) -> None:
 
 def test_a_share_of_stable_answers_is_asked_about_and_each_is_paid_once(paid: Paid) -> None:
     file, before, spent = paid.recipe(refresh=SEEN["refresh"]), paid.server.calls, paid.spent
-    look(paid.place.builds, file, at=NOW - 60)
+    look(paid.place.builds, file, at=paid.began - 60)
     keep(paid.place.builds, batch(paid, 0, 150, after=0))
-    looked = ask(paid.place.builds, file, at=NOW + 10)
+    looked = ask(paid.place.builds, file, at=paid.began + 10)
     assert list(looked.findings) == []
     SEEN["usually"] = paid.answered()
     assert 2 <= SEEN["usually"] <= 40, "a tenth of 150"
@@ -145,7 +138,7 @@ def test_a_share_of_stable_answers_is_asked_about_and_each_is_paid_once(paid: Pa
     said = held(paid.place.builds, file)
     assert said is not None and "refresh.usd_per_month" in said, "what the watch asks may let a round wait"
     asked_already = paid.server.calls
-    ask(paid.place.builds, file, at=NOW + 20)
+    ask(paid.place.builds, file, at=paid.began + 20)
     assert paid.server.calls == asked_already
 
 
@@ -157,11 +150,11 @@ def test_drift_has_the_teacher_asked_more_and_every_dollar_is_booked_and_seen(pa
         number=30_000 + pl.col("place").cast(pl.Int64), id=pl.format("drift{}", "place")
     ).drop("place")  # fmt: skip
     keep(paid.place.builds, drift)
-    looked = ask(paid.place.builds, file, at=NOW + 40)
+    looked = ask(paid.place.builds, file, at=paid.began + 40)
     assert looked.state is not None and looked.state.drifting
     before, calls, spent = paid.answered(), paid.server.calls, paid.spent
     keep(paid.place.builds, batch(paid, 150, 350, after=50))
-    ask(paid.place.builds, file, at=NOW + 60)
+    ask(paid.place.builds, file, at=paid.began + 60)
     more = paid.answered() - before
     assert more >= 190, "all of them, but those that were asked in the same words before"
     assert paid.server.calls - calls == more and paid.spent > spent
@@ -173,9 +166,9 @@ def test_the_watch_asks_nobody_beyond_the_cap_and_goes_on_when_it_is_raised(paid
     calls, before = paid.server.calls, paid.answered()
     keep(paid.place.builds, batch(paid, 350, 400, after=70))
     with pytest.raises(CapReachedError, match="one call more can cost"):
-        ask(paid.place.builds, paid.recipe(usd_at_most=paid.spent + 1e-6), at=NOW + 80)
+        ask(paid.place.builds, paid.recipe(usd_at_most=paid.spent + 1e-6), at=paid.began + 80)
     assert (paid.server.calls, paid.answered()) == (calls, before)
-    ask(paid.place.builds, paid.recipe(), at=NOW + 90)
+    ask(paid.place.builds, paid.recipe(), at=paid.began + 90)
     assert paid.server.calls - calls == paid.answered() - before >= 45
 
 

@@ -12,10 +12,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
 import stillhouse.stages.shadow
-from orchestration.cli import app
 from orchestration.recipe_check import load_mistakes
 from orchestration.rollout import look, move, replay_now
 from orchestration.run import Outcome, distil
@@ -33,8 +31,9 @@ from stillhouse.serving.tokens import Access, Tokens
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict
-from tests.conftest import Place, a_place
-from tests.small import questions, small_recipe
+from tests.conftest import Place
+from tests.small import questions, small_recipe, students_after
+from tests.steps import command, within_a_day
 
 pytestmark = pytest.mark.slow
 
@@ -44,12 +43,9 @@ ROWS = questions(1_500).slice(1_200, 200)
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
     """As that of test_rollout_way.py, whose models are found again; but it keeps no text."""
-    training = {"epochs": epochs, "learning_rate": 1e-3 if epochs > 1 else 3e-4, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     shadow = {"mode": "live", "judge_by": "truth", "share": 1, "margin": 0.3}
     return small_recipe(
-        place.folder, students=[student, as_it_is], bar={"margin": 0.6, "champion_margin": 0.06}, slices=[],
+        place.folder, students=students_after(epochs), bar={"margin": 0.6, "champion_margin": 0.06}, slices=[],
         traffic={"keep_texts": False, "feedback": "complete", "matures_after_days": 0},
         rollout={"shadow": shadow, "canary": {"shares": [0.25, 0.5], "hours_at_least": 1}},
     )  # fmt: skip
@@ -57,9 +53,7 @@ def recipe(place: Place, epochs: int) -> RecipeFile:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("rollout_live")
-    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+    with within_a_day(tmp_path_factory.mktemp("rollout_live"), seeded=shared) as place:
         yield place
 
 
@@ -96,9 +90,9 @@ def test_a_server_asks_it_after_each_answer_and_callers_get_the_champions(place:
             time.sleep(0.01)
     log.close()
     store = TrafficStore(home.artifacts, "small")
-    days = store.days()  # two where midnight passes meanwhile
-    assert sum(store.frame(day, "shadow").height for day in days) == ROWS.height
-    assert [each.problems for day in days for each in arithmetic(store, day)] == [[] for _ in days]
+    (day,) = store.days()
+    assert store.frame(day, "shadow").height == ROWS.height
+    assert [each.problems for each in arithmetic(store, day)] == [[]]
 
 
 def test_until_its_truth_has_matured_nothing_is_judged(place: Place) -> None:
@@ -118,8 +112,9 @@ def test_what_both_said_is_judged_by_truth_and_it_moves_on(place: Place, monkeyp
         assert (facts.overall.rows, facts.asked, facts.left_out) == (ROWS.height, 0, 0), "nothing is counted twice"
     truth = dict(zip(range(ROWS.height), ROWS["service"], strict=True))
     store = TrafficStore(place.home.artifacts, "small")
-    said = pl.concat([store.frame(day, "requests") for day in store.days()]).sort("number")
-    of_challenger = pl.concat([store.frame(day, "shadow") for day in store.days()]).select("id", other="label")
+    (day,) = store.days()
+    said = store.frame(day, "requests").sort("number")
+    of_challenger = store.frame(day, "shadow").select("id", other="label")
     both = said.join(of_challenger, on="id", how="left", maintain_order="left").select("label", "other").rows()
     lost = sum(a == truth[n] != b for n, (a, b) in enumerate(both))
     won = sum(b == truth[n] != a for n, (a, b) in enumerate(both))
@@ -127,7 +122,7 @@ def test_what_both_said_is_judged_by_truth_and_it_moves_on(place: Place, monkeyp
     step = look(place.instance, place.builds, file)
     assert step.sentence.endswith("has shown enough in the shadow and answers 25% of the callers"), step.sentence
     assert challenger(place).stage is Stage.CANARY
-    assert CliRunner().invoke(app, ["audit", "small"]).exit_code == 0
+    assert command("audit", "small").exit_code == 0
 
 
 def test_nothing_personal_that_callers_sent_is_in_any_file(place: Place) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from typer.testing import CliRunner, Result
 
 import orchestration.deployments
 import orchestration.rollout
@@ -33,8 +32,9 @@ from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
 from stillhouse.stages.names import CHAMPION, RELEASE, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
-from tests.conftest import Place, a_place
-from tests.small import questions, small_recipe
+from tests.conftest import Place
+from tests.small import questions, small_recipe, students_after
+from tests.steps import command, within_a_day
 from tests.stillhouse.serving.killed import served
 
 pytestmark = pytest.mark.slow
@@ -46,21 +46,16 @@ RELEASES: dict[str, str] = {}
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
     """As that of test_rollback.py, whose models are found again; with a margin that 200 requests can prove."""
-    training = {"epochs": epochs, "learning_rate": 1e-3 if epochs > 1 else 3e-4, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     bar = {"margin": 0.6, "champion_margin": 0.06}
     rollout = {"shadow": {"margin": 0.3}, "canary": {"shares": [0.25, 0.5], "hours_at_least": 1}}
     return small_recipe(
-        place.folder, students=[student, as_it_is], bar=bar, slices=[], traffic={}, rollout=rollout
+        place.folder, students=students_after(epochs), bar=bar, slices=[], traffic={}, rollout=rollout
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("rollout")
-    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+    with within_a_day(tmp_path_factory.mktemp("rollout"), seeded=shared) as place:
         yield place
 
 
@@ -78,10 +73,6 @@ def named(place: Place) -> tuple[str, str | None]:
     """The release that the champion asset names as the one that serves, and as the one on its way."""
     facts = place.newest(CHAMPION).manifest.facts
     return facts["release"], facts["offered"]
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "400"})
 
 
 def ask(place: Place, epochs: int, *, arm: str = "champion", callers: int = 200) -> list[str]:

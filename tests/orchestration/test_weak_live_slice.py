@@ -4,6 +4,7 @@ The tests are steps on the way of one recipe and run in order. What else can hap
 tests/stillhouse/serving/test_watch_quarantine.py.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
-from typer.testing import CliRunner, Result
 
 from orchestration.auditing import audit_recipe
-from orchestration.cli import app
-from orchestration.run import distil
-from orchestration.terminal import Terminal
 from orchestration.watch import look
 from stillhouse.live.findings import BY, Action, FoundKind
+from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import serving_now
@@ -27,9 +25,10 @@ from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.tokens import Access, Tokens
-from tests.conftest import Place, a_place
-from tests.faults.live_report import NOW, TRAFFIC, answers, keep
-from tests.small import small_recipe
+from tests.conftest import Place
+from tests.faults.live_report import TRAFFIC, answers, keep
+from tests.small import small_recipe, students_after
+from tests.steps import command, release_of, within_a_day
 
 pytestmark = pytest.mark.slow
 
@@ -39,39 +38,28 @@ SLICE = {"name": "places", "column": "label", "values": ["LOC"], "critical": Tru
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
     """Students that differ in how much they learned, under a bar that any of them clears."""
-    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    student = {"name": "one", "layers": [0], "training": training}
-    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     return small_recipe(
-        place.folder, students=[student, as_it_is], bar={"margin": 0.6, "champion_margin": 0.3}, slices=[SLICE],
+        place.folder, students=students_after(epochs), bar={"margin": 0.6, "champion_margin": 0.3}, slices=[SLICE],
         traffic=TRAFFIC, watch={"ask_teacher": 0.0, "latency_ms": 1000.0, "agreement_tolerance": 0.3},
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("weak")
-    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
-        for name, epochs in (("first", 4), ("second", 6)):
-            assert distil(recipe(place, epochs), place.home, Terminal(quiet=True)).succeeded
-            RELEASES[name] = serving_now(place.builds.ledger, "small").champion.release
+    with within_a_day(tmp_path_factory.mktemp("weak"), seeded=shared) as place:
+        RELEASES["first"], RELEASES["second"] = (release_of(place, recipe(place, epochs)) for epochs in (4, 6))
         yield place
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "300"}, catch_exceptions=False)
 
 
 def test_the_watch_has_the_release_before_answer_what_the_champion_gets_wrong(place: Place) -> None:
     file = recipe(place, 6)
-    assert not look(place.builds, file, at=NOW - 60).findings
+    assert not look(place.builds, file, at=time.time() - 60).findings
     day = answers(place.builds)
     wrong = pl.when(pl.col("label") == "LOC").then(pl.lit("HUM")).otherwise("truth").alias("truth")
     keep(place.builds, day.with_columns(wrong))
     places = day.filter(pl.col("label") == "LOC")["text"].to_list()
     others = day.filter(pl.col("label") != "LOC")["text"].to_list()
-    found = look(place.builds, file, at=NOW + 86_400)
+    found = look(place.builds, file, at=time.time() + SECONDS_A_DAY)
     assert [(each.kind, each.action) for each in found.findings] == [(FoundKind.WEAK_SLICE, Action.QUARANTINE)]
     serves = serving_now(place.builds.ledger, "small")
     (given,) = serves.quarantine
