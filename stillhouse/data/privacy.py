@@ -1,23 +1,22 @@
 """Personal data out of texts before any teacher sees them: found by shape, proved by check digits where they exist.
 
 Belongs here: what counts as personal data in a text or by the name of a column, and redacting it, keys included.
-Does not: the shapes of keys (credentials.py) and of spelled addresses (spelled_mail.py), names and places in running
-text (no rule finds them), what to do with personal columns (sources).
+Does not: the shapes of keys (credentials.py), spelled addresses (spelled_mail.py), telephone numbers (phone_numbers.py)
+and national ids (national_ids.py), names and places in running text (no rule finds them), what to do with personal
+columns (checks/prompts/personal_data.py).
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib import import_module
+from functools import cache
 from ipaddress import ip_address
 
-import phonenumbers
 import polars as pl
 from stdnum import iban, luhn
 
-from stillhouse.data import credentials, spelled_mail
+from stillhouse.data import credentials, national_ids, phone_numbers, spelled_mail
 
 # In the order of the search: an address may hold a number, an IBAN may hold digits that pass for a card, and so on.
 KINDS: tuple[str, ...] = ("credential", "user", "email", "ip", "iban", "card", "national_id", "phone", "handle")
@@ -81,65 +80,6 @@ _ISSUERS = re.compile(
     r"|3(?:0[0-5]|095|6|[89])\d+|6(?:011|4[4-9]|5|0|2)\d+|35(?:2[89]|[3-8])\d+|220[0-4]\d+"
     r"|(?:50|5[6-8]|6304|6759|676)\d+|8[12]\d+"
 )
-# python-stdnum module, how the id is written, and words that must stand near it where its digits alone prove little.
-# The longest first: of the ids that may start at one place, the first sets how far the search looks.
-_IDS: tuple[tuple[str, str, str], ...] = (
-    ("fr.nir", r"[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", ""),
-    ("mx.curp", r"[A-Z]{4}\d{6}[A-Z]{6}[A-Z\d]\d", ""),
-    ("it.codicefiscale", r"[A-Z]{3} ?[A-Z]{3} ?\d{2}[A-EHLMPRST]\d{2} ?[A-Z]\d{3}[A-Z]", ""),
-    ("cn.ric", r"\d{17}[\dX]", ""),
-    ("ch.ssn", r"756\.?\d{4}\.?\d{4}\.?\d{2}", ""),
-    ("be.nn", r"\d{2}[. ]\d{2}[. ]\d{2}[- ]\d{3}[. -]\d{2}", ""),
-    ("kr.rrn", r"\d{6}-\d{7}", ""),
-    ("br.cpf", r"\d{3}\.\d{3}\.\d{3}-\d{2}", ""),
-    ("de.idnr", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", r"steuer\w*|idnr|tax id|identifikationsnummer"),
-    ("in_.aadhaar", r"\d{4}[ -]?\d{4}[ -]?\d{4}", r"aadhaar|aadhar|uidai"),
-    ("se.personnummer", r"(?:\d{2})?\d{6}[-+]\d{4}", ""),
-    ("cl.rut", r"\d{1,2}\.\d{3}\.\d{3}-[\dK]", ""),
-    ("es.dni", r"\d{2}\.?\d{3}\.?\d{3}-?(?-i:[A-Z])", ""),
-    ("no.fodselsnummer", r"\d{6} ?\d{5}", r"f.{1,2}dselsnummer|personnummer|fnr"),
-    ("gb.nhs", r"\d{3}[ -]?\d{3}[ -]?\d{4}", r"nhs"),
-    ("pl.pesel", r"\d{11}", r"pesel"),
-    ("br.cpf", r"\d{11}", r"cpf"),
-    ("fi.hetu", r"\d{6}[-+A-FU-Y]\d{3}[\dA-Y]", ""),
-    ("dk.cpr", r"\d{6}-\d{4}", ""),
-    ("cz.rc", r"\d{6}/\d{4}", ""),
-    ("ca.sin", r"\d{3}-\d{3}-\d{3}", ""),
-    ("ca.sin", r"\d{3} ?\d{3} ?\d{3}", r"(?-i:SIN)|social insurance"),
-    ("us.ssn", r"\d{3}-\d{2}-\d{4}", ""),
-    ("us.ssn", r"\d{3} ?\d{2} ?\d{4}", r"ssn|social security"),
-    ("us.itin", r"9\d{2}-\d{2}-\d{4}", ""),
-    ("nl.bsn", r"\d{3,4}[ .]?\d{2}[ .]?\d{3}", r"bsn|burgerservicenummer|sofinummer"),
-    ("es.nie", r"[XYZ]-?\d{7}-?[A-Z]", ""),
-)
-_NUMBER_ABROAD = r"\+\(?\d(?:[ ().\-/]{0,3}\d){6,14}"
-_NUMBER_FROM_ABROAD = r"00[1-9]\d{0,2}[ ().\-/]{1,3}\d(?:[ ().\-/]{0,3}\d){6,12}"
-"""As it is dialled in most of the world, two zeros for the plus sign; without groups it may be any padded number."""
-# As written in North America, in France, in China, Japan and Korea in groups, or eleven digits from a British zero: ten
-# from a zero may be the ISBN of an English book.
-_NUMBER_HOME = (
-    r"(?:1[ .-]{1,2})?(?:\(\d{3}\)[ .\-/]{0,3}\d{3}[ .-]{0,3}|\d{3}[ .\-/]{1,3}\d{3}[ .-]{1,3})\d{4}"
-    r"|\(?0\d{2}(?:[ ()-]{0,2}\d){8}|0[1-9](?:[ .]\d\d){4}|(?:0\d0|1[3-9]\d)[ -]\d{4}[ -]\d{4}"
-)
-_REGIONS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
-    (re.compile(r"0[1-9](?:[ .]\d\d){4}"), ("FR",)),
-    (re.compile(r"0\d0[ -]\d{4}[ -]\d{4}"), ("GB", "JP", "KR")),
-    (re.compile(r"1[3-9]\d[ -]\d{4}[ -]\d{4}"), ("CN",)),
-    (re.compile(r"\(?0"), ("GB",)),
-    (re.compile(""), ("US",)),
-)
-"""Where a number without its country's is at home, by how it is written; the first that fits."""
-# Other national numbers cannot be told from quantities: only where a word announces them, and never a span of years.
-_NUMBER_ANNOUNCED = r"\(?0(?:[ ().\-/]{0,3}\d){6,14}|(?!(?:1[5-9]|20)\d\d\D)\d{3,4}[ .-]\d{4}|\d{8,15}"
-_ANNOUNCES = re.compile(
-    r"(?<!\[)\b(?:(?:tele|cell)?phone|tel|cell|mobile|fax|whatsapp|sms|call|dial|telefon|tel[eé]fono|t[eé]l[eé]phone"
-    r"|tél|m[oó]vil|handy|тел(?:ефон)?)\b(?:[^\w\0]|\b(?:numbers?|no|nr|is|at|on|me|us|my|the|under)\b)*\0"
-    # Where no blanks are written the word may adjoin another one.
-    r"|(?:电话|電話|手机|手機|携帯|전화)(?:[^\w\0]|号码|號碼|番号|번호|是|は|는)*\0",
-    re.IGNORECASE,
-)
-_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
-
 # The last words decide, as in English compounds: `phone_model` is a model and `emailed_at` a time. A flag or a count
 # (`has_email`) says nothing personal; a bare `name` or `id` may be of anything.
 _PERSONAL_NAME = re.compile(
@@ -328,6 +268,12 @@ def _rules() -> tuple[_Rule, ...]:
     def is_mail(value: str, around: str) -> bool:
         return spelled_mail.is_mail(value)
 
+    def is_phone(value: str, around: str) -> bool:
+        return phone_numbers.is_phone(value)
+
+    def is_announced(value: str, around: str) -> bool:
+        return phone_numbers.is_announced(around.partition("\0")[0])
+
     return (
         _Rule("credential", credentials.PRIVATE_KEY, always, "PRIVATE KEY", whole=True),
         _Rule("credential", credentials.PREFIXED, always, whole=True),
@@ -343,11 +289,11 @@ def _rules() -> tuple[_Rule, ...]:
         rule(
             "card", rf"{_START}\d{{4,19}}(?:[ -]{{1,3}}\d{{4,15}}){{0,4}}(?:[ -]{{1,3}}\d{{1,3}})?(?!\.?\d)", _is_card
         ),
-        rule("national_id", _ALONE % "|".join(shape for _, shape, _ in _IDS), _is_national_id),
-        rule("phone", _START + _NUMBER_ABROAD + _EXTENSION, _is_phone, "+"),
-        rule("phone", _ALONE % _NUMBER_FROM_ABROAD, lambda value, _: _is_phone(f"+{value[2:]}", _)),
-        rule("phone", _ALONE % f"(?:{_NUMBER_HOME}){_EXTENSION}", _is_phone),
-        rule("phone", _ALONE % _NUMBER_ANNOUNCED, lambda _, around: _is_announced(around.partition("\0")[0])),
+        rule("national_id", _ALONE % national_ids.SHAPE, national_ids.is_national_id),
+        rule("phone", _START + phone_numbers.ABROAD, is_phone, "+"),
+        rule("phone", _ALONE % phone_numbers.FROM_ABROAD, lambda value, _: phone_numbers.is_phone(f"+{value[2:]}")),
+        rule("phone", _ALONE % phone_numbers.HOME, is_phone),
+        rule("phone", _ALONE % phone_numbers.ANNOUNCED, is_announced),
         _Rule("handle", _HANDLE, _is_handle, "@"),
     )
 
@@ -372,46 +318,6 @@ def _is_iban(value: str, _: str) -> bool:
 def _is_card(value: str, _: str) -> bool:
     digits = re.sub(r"\D", "", value)
     return 13 <= len(digits) <= 19 and _ISSUERS.fullmatch(digits) is not None and luhn.is_valid(digits)
-
-
-@cache
-def _id_checks() -> list[tuple[re.Pattern[str], re.Pattern[str], Callable[[str], bool]]]:
-    def pattern(text: str) -> re.Pattern[str]:
-        return re.compile(text, re.IGNORECASE | re.ASCII)
-
-    return [
-        (pattern(shape), pattern(near and rf"\b(?:{near})\b"), import_module(f"stdnum.{module}").is_valid)
-        for module, shape, near in _IDS
-    ]
-
-
-def _is_national_id(value: str, around: str) -> bool:
-    try:
-        return any(
-            shape.fullmatch(value) and near.search(around) and check(value.replace(".", ""))
-            for shape, near, check in _id_checks()
-        )
-    except LookupError:  # python-stdnum 2.2 on a Chinese number of a province that exists but a county that does not
-        return False
-
-
-@lru_cache(maxsize=1)
-def _is_announced(before: str) -> bool:
-    """Whether a word for a telephone is the last thing before a number: asked once for all ends that it may have."""
-    return _ANNOUNCES.search(f"{before}\0") is not None
-
-
-def _is_phone(value: str, _: str) -> bool:
-    """Prove a number that starts with a plus sign, or one at home where it is written so."""
-    regions = next(regions for shape, regions in _REGIONS if shape.match(value))
-    return any(_is_number_in(region, value) for region in regions)
-
-
-def _is_number_in(region: str, value: str) -> bool:
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(value, region))
-    except phonenumbers.NumberParseException:
-        return False
 
 
 def _is_handle(value: str, around: str) -> bool:
