@@ -1,7 +1,7 @@
 """The evaluation in words: each thing the bar asks, whether it holds, and one sentence that says why.
 
 Belongs here: turning a measured result into a claim with a sentence a reader outside the team understands.
-Does not: measuring or testing (measures/, slices/, statistics/).
+Does not: measuring or testing (measures/, slices/, statistics/), what the budget asks (budget_claims.py).
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,17 @@ from typing import Literal
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.economics import amount
-from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
-from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.stress import StressResult
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult
-from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.statistics.accuracy_test import NonInferiority
 from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.floors import FloorTest
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.wording import MEGABYTE, number, percent, points
+from stillhouse.wording import percent, points
 
 NAMED = 5
 """Small groups that a sentence names; the report lists all."""
@@ -206,65 +202,6 @@ def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
     ]
 
 
-def budget_claims(
-    budget: BudgetSpec,
-    latency: LatencyComparison | None,
-    *,
-    size_bytes: int | None,
-    teacher_bytes: int | None,
-    hosted: Hosted | None = None,
-) -> list[Claim]:
-    """What the budget asks; all of it binds but the ratio of wall times, which is reported."""
-    if hosted is not None:
-        return _claims_of_a_server(budget, hosted)
-    assert size_bytes is not None, "only a model behind a server is without a size"
-    claims = []
-    if budget.latency_ratio_at_least is not None:
-        claims.append(_latency_ratio(budget.latency_ratio_at_least, budget.latency_rounds, latency))
-        if latency is not None:
-            claims.append(_latency_ratio_wall(budget.latency_ratio_at_least, latency))
-    if budget.latency_ms_at_most is not None:
-        claims.append(_latency_ms(budget.latency_ms_at_most, latency))
-    if budget.size_ratio_at_least is not None:
-        claims.append(_size_ratio(budget.size_ratio_at_least, teacher_bytes, size_bytes))
-    if budget.size_mb_at_most is not None:
-        size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
-        claims.append(
-            _budget(ClaimKind.SIZE_MB, size <= most, f"{_times(size, most)} MB, at most {number(most)} asked")
-        )
-    return claims
-
-
-def _claims_of_a_server(budget: BudgetSpec, hosted: Hosted) -> list[Claim]:
-    """What the budget asks of a model behind a server: its price beside the teacher's, and what calls took."""
-    usd, teacher = amount(hosted.usd_per_1000_calls), amount(hosted.teacher_usd_per_1000_calls)
-    not_dearer = hosted.usd_per_1000_calls <= hosted.teacher_usd_per_1000_calls
-    sentence = f"{usd} USD for 1,000 calls, {'the teacher' if not_dearer else 'more than the teacher,'} {teacher}"
-    claims = [_budget(ClaimKind.COST, not_dearer, sentence)]
-    if budget.latency_ms_at_most is not None:
-        asked = budget.latency_ms_at_most
-        how = f"its server was asked {hosted.calls_at_once} at a time" if hosted.calls_at_once > 1 else "one by one"
-        sentence = f"95% of answers within {hosted.ms_p95:.3g} ms, {how}, at most {number(asked)} ms asked"
-        claims.append(_budget(ClaimKind.LATENCY_MS, hosted.ms_p95 <= asked, sentence))
-    ratios = {
-        ClaimKind.LATENCY_RATIO: budget.latency_ratio_at_least,
-        ClaimKind.SIZE_RATIO: budget.size_ratio_at_least,
-    }
-    unknown = [kind for kind, asked_ratio in ratios.items() if asked_ratio is not None]
-    unknown += [ClaimKind.SIZE_MB] if budget.size_mb_at_most is not None else []
-    return claims + [
-        Claim(
-            name=named(kind),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=f"it is behind a server, where budget.{kind}_at_"
-            f"{'most' if kind is ClaimKind.SIZE_MB else 'least'} cannot be measured",
-            binding=True,
-        )
-        for kind in unknown
-    ]
-
-
 def overall(claims: Sequence[Claim]) -> Verdict:
     """The verdict of all binding claims together; no binding claim proves nothing."""
     return Verdict.worst(claim.verdict for claim in claims if claim.binding)
@@ -439,115 +376,7 @@ def _gap(result: GapTest, subject: str, *, unknown: str, two: str) -> str:
     return f"cannot tell whether the {subject} are {within}: {gap}, {why}"
 
 
-def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None) -> Claim:
-    """Decided on CPU time, which other processes do not change; the sentence has wall time too."""
-    if latency is None or latency.cpu is None or latency.ratio_bounds is None:
-        return _not_measured(ClaimKind.LATENCY_RATIO, latency)
-    cpu, (low, high) = latency.cpu, latency.ratio_bounds
-    assert cpu.ratio is not None and cpu.ratio_low is not None and cpu.ratio_high is not None
-    only = "only " if high < asked else ""
-    allowed = f", {number(low)} to {number(high)} {_allowing_for(latency)}" if _allowing_for(latency) else ""
-    sentence = (
-        f"{only}{_times(cpu.ratio, asked)} times faster than the teacher in CPU time (95% interval "
-        f"{number(cpu.ratio_low)} to {number(cpu.ratio_high)}{allowed}), at least {number(asked)} asked; "
-        f"{_by_wall(latency)}"
-    )
-    if low < asked <= high:
-        return Claim(
-            name=named(ClaimKind.LATENCY_RATIO),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=f"cannot tell whether it is fast enough: {sentence}; raise budget.latency_rounds (it is {rounds}) "
-            f"or rerun on {'an idle machine' if latency.machine_was_busy else 'a machine that no other one shares'}",
-            binding=True,
-        )
-    return _budget(ClaimKind.LATENCY_RATIO, low >= asked, sentence)
-
-
-def _allowing_for(latency: LatencyComparison) -> str:
-    """What makes the bounds wider than the interval; empty when nothing does."""
-    if latency.machine_was_busy:
-        return "allowing for the load"
-    return "" if latency.device.shared_host is False else "allowing for neighbours on the host"
-
-
-def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:
-    """Reported only: the ratio a caller sees, which nothing is known of when the machine was busy."""
-    sentence, verdict = _by_wall(latency), Verdict.INCONCLUSIVE
-    if latency.caveat is not None or latency.ratio_low is None or latency.ratio_high is None:
-        sentence = f"cannot tell how much faster it is by wall time: {sentence}"
-    elif latency.ratio_low >= asked:
-        verdict = Verdict.PASS
-    elif latency.ratio_high < asked:
-        verdict = Verdict.FAIL
-    return Claim(
-        name=named(ClaimKind.LATENCY_RATIO_WALL), group="budget", verdict=verdict, sentence=sentence, binding=False
-    )
-
-
-def _by_wall(latency: LatencyComparison) -> str:
-    if latency.ratio is None or latency.ratio_low is None or latency.ratio_high is None:
-        return "the teacher was not timed"
-    interval = f"{number(latency.ratio_low)} to {number(latency.ratio_high)}"
-    return f"by wall time {number(latency.ratio)} times ({interval}){_waited(latency)}"
-
-
-def _waited(latency: LatencyComparison) -> str:
-    """Why wall time proves nothing; empty when it does."""
-    if latency.cpu is None:
-        return ", measured without CPU time"
-    share = f"{100 * latency.cpu.waiting_share:.0f}% of the time"
-    return f", on a busy machine, where models waited {share} for a processor" if latency.machine_was_busy else ""
-
-
-def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
-    if latency is None or latency.cpu is None:
-        return _not_measured(ClaimKind.LATENCY_MS, latency)
-    measured = latency.student_ms_p95
-    sentence = f"95% of answers within {measured:.3g} ms, at most {number(asked)} ms asked{_waited(latency)}"
-    if latency.machine_was_busy:
-        return Claim(
-            name=named(ClaimKind.LATENCY_MS),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=f"cannot tell whether it is fast enough: {sentence}; rerun on an idle machine",
-            binding=True,
-        )
-    return _budget(ClaimKind.LATENCY_MS, measured <= asked, sentence)
-
-
-def _size_ratio(asked: float, teacher_bytes: int | None, size_bytes: int) -> Claim:
-    if teacher_bytes is None:
-        sentence = "the size of the teacher is not known, so the budget is not shown to hold"
-        return Claim(
-            name=named(ClaimKind.SIZE_RATIO),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=sentence,
-            binding=True,
-        )
-    ratio = teacher_bytes / size_bytes
-    only = "" if ratio >= asked else "only "
-    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
-    return _budget(ClaimKind.SIZE_RATIO, ratio >= asked, sentence)
-
-
-def _budget(kind: ClaimKind, passed: bool, sentence: str) -> Claim:
-    verdict = Verdict.PASS if passed else Verdict.FAIL
-    return Claim(name=named(kind), group="budget", verdict=verdict, sentence=sentence, binding=True)
-
-
-def _not_measured(kind: ClaimKind, latency: LatencyComparison | None) -> Claim:
-    what = "latency" if latency is None else "CPU time"
-    sentence = f"{what} was not measured beside the teacher, so the budget is not shown to hold"
-    return Claim(name=named(kind), group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
-
-
 def _rows_needed(needed: int | None, rows: int) -> str:
     if needed is None or needed > UNREALISTIC * rows:
         return f"more than {UNREALISTIC} times the rows would be needed to settle it"
     return f"about {needed:,} rows would settle it, {needed - rows:,} more"
-
-
-def _times(ratio: float, asked: float) -> str:
-    return number(ratio) if number(ratio) != number(asked) else f"{ratio:.4g}"

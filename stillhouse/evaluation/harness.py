@@ -19,7 +19,8 @@ from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.aligned import Aligned
-from stillhouse.evaluation.claims import Claim, budget_claims, overall
+from stillhouse.evaluation.budget_claims import budget_claims
+from stillhouse.evaluation.claims import Claim, overall
 from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measured import MEASURES
 from stillhouse.evaluation.measures import metrics
