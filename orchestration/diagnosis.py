@@ -14,7 +14,7 @@ from pydantic import Field
 from assets.keys import keys_of_events
 from assets.materializations import Materialization
 from assets.stage import MachineFailure
-from checks.gate import GatesClosed
+from checks.check_op import GatesClosed
 from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
 from checks.traffic import no_personal_data_is_left, retention_holds

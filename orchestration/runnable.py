@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.external import external_assets
 from assets.recipe_assets import assets_beside, assets_of
-from checks.gate import stage_checks
+from checks.check_op import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition

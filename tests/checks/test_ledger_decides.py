@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.keys import key_of
-from checks import gate, gatekeeper
+from checks import check_op, gate, gatekeeper
 from checks.gatekeeper import load_gated
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
@@ -182,7 +182,7 @@ def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = place.newest("source", "base").digest
-    for module in (gate, gatekeeper):
+    for module in (check_op, gate, gatekeeper):
         monkeypatch.setattr(module, "gate_code", lambda stage: f"another version for {stage}")
     states = place.states("source", "base")
     assert {state.state for state in states.values()} == {GateStatus.STALE}

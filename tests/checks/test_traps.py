@@ -13,7 +13,7 @@ import pytest
 import checks.contract
 from assets.keys import key_of, stage_of
 from assets.materializations import newest_materialization
-from checks.gate import in_words
+from checks.check_op import in_words
 from checks.stages import gates_of
 from orchestration.build import definitions
 from orchestration.schedules import refresh_schedule

@@ -17,7 +17,7 @@ import pytest
 
 from assets.keys import key_of
 from assets.materializations import Materialization
-from checks.gate import GatesClosed
+from checks.check_op import GatesClosed
 from checks.gatekeeper import AssetState, GateState, WayClosed
 from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
