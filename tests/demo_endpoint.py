@@ -26,7 +26,8 @@ USD_AT_MOST = 1.0
 def answering(rows: pl.DataFrame, folder: Path) -> Any:
     """Fine-tune the server's model, and answer with its label."""
     from stillhouse.models.predictor import TorchClassifier
-    from stillhouse.models.training import TrainingExamples, train
+    from stillhouse.models.training import train
+    from stillhouse.models.training_examples import TrainingExamples
     from stillhouse.recipe.training import TrainingConfig
     from stillhouse.tasks.single_label import SingleLabel
     from stillhouse.teachers.classifier import build_classifier

@@ -130,7 +130,8 @@ from stillhouse.evaluation.baselines.fitted import constant, tfidf_linear
 from stillhouse.evaluation.harness import evaluate
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, Terms
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks import task_of

@@ -14,7 +14,8 @@ from benchmarks.peers.stillhouse_loop import capture
 from benchmarks.peers.usable import Game, Usable, asked, tried
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import cut_from

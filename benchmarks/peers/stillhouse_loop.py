@@ -14,7 +14,8 @@ import torch  # noqa: F401 - imported before the clock starts
 from benchmarks.peers.material import LEARNING_RATE, MAX_TOKENS, OUTPUTS, Job, Outcome, asked, explained
 from stillhouse.device import device_of
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.ledger import Ledger

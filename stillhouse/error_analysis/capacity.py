@@ -80,7 +80,8 @@ def _trial(
     start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int, task: Task, device: Device
 ) -> BatchTrial:
     from stillhouse.models.predictor import TorchClassifier
-    from stillhouse.models.training import TrainingExamples, train
+    from stillhouse.models.training import train
+    from stillhouse.models.training_examples import TrainingExamples
 
     texts, targets = batch["text"].to_list(), logits_of(batch)
     how = {

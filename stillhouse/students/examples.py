@@ -20,7 +20,7 @@ from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.columns import DISAGREEMENT, RATIONALE
 
 if TYPE_CHECKING:
-    from stillhouse.models.training import TrainingExamples
+    from stillhouse.models.training_examples import TrainingExamples
 
 
 def labelled_rows(prompts: pl.DataFrame) -> pl.DataFrame:
@@ -35,7 +35,7 @@ def validation_rows(prompts: pl.DataFrame) -> pl.DataFrame:
 
 def labelled_examples(rows: pl.DataFrame, task: Task) -> "TrainingExamples":
     """Turn labelled rows into examples to train on and examples to watch."""
-    from stillhouse.models.training import TrainingExamples
+    from stillhouse.models.training_examples import TrainingExamples
 
     train, validation = rows.filter(pl.col("split") == "train"), rows.filter(pl.col("split") == "validation")
     return TrainingExamples(
@@ -141,7 +141,7 @@ def explained(base: Path, rows: pl.DataFrame, device: Device) -> pl.DataFrame:
 
 def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFrame, task: Task) -> "TrainingExamples":
     """Rows of the transfer set as what a student learns from, and validation rows as what is watched."""
-    from stillhouse.models.training import TrainingExamples
+    from stillhouse.models.training_examples import TrainingExamples
 
     copies = student.copies
     training = student.training if copies else None

@@ -19,7 +19,8 @@ from stillhouse.device import CPU, Device, device_of
 from stillhouse.models import steps
 from stillhouse.models.family import FAMILIES
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, TrainingReport, train
+from stillhouse.models.training import TrainingReport, train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig

@@ -29,7 +29,8 @@ from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.models import network
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.recipe.teacher import TeacherKind

@@ -21,7 +21,8 @@ from stillhouse.students.examples import labelled_examples
 from stillhouse.teachers.forgetting import TEXTS, NeighboursKept, neighbours_kept
 
 if TYPE_CHECKING:
-    from stillhouse.models.training import TrainingExamples, TrainingReport
+    from stillhouse.models.training import TrainingReport
+    from stillhouse.models.training_examples import TrainingExamples
     from stillhouse.models.weights import BaseModel
 
 

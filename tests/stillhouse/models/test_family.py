@@ -13,7 +13,8 @@ from stillhouse.models import network
 from stillhouse.models.export import export_student
 from stillhouse.models.family import ACTIVATIONS, FAMILIES, family_of
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import verify_weights
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import drop_layers, prune_feed_forward

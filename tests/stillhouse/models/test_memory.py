@@ -36,7 +36,8 @@ TRAINED = """
 import sys
 from pathlib import Path
 import numpy as np
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import SingleLabel
 

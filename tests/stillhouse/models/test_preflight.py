@@ -12,7 +12,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.losses import EMBEDDING_LOSSES, EmbeddingLoss
 from stillhouse.models.network import MeanPooledClassifier, TextClassifier
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import LOSSES, SingleLabel, logit_mse, temperature_kl

@@ -18,7 +18,8 @@ from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.models.losses import combined_loss, contrast
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, _run_digest, train
+from stillhouse.models.training import TrainingReport, _epoch_batches, _run_digest, train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
@@ -82,7 +83,8 @@ KILLED_TRAINING = """
     from pathlib import Path
     import numpy as np
     from stillhouse import progress
-    from stillhouse.models.training import TrainingExamples, train
+    from stillhouse.models.training import train
+    from stillhouse.models.training_examples import TrainingExamples
     from stillhouse.recipe.training import TrainingConfig
     from stillhouse.tasks.single_label import LOSSES, SingleLabel
 

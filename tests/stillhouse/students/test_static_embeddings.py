@@ -8,7 +8,8 @@ import pytest
 from stillhouse.models import network
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.models.weights import finite_weights
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.training import train
+from stillhouse.models.training_examples import TrainingExamples
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
