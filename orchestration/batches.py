@@ -17,7 +17,7 @@ from assets.materializations import newest_materialization
 from checks.gatekeeper import AssetState, OneLook
 from orchestration.runs import DISTIL, INGEST
 from stillhouse.data.drop_folder import Look, last_look
-from stillhouse.data.sources import FolderEntry, drop_folder_entries
+from stillhouse.data.outside import FolderEntry, drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded

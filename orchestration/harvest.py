@@ -17,9 +17,9 @@ from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_artifact_if_any
 from orchestration.runs import lock_of_days
 from stillhouse.data.dropped import read_dropped
+from stillhouse.data.outside import drop_folder_entries
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
-from stillhouse.data.sources import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, write_atomically
 from stillhouse.live.harvest import ID, Pool, asked_texts, content, drawn, ending, pool_of

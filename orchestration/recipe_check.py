@@ -21,9 +21,9 @@ from checks.stages import gates_of
 from stillhouse.base import Record
 from stillhouse.data.declared_labels import unknown_classes
 from stillhouse.data.golden_file import read_golden_file
+from stillhouse.data.outside import drop_folder_entries
 from stillhouse.data.prompt_set import base_prompt_set
 from stillhouse.data.provenance import with_provenance
-from stillhouse.data.sources import drop_folder_entries
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.live.slices import slices_of

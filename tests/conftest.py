@@ -29,7 +29,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate
 from orchestration.instance import initialise
 from orchestration.resources import RESOURCES
-from stillhouse.data.sources import drop_folder_entries
+from stillhouse.data.outside import drop_folder_entries
 from stillhouse.evaluation.measures.meter import THIS_MACHINE
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile

@@ -4,7 +4,8 @@ Belongs here: in which format such a file is, and which columns a dropped one ha
 Does not: reading formats (delimited.py, parquet.py, ...), looking at the folder (stillhouse/data/drop_folder.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from stillhouse.data.sources import (
@@ -13,10 +14,10 @@ from stillhouse.data.sources import (
     RowFormat,
     SourceRead,
     ending_of,
-    every_column_in_a_drop,
     known_ending,
     read_rows,
 )
+from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import DataSpec
@@ -53,6 +54,27 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
     with every_column_in_a_drop(recipe):
         columns = RowColumns(data.text, data.label, recipe.kept_columns, data.allow_missing_columns)
         return read_like_the_source(data, name, columns, kept={name: kept}, batch=batch)
+
+
+@contextmanager
+def every_column_in_a_drop(recipe: Recipe) -> Iterator[None]:
+    """Say of a dropped file that lacks a column which field names it, and how a recipe allows that.
+
+    Filled with nulls instead, a renamed label column makes labelled rows unlabelled ones and no gate can tell.
+
+    Raises:
+        StillhouseError: in place of an `UnknownColumnError`.
+    """
+    try:
+        yield
+    except UnknownColumnError as error:
+        allow = "" if error.column == recipe.data.text else " `data.allow_missing_columns` lists what files may lack."
+        raise StillhouseError(
+            f"{error.what}, which `{'.'.join(map(str, recipe.field_naming(error.column)))}` of the recipe names",
+            where=error.where,
+            expected=error.expected,
+            do=f"{error.do}{allow}",
+        ) from error
 
 
 def read_like_the_source(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from stillhouse.data.sources import read_outside
+from stillhouse.data.outside import read_outside
 from stillhouse.digests import digest_of
 from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.recipe.bar import Terms

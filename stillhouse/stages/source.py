@@ -15,9 +15,10 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.data.dropped import format_of_source, read_dropped
 from stillhouse.data.golden_file import read_golden_file
+from stillhouse.data.outside import Outside, digests_now, read_outside
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
-from stillhouse.data.sources import Outside, RowColumns, SourceRead, digests_now, read_outside, read_rows
+from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home

@@ -25,7 +25,7 @@ from orchestration.cli import app
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.runs import lock_of_days
 from orchestration.sensors import rounds_sensor
-from stillhouse.data.sources import drop_folder_entries
+from stillhouse.data.outside import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed

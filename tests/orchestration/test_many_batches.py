@@ -18,7 +18,7 @@ from checks.stages import gates_of
 from orchestration import sensors
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.sensors import rounds_sensor
-from stillhouse.data.sources import digests_now
+from stillhouse.data.outside import digests_now
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, BuildRequest
