@@ -69,7 +69,7 @@ def newest_artifact_if_any(builds: BuildStore, key: dg.AssetKey, batch: str | No
     return None if newest is None else builds.artifact(newest.digest, newest.manifest)
 
 
-def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization:
+def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None) -> Materialization:
     """Return the newest materialization of an asset, or of one batch of it.
 
     Raises:

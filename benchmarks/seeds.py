@@ -23,13 +23,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from stillhouse.evaluation.comparison import decide
+from stillhouse.evaluation.comparison import ALPHA, decide
 from stillhouse.evaluation.measures.seeds import gain_over_seeds
 from stillhouse.statistics.proportions import paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
 
 PAIRS = 4_000
-ALPHA = 0.05
 STANDARD_ERRORS = 3
 GAIN = 0.03
 SEED = 20261124
@@ -96,9 +95,9 @@ def winners(setting: Setting, gain: float, pairs: int, generator: np.random.Gene
             logits = difficulty + own + more + luck
             correct.append(generator.random(logits.shape) < expit(logits))
         test = paired_mcnemar(correct[0][0], correct[1][0])
-        one += decide(test, 1.0, None, alpha=ALPHA) is Verdict.PASS
+        one += decide(test, 1.0, None) is Verdict.PASS
         over_seeds = gain_over_seeds(correct[0], correct[1], alpha=ALPHA)
-        several += decide(test, 1.0, over_seeds, alpha=ALPHA) is Verdict.PASS
+        several += decide(test, 1.0, over_seeds) is Verdict.PASS
     return one / pairs, several / pairs
 
 

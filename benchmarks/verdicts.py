@@ -225,7 +225,7 @@ def _draw(setting: Setting, rows: int, drop: float, students: int, generator: np
 
 def _rows_by_shortcut(setting: Setting) -> int:
     """Rows that the formula without the restricted variance asks for."""
-    return math.ceil(sum_of_quantiles(ALPHA, POWER) ** 2 * setting.discordance / setting.margin**2)
+    return math.ceil(sum_of_quantiles(ALPHA) ** 2 * setting.discordance / setting.margin**2)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def class_rows(prompts: pl.DataFrame) -> list[ClassRows]:
     return [ClassRows(**row) for row in ranked.to_dicts()]
 
 
-def with_too_few(classes: list[ClassRows], limits: GateLimits, *, labels_are_taught: bool = True) -> list[ClassRows]:
+def with_too_few(classes: list[ClassRows], limits: GateLimits, *, labels_are_taught: bool) -> list[ClassRows]:
     """Classes that nothing can be learned of, or that nothing can be said of afterwards.
 
     Args:

@@ -30,7 +30,7 @@ _PLACE = re.compile(r"-?\d+", re.ASCII)
 """In a list, from its end where it is negative."""
 
 
-def read_json(place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str] = ()) -> Table:
+def read_json(place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str]) -> Table:
     """Read one JSON object a line, or one array of objects, whichever the file begins with.
 
     A column is a key, or a path such as `ticket.body`, `choices.0.label` or `messages.-1.content` (the last one)

@@ -19,7 +19,7 @@ def budget_claims(
     *,
     size_bytes: int | None,
     teacher_bytes: int | None,
-    hosted: Hosted | None = None,
+    hosted: Hosted | None,
 ) -> list[Claim]:
     """What the budget asks; all of it binds but the ratio of wall times, which is reported."""
     if hosted is not None:

@@ -24,7 +24,10 @@ from stillhouse.tasks.task import Task
 from stillhouse.wording import points
 
 COMPARISONS = "comparisons.json"
-
+ALPHA = 0.05
+"""One-sided error rate of the exact test."""
+SMALLEST_GAIN = 0.01
+"""A gain that is proven to be under this counts as none."""
 
 Against = Literal["labels", "direct", "without_rationales", "unweighted"]
 """What a student is compared with: the same one trained on labels alone, or without a further step."""
@@ -63,8 +66,6 @@ def compare_with_control(
     golden: pl.DataFrame,
     *,
     task: Task,
-    alpha: float = 0.05,
-    smallest_gain: float = 0.01,
     against: Against = "labels",
 ) -> Comparison:
     """Say whether learning from the teacher beat learning from the labels alone, on the same golden rows.
@@ -80,8 +81,6 @@ def compare_with_control(
         control: the same architecture, data and steps, trained on labels only.
         golden: `prompt_id`, `label`.
         task: what an answer is.
-        alpha: one-sided error rate of the exact McNemar test.
-        smallest_gain: a gain proven to be under this is called none, as a fraction.
         against: what the control is; the rule is the same for both.
 
     Returns:
@@ -95,10 +94,10 @@ def compare_with_control(
     test = paired_mcnemar(correct, control_correct)
     # A drop from student to control is a gain of the student; the bounds come from the same score test.
     bounds = non_inferiority_from_counts(
-        test.first_only, test.second_only, test.rows, margin=smallest_gain, alpha=alpha
+        test.first_only, test.second_only, test.rows, margin=SMALLEST_GAIN, alpha=ALPHA
     )
-    over_seeds = _over_seeds(student, control, golden, task, alpha)
-    verdict = decide(test, bounds.drop_upper_bound, over_seeds, alpha=alpha, smallest_gain=smallest_gain)
+    over_seeds = _over_seeds(student, control, golden, task)
+    verdict = decide(test, bounds.drop_upper_bound, over_seeds)
     subject, other = _SUBJECTS[against]
     said = {
         Verdict.PASS: f"{subject} helped",
@@ -111,7 +110,7 @@ def compare_with_control(
         f"{points(bounds.drop_lower_bound)} to {points(bounds.drop_upper_bound)} "
         f"(exact McNemar, one-sided p = {test.p_first_better:.2g}"
         f"{', on one seed)' if over_seeds is None else f'); {_spread_in_words(over_seeds)}'}"
-        f"{'' if min(test.p_first_better, test.p_second_better) < alpha else f'; {_nothing(test)}'}"
+        f"{'' if min(test.p_first_better, test.p_second_better) < ALPHA else f'; {_nothing(test)}'}"
     )
     return Comparison(
         student=student.name,
@@ -126,30 +125,24 @@ def compare_with_control(
     )
 
 
-def decide(
-    test: McNemar, upper: float, over_seeds: SeedGain | None, *, alpha: float = 0.05, smallest_gain: float = 0.01
-) -> Verdict:
+def decide(test: McNemar, upper: float, over_seeds: SeedGain | None) -> Verdict:
     """Apply the rule of `compare_with_control` to what was measured.
 
     Args:
         test: of the two models that were trained, the student first.
         upper: upper bound of the gain of that pair.
         over_seeds: the gain over seeds, None where one side has one seed.
-        alpha: one-sided error rate.
-        smallest_gain: a gain proven to be under this is called none, as a fraction.
     """
-    if test.p_first_better < alpha and (over_seeds is None or over_seeds.lower > 0):
+    if test.p_first_better < ALPHA and (over_seeds is None or over_seeds.lower > 0):
         return Verdict.PASS
-    if test.p_second_better < alpha and (over_seeds is None or over_seeds.upper < 0):
+    if test.p_second_better < ALPHA and (over_seeds is None or over_seeds.upper < 0):
         return Verdict.FAIL
-    if upper < smallest_gain and (over_seeds is None or over_seeds.upper < smallest_gain):
+    if upper < SMALLEST_GAIN and (over_seeds is None or over_seeds.upper < SMALLEST_GAIN):
         return Verdict.FAIL
     return Verdict.INCONCLUSIVE
 
 
-def _over_seeds(
-    student: EvaluatedModel, control: EvaluatedModel, golden: pl.DataFrame, task: Task, alpha: float
-) -> SeedGain | None:
+def _over_seeds(student: EvaluatedModel, control: EvaluatedModel, golden: pl.DataFrame, task: Task) -> SeedGain | None:
     first, second = (logits_by_seed(model, golden, task) for model in (student, control))
     if not first or not second:
         return None
@@ -157,7 +150,7 @@ def _over_seeds(
     correct, control_correct = (
         np.array([task.right(logits, targets) for logits in by_seed.values()]) for by_seed in (first, second)
     )
-    return gain_over_seeds(correct, control_correct, alpha=alpha)
+    return gain_over_seeds(correct, control_correct, alpha=ALPHA)
 
 
 def _nothing(test: McNemar) -> str:

@@ -63,13 +63,6 @@ class TorchClassifier:
         """Logits of shape (n, classes), in the order of `texts`."""
         return self.answer(texts, batch_size).logits
 
-    def embeddings_and_logits(
-        self, texts: Sequence[str], batch_size: int | None = None
-    ) -> tuple[Float32Array, Float32Array]:
-        """Pooled hidden states (n, width) and logits (n, classes), in the order of `texts`."""
-        answers = self.answer(texts, batch_size)
-        return answers.embeddings, answers.logits
-
     def answer(self, texts: Sequence[str], batch_size: int | None = None, *, layers: Sequence[int] = ()) -> Answers:
         """Everything the model says to `texts`, and what it took.
 

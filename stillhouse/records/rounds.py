@@ -65,7 +65,7 @@ def held_back(
     )
 
 
-def budget_used_up(ledger: Ledger, recipe: str, refresh: RefreshSpec, *, paid_usd: float = 0.0) -> str | None:
+def budget_used_up(ledger: Ledger, recipe: str, refresh: RefreshSpec, *, paid_usd: float) -> str | None:
     """Why the rounds or the money of 30 days are used up, and until when; None where some of both is left.
 
     Args:

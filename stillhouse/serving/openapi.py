@@ -163,7 +163,7 @@ def _schemas_of(slot: Slot) -> Json:
     prefix = f"{slot.name}."
     schemas = _schemas(_OF_A_RECIPE, prefix)
     question, answer, truth = (schemas[prefix + name]["properties"] for name in ("Question", "Answer", "Truth"))
-    _narrow(question["texts"], "array", maxItems=slot.limits.texts)
+    _as_list(question["texts"])["maxItems"] = slot.limits.texts
     serving = slot.serving
     if serving is not None:
         champion = serving.champion
@@ -182,6 +182,7 @@ def _labels(releases: Iterable[LoadedRelease]) -> list[str]:
     return sorted({label for release in releases for label in release.labels})
 
 
-def _narrow(schema: Json, kind: str, **limits: int) -> None:
-    """Add limits to what a field may be, where it may be nothing as well."""
-    next(each for each in schema["anyOf"] if each["type"] == kind).update(limits)
+def _as_list(schema: Json) -> Json:
+    """What a field is where it is a list; it may be left out as well."""
+    found: Json = next(each for each in schema["anyOf"] if each["type"] == "array")
+    return found

@@ -134,7 +134,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 validation_labels=choosing["label"].to_list(),
             ),
             linear_probe(
-                lambda batch: encoder.embeddings_and_logits(batch)[0],
+                lambda batch: encoder.answer(batch).embeddings,
                 texts,
                 labels,
                 bench.texts,

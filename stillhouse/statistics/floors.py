@@ -13,7 +13,7 @@ from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
 from stillhouse.statistics.metric_test import metric_test
 from stillhouse.statistics.score_test import sum_of_quantiles
-from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
+from stillhouse.statistics.verdicts import Verdict, check_alpha
 
 
 class FloorTest(Record):
@@ -57,7 +57,7 @@ def floor_test(successes: int, rows: int, floor: float, *, resolution: float, al
 
     lower = float(betaincinv(successes, rows - successes + 1, alpha)) if successes else 0.0
     upper = float(betaincinv(successes + 1, rows - successes, 1 - alpha)) if successes < rows else 1.0
-    by_formula = sum_of_quantiles(alpha, POWER) ** 2 * floor * (1 - floor) / resolution**2
+    by_formula = sum_of_quantiles(alpha) ** 2 * floor * (1 - floor) / resolution**2
     # However good the student, this many right answers in a row are the fewest that can prove the floor.
     needed = math.ceil(max(by_formula, math.log(alpha) / math.log(floor)))
     if rows and lower >= floor:
@@ -66,7 +66,7 @@ def floor_test(successes: int, rows: int, floor: float, *, resolution: float, al
         return FloorTest(floor=floor, lower_bound=lower, upper_bound=upper, verdict=Verdict.FAIL, rows_needed=None)
     if rows >= needed:
         gap = max(successes / rows - floor, 1.0 / rows)
-        needed = math.ceil(sum_of_quantiles(alpha, POWER) ** 2 * floor * (1 - floor) / gap**2)
+        needed = math.ceil(sum_of_quantiles(alpha) ** 2 * floor * (1 - floor) / gap**2)
     return FloorTest(
         floor=floor,
         lower_bound=lower,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.statistics.score_test import sum_of_quantiles
-from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
+from stillhouse.statistics.verdicts import Verdict, check_alpha
 
 
 class MeasuredGap(Record):
@@ -163,7 +163,7 @@ def _has_rows_enough(one: Part, other: Part, limit: float, alpha: float) -> bool
     """Whether two parts of so many rows would have passed, had they been equal, with 80 % power."""
     spread = 2 * _variance(one, other, limit)
     harmonic = 2 / (1 / one.rows + 1 / other.rows)
-    return harmonic >= sum_of_quantiles(alpha, POWER) ** 2 * spread / limit**2
+    return harmonic >= sum_of_quantiles(alpha) ** 2 * spread / limit**2
 
 
 def _rows_needed(one: Part, other: Part, limit: float, alpha: float) -> int | None:
@@ -172,7 +172,7 @@ def _rows_needed(one: Part, other: Part, limit: float, alpha: float) -> int | No
     if distance <= 0:
         return None
     spread = 2 * _variance(one, other, limit)
-    return math.ceil(sum_of_quantiles(alpha, POWER) ** 2 * spread / distance**2)
+    return math.ceil(sum_of_quantiles(alpha) ** 2 * spread / distance**2)
 
 
 def _variance(one: Part, other: Part, limit: float) -> float:

@@ -15,7 +15,7 @@ from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
 from stillhouse.statistics.bootstrap import Bootstrap, Metric
 from stillhouse.statistics.score_test import sum_of_quantiles
-from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
+from stillhouse.statistics.verdicts import Verdict, check_alpha
 
 FEWEST_GROUPS = 20
 """With fewer groups the spread between them is itself hardly known, and bootstrap bounds come out too narrow."""
@@ -184,7 +184,7 @@ def _decide(
 
     def needed(distance: float) -> int:
         # A standard error shrinks with the root of the rows, what so many unseen losses could do with the rows.
-        by_spread = (sum_of_quantiles(alpha, POWER) * found.standard_error / distance) ** 2
+        by_spread = (sum_of_quantiles(alpha) * found.standard_error / distance) ** 2
         return math.ceil(rows * max(by_spread, unseen / distance))
 
     for_an_equal_student = needed(margin)

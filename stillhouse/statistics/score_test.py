@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from stillhouse.arrays import FloatArray, IntArray
+from stillhouse.statistics.verdicts import POWER
 
 EXACT_BELOW = 30
 """Expected examples lost at the margin (rows x margin) below which the exact distribution is used.
@@ -67,9 +68,9 @@ def normal_quantile(probability: float) -> float:
     return NormalDist().inv_cdf(probability)
 
 
-def sum_of_quantiles(alpha: float, power: float) -> float:
-    """What a sample size is the square of: normal quantiles of 1 - alpha and of the power."""
-    return normal_quantile(1 - alpha) + normal_quantile(power)
+def sum_of_quantiles(alpha: float) -> float:
+    """What a sample size is the square of: normal quantiles of 1 - alpha and of the usual power."""
+    return normal_quantile(1 - alpha) + normal_quantile(POWER)
 
 
 def uses_exact(rows: int, margin: float) -> bool:

@@ -55,7 +55,7 @@ def test_a_published_encoder_is_let_in_by_its_commit_and_says_what_transformers_
         AutoModel.from_pretrained(name, revision=commit).eval(),
         AutoTokenizer.from_pretrained(name, revision=commit),
     )
-    ours = TorchClassifier(tmp_path / "classifier").embeddings_and_logits(TEXTS)[0]
+    ours = TorchClassifier(tmp_path / "classifier").answer(TEXTS).embeddings
     for text, found in zip(TEXTS, ours, strict=True):
         with torch.no_grad():
             expected = theirs(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)

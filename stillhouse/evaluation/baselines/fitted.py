@@ -23,6 +23,10 @@ Embed = Callable[[list[str]], npt.NDArray[Any]]
 
 VOCABULARY = 20_000
 """Most terms the bag of words keeps, so that the baseline stays a small model."""
+_EMBEDDED_AT_ONCE = 64
+"""Texts."""
+_SEED = 0
+"""Of the solvers."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,6 @@ def tfidf_linear(
     task: Task,
     validation_texts: Sequence[str] = (),
     validation_labels: Sequence[str] = (),
-    seed: int = 0,
 ) -> Baseline:
     """A linear model on TF-IDF of words and word pairs, or of runs of characters; among classes, logistic regression.
 
@@ -109,7 +112,6 @@ def tfidf_linear(
         task: what an answer is.
         validation_texts: labelled texts that decide between words and characters.
         validation_labels: their labels.
-        seed: of the solver.
 
     Returns:
         The baseline.
@@ -118,10 +120,10 @@ def tfidf_linear(
         StillhouseError: if a label is unknown, or there are fewer than two classes to tell apart.
     """
     targets = _targets(train_labels, task)
-    fitted = _fit_tfidf("words", train_texts, targets, task, seed)
+    fitted = _fit_tfidf("words", train_texts, targets, task)
     if len(validation_texts):
         known = _targets(validation_labels, task)
-        by_characters = _fit_tfidf("characters", train_texts, targets, task, seed)
+        by_characters = _fit_tfidf("characters", train_texts, targets, task)
         right = [int(task.right(each.answer(validation_texts), known).sum()) for each in (fitted, by_characters)]
         fitted = by_characters if right[1] > right[0] else fitted
     return Baseline(
@@ -148,11 +150,11 @@ class _FittedTfidf:
     answer: Callable[[Sequence[str]], FloatArray]
 
 
-def _fit_tfidf(units: Units, texts: Sequence[str], targets: Targets, task: Task, seed: int) -> _FittedTfidf:
+def _fit_tfidf(units: Units, texts: Sequence[str], targets: Targets, task: Task) -> _FittedTfidf:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=VOCABULARY, dtype=np.float32, **_TERMS_OF[units])
-    weights, bias = task.fit_linear(vectorizer.fit_transform(texts), targets, seed=seed)
+    weights, bias = task.fit_linear(vectorizer.fit_transform(texts), targets, seed=_SEED)
     terms = vectorizer.get_feature_names_out()
     vocabulary = sum(len(term.encode()) for term in terms)
 
@@ -171,8 +173,6 @@ def linear_probe(
     task: Task,
     encoder_bytes: int,
     name: str = "linear probe",
-    batch_size: int = 64,
-    seed: int = 0,
 ) -> Baseline:
     """A linear model on the embeddings of a frozen encoder; among classes, logistic regression.
 
@@ -184,8 +184,6 @@ def linear_probe(
         task: what an answer is.
         encoder_bytes: what the encoder itself weighs; it has to ship too.
         name: what reports call it.
-        batch_size: texts embedded at once.
-        seed: of the solver.
 
     Returns:
         The baseline; its size is the encoder and the head.
@@ -196,14 +194,14 @@ def linear_probe(
 
     def embedded(wanted: Sequence[str]) -> FloatArray:
         parts = [
-            np.asarray(embed(list(wanted[start : start + batch_size])), dtype=np.float64)
-            for start in range(0, len(wanted), batch_size)
+            np.asarray(embed(list(wanted[start : start + _EMBEDDED_AT_ONCE])), dtype=np.float64)
+            for start in range(0, len(wanted), _EMBEDDED_AT_ONCE)
         ]
         return np.concatenate(parts)
 
     features = embedded(train_texts)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    scaled, bias = task.fit_linear((features - mean) / scale, _targets(train_labels, task), seed=seed)
+    scaled, bias = task.fit_linear((features - mean) / scale, _targets(train_labels, task), seed=_SEED)
     # The scaling is folded into the head, so that the head is all there is to ship.
     weights = scaled / scale[:, None]
     bias = bias - mean @ weights

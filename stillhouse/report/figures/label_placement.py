@@ -31,7 +31,7 @@ def short(name: str, length: int = 22) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def label_without_overlap(axes: "Axes", marks: Sequence[Mark], line: Sequence[tuple[float, float]] = ()) -> None:
+def label_without_overlap(axes: "Axes", marks: Sequence[Mark], line: Sequence[tuple[float, float]]) -> None:
     """Names beside the marks: each takes the first place around its mark that is free, or else the first.
 
     Args:

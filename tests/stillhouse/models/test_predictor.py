@@ -51,10 +51,10 @@ def test_onnx_answers_come_in_the_order_asked(exported: Path) -> None:
 
 def test_embeddings_and_logits_are_those_of_the_same_texts(classifier: Path) -> None:
     model = TorchClassifier(classifier)
-    pooled, logits = model.embeddings_and_logits(TEXTS)
+    answers = model.answer(TEXTS)
     head = model.network.classifier
-    expected = pooled @ head.weight.detach().numpy().T + head.bias.detach().numpy()
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    expected = answers.embeddings @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(answers.logits, expected, atol=1e-5)
 
 
 def test_a_megabyte_of_text_costs_no_more_than_the_longest_text(

@@ -38,8 +38,8 @@ def examples(questions: tuple[list[str], list[int]]) -> TrainingExamples:
 
 
 def taught(examples: TrainingExamples, teacher: Path) -> TrainingExamples:
-    pooled, logits = TorchClassifier(teacher).embeddings_and_logits(examples.texts)
-    return replace(examples, teacher_logits=logits, teacher_embeddings=pooled)
+    said = TorchClassifier(teacher).answer(examples.texts)
+    return replace(examples, teacher_logits=said.logits, teacher_embeddings=said.embeddings)
 
 
 @pytest.mark.long

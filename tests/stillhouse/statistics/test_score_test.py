@@ -89,7 +89,7 @@ def test_counts_are_said_as_drop_and_discordance() -> None:
 
 def test_quantiles_are_those_of_the_normal_distribution() -> None:
     assert normal_quantile(0.95) == pytest.approx(norm.ppf(0.95))
-    assert sum_of_quantiles(0.05, 0.8) == pytest.approx(norm.ppf(0.95) + norm.ppf(0.8))
+    assert sum_of_quantiles(0.05) == pytest.approx(norm.ppf(0.95) + norm.ppf(0.8))
 
 
 def test_the_exact_distribution_is_used_below_thirty_lost_rows() -> None:

@@ -36,7 +36,7 @@ def static(classifier: Path) -> StaticEmbeddings:
 def test_pieces_are_as_far_apart_as_the_teacher_puts_them(classifier: Path, static: StaticEmbeddings) -> None:
     """All 32 components are a rotation, so distances stay; a piece asked alone is a text of one word."""
     words = ["king", "river", "city", "how"]
-    asked = TorchClassifier(classifier).embeddings_and_logits(words)[0]
+    asked = TorchClassifier(classifier).answer(words).embeddings
     places = [static.tokenizer.token_to_id(word) for word in words]
     rank = np.array(places) - 5  # the five special tokens come first and are no pieces
     rows = static.table[places] / zipf_weights(len(static.table) - 5)[rank, None]
@@ -125,9 +125,9 @@ def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: P
 def test_it_starts_where_the_baseline_puts_a_text_and_prefers_no_class(classifier: Path, tmp_path: Path) -> None:
     static, parameters = static_embeddings(classifier, 32), static_student(classifier, 32, tmp_path / "start")
     texts = ["who is the king ?", "where is the city", "how many rivers"]
-    pooled, logits = TorchClassifier(tmp_path / "start").embeddings_and_logits(texts)
-    assert (static.embed(texts) * pooled / np.sqrt(32)).sum(axis=1) == pytest.approx(np.ones(3), abs=1e-2)
-    assert not logits.any()
+    said = TorchClassifier(tmp_path / "start").answer(texts)
+    assert (static.embed(texts) * said.embeddings / np.sqrt(32)).sum(axis=1) == pytest.approx(np.ones(3), abs=1e-2)
+    assert not said.logits.any()
     assert parameters == 95 * 32 + 32 + 3 * 32 + 3
 
 

@@ -129,9 +129,7 @@ def test_a_classifier_that_answers_something_else_is_refused(tmp_path: Path, pro
 def test_its_encoder_alone_is_what_the_linear_probe_looks_at(folder: Path, tmp_path: Path) -> None:
     build_classifier(folder, NAMES, tmp_path / "untuned", seed=0)
     taken(folder)
-    whole, alone = (
-        TorchClassifier(tmp_path / name).embeddings_and_logits(QUESTIONS[:3])[0] for name in ("taken", "untuned")
-    )
+    whole, alone = (TorchClassifier(tmp_path / name).answer(QUESTIONS[:3]).embeddings for name in ("taken", "untuned"))
     np.testing.assert_allclose(whole, alone, atol=1e-5)
 
 

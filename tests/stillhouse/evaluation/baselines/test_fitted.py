@@ -26,7 +26,7 @@ def embed(texts: list[str]) -> np.ndarray:
 def fitted():
     return [
         tfidf_linear(TEXTS, LABELS, ASKED, task=TASK),
-        linear_probe(embed, TEXTS, LABELS, ASKED, task=TASK, encoder_bytes=1_000_000, batch_size=2),
+        linear_probe(embed, TEXTS, LABELS, ASKED, task=TASK, encoder_bytes=1_000_000),
     ]
 
 
