@@ -66,7 +66,7 @@ def the_threshold_was_found_by_other_rows(context: GateContext) -> Finding:
     others = rows.filter(~pl.col("prompt_id").is_in(allowed)).height
     if others or rows["prompt_id"].is_duplicated().any():
         return none_of(
-            max(others, 1), f"{others:,} of {rows.height:,} rows are no validation rows, or a row counts twice"
+            max(others, 1), f"{others:,} of {rows.height:,} rows are not validation rows, or a row counts twice"
         )
     spec, found = spec_of(context.recipe), cascade.rule.threshold
     confidence = rows.select(pl.when("protected").then(0.0).otherwise("confidence")).to_series().to_numpy()

@@ -111,7 +111,7 @@ def what_to_do(recipe: str, asset: str, closes_as: str | None) -> str:
         closes_as: what its failure is called, where that is a result.
     """
     if closes_as is not None:
-        return f"{closes_as}, which is a good end; `stillhouse diagnose {recipe}` says more"
+        return f"{closes_as}, which is a result and not a fault; `stillhouse diagnose {recipe}` says more"
     return (
         f"fix the cause and materialize {asset} with its checks again; `stillhouse diagnose {recipe}` says more, "
         "and how to waive it where that is allowed"

@@ -52,7 +52,7 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
     """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
     recipe = context.recipe
     if recipe.economics is None:
-        return passed_if(True, "cost is no pain here, and the recipe names no prices")
+        return passed_if(True, "`pain` does not name cost, and the recipe names no prices")
     expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
     return passed_if(
         expected.decision is Decision.FUND,

@@ -93,7 +93,7 @@ def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence:
         return Finding(Verdict.PASS, sentence, evidence, observed=share, limit=limit)
     if wilson_interval(min(hits, rows), rows)[0] > limit:
         return Finding(Verdict.FAIL, sentence, evidence, observed=share, limit=limit)
-    unclear = f"{sentence}; of so few rows that proves nothing"
+    unclear = f"{sentence}; so few rows prove nothing"
     return Finding(Verdict.INCONCLUSIVE, unclear, evidence, observed=share, limit=limit)
 
 

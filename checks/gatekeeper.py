@@ -151,7 +151,7 @@ class OneLook:
             return AssetState(key, batch, None, gates)
         try:
             manifest = self.builds.store.read_manifest(newest.digest, newest.manifest)
-        except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
+        except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is not JSON
             return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
         stale = [*self._what_has_changed(newest, manifest)]
         if stage_of(key) == TRANSFER_SET:
@@ -388,7 +388,7 @@ def _what_to_do(closed: Sequence[AssetState]) -> str:
     if any(state.newest is None for state in closed):
         return "materialize it with its checks first"
     if any(state.stale or state.broken for state in closed):
-        return "materialize the stale asset and all that lies between"
+        return "materialize the stale asset and everything between it and this one"
     return "materialize that asset with its checks again"
 
 

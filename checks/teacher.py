@@ -151,7 +151,7 @@ def _ends_later(teacher: Teacher, cron: str) -> Finding:
     try:
         day = date.fromisoformat(said[:10])
     except ValueError:
-        return Finding(Verdict.INCONCLUSIVE, f"its server says that {model} ends on {said[:30]!r}, which is no day")
+        return Finding(Verdict.INCONCLUSIVE, f"its server says that {model} ends on {said[:30]!r}, which is not a day")
     following = next(ticks(cron, since=now().timestamp())).date()
     advice = "" if day > following else ": choose one that stays, or have all answered now and keep them (kind: stored)"
     return passed_if(day > following, f"{model} ends on {day}, and the next round is on {following}{advice}")

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
-from stillhouse.evaluation.leaderboard import DIGITS_TOLD, JudgedRound, Leaderboard, leaderboard
+from stillhouse.evaluation.leaderboard import DIGITS_SHOWN, JudgedRound, Leaderboard, leaderboard
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Entry
@@ -111,7 +111,7 @@ def _one_of(digests: list[str], beginning: str, recipe: str) -> str:
         raise StillhouseError(
             f"{len(fitting) or 'no'} golden sets begin with {beginning!r}",
             where=f"{recipe}: --golden",
-            expected=f"the beginning of one of {', '.join(digest[:DIGITS_TOLD] for digest in digests)}",
+            expected=f"the beginning of one of {', '.join(digest[:DIGITS_SHOWN] for digest in digests)}",
             do=f"`stillhouse leaderboard {recipe}` tells them.",
         )
     return fitting[0]

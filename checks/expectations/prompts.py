@@ -28,7 +28,7 @@ _EXPECTATIONS = (
     ),
     Expectation(
         "no_text_is_too_long",
-        "one text of a megabyte costs as much as a thousand questions, and is no question",
+        "one text of a megabyte costs as much as a thousand questions and is not a question",
         "ExpectColumnValueLengthsToBeBetween",
         lambda context: {"column": "text", "min_value": 1, "max_value": context.recipe.data.max_characters},
     ),

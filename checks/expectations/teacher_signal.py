@@ -34,7 +34,7 @@ _EXPECTATIONS = (
     ),
     Expectation(
         "every_answer_is_of_one_teacher",
-        "a student of two teachers copies the quarrel between them",
+        "a student of two teachers learns where they contradict each other",
         "ExpectColumnValuesToBeInSet",
         lambda context: {"column": "fingerprint", "value_set": [context.artifact.facts(SignalFacts).fingerprint]},
         _who_answered,

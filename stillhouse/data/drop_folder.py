@@ -117,7 +117,7 @@ def _wrong_name(name: str) -> str | None:
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        return "its name is no UTF-8. Rename it."
+        return "its name is not UTF-8. Rename it."
     if length > LONGEST_NAME:
         return f"its name has {length} bytes, at most {LONGEST_NAME} can be used. Rename it."
     return None

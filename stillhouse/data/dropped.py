@@ -31,7 +31,7 @@ def require_known_ending(recipe: Recipe, name: str) -> None:
     """
     if not known_ending(name) and not _as_the_source(recipe.data, name):
         raise StillhouseError(
-            f"it is no file of rows: its ending is {PurePosixPath(name).suffix or 'missing'}",
+            f"it is not a file of rows: its ending is {PurePosixPath(name).suffix or 'missing'}",
             where=name,
             expected="csv, parquet, JSON, ndjson or xlsx by its ending",
             do="Rename it, or take it out of the drop folder.",

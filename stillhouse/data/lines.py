@@ -23,7 +23,7 @@ def read_lines(place: Place, columns: Sequence[str], pattern: str) -> Table:
         compiled = re.compile(pattern)
     except re.error as error:
         raise SettingError(
-            f"the pattern {pattern!r} is no regular expression ({error})",
+            f"the pattern {pattern!r} is not a regular expression ({error})",
             where=place.uri,
             expected="a Python regular expression with named groups",
             field="pattern",

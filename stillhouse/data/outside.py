@@ -84,7 +84,7 @@ def digests_now(uri: str, *, root: str | Path | None = None) -> dict[str, str]:
         SHA-256 by address, as 64 hex digits.
 
     Raises:
-        StillhouseError: if the source does not exist, or its store tells neither content mark nor time.
+        StillhouseError: if the source does not exist, or its store gives neither a digest nor a time of change.
     """
     places = find_places(uri, root)
     return {place.uri: digest_of_file(place.path) if place.path else _remote_digest(place.uri) for place in places}
@@ -188,7 +188,7 @@ def _mark(facts: Mapping[str, Any], uri: str) -> str:
     changed = next((f"{mark}={facts[mark]}" for mark in _TIME_MARKS if facts.get(mark)), None)
     if not (content or changed):
         raise StillhouseError(
-            "its store tells neither a content mark nor a time of change",
+            "its store gives neither a digest nor a time of change",
             where=uri,
             expected="an ETag, MD5, version or modification time",
             do="Copy the file to a folder or an object store and name that.",

@@ -163,12 +163,12 @@ def read_rows(
 
 
 def known_ending(name: str) -> bool:
-    """Whether the ending of a file's name tells its format, or that of the file in it does."""
+    """Whether the ending of a file's name says its format, or that of the file packed in it does."""
     return ending_of(name) in _SUFFIXES or name.lower().endswith(".zip")
 
 
 def ending_of(name: str) -> str:
-    """The ending of a file's name that tells its format, in lower case, such as `.csv`."""
+    """The ending of a file's name that says its format, in lower case, such as `.csv`."""
     return Path(unpacked_name(name)).suffix.lower()
 
 
@@ -224,7 +224,7 @@ def format_of(place: Place, format: Format | None = None, pattern: str | None = 
         with plain_read_errors(place.uri, "a file of rows"), opened_as_bytes(place) as raw:
             refuse_what_is_no_rows(raw.read(HEAD), place.uri)
         raise SettingError(
-            f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
+            f"unknown format {kind!r}" if kind else f"the ending {suffix!r} does not say which format it is",
             where=place.uri,
             expected=f"one of {', '.join(get_args(Format))}",
             field="format",

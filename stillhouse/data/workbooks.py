@@ -231,7 +231,7 @@ def _workbook(place: Place) -> Iterator[tuple[Any, ZipFile]]:
 
 def _no_workbook(place: Place) -> StillhouseError:
     return StillhouseError(
-        "it is no Excel workbook, or a damaged one",
+        "it is not an Excel workbook, or a damaged one",
         where=place.uri,
         expected="an xlsx file",
         do="Open it in Excel and save it again, or save the sheet as csv.",

@@ -272,7 +272,7 @@ def _check_terms(terms: Terms, task: Task) -> None:
         for where, is_asked in asked.items():
             if is_asked:
                 raise StillhouseError(
-                    "the answers are no classes",
+                    "the answers are not classes",
                     where=where,
                     expected="nothing that counts by class or needs a probability",
                     do="Take it out of the recipe.",

@@ -17,7 +17,7 @@ from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import name_of_metric
 from stillhouse.statistics.verdicts import Verdict
 
-DIGITS_TOLD = 12
+DIGITS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Leaderboard(Record):
 
     golden_digest: str
     golden_rows: int
-    grouped: bool = Field(description="Rows come in groups, which intervals do not know: no rank is told apart.")
+    grouped: bool = Field(description="Rows come in groups, of which intervals know nothing: all share one rank.")
     rows: tuple[Row, ...]
 
 
@@ -112,7 +112,7 @@ def _refuse_mixed(judged: Sequence[JudgedRound]) -> None:
     digests = list(dict.fromkeys(each.evaluation.golden_digest for each in judged))
     if len(digests) > 1:
         raise StillhouseError(
-            f"the evaluations are of {len(digests)} golden sets: {', '.join(name[:DIGITS_TOLD] for name in digests)}",
+            f"the evaluations are of {len(digests)} golden sets: {', '.join(name[:DIGITS_SHOWN] for name in digests)}",
             where="leaderboard",
             expected="one golden digest, since numbers on other rows compare with nothing",
             do="Show each golden set on a board of its own, or judge the older candidates again.",

@@ -165,7 +165,7 @@ def _require_losses_of(task: Task, config: TrainingConfig) -> None:
         )
     if config.contrast_weight > 0 and task.classes is None:
         raise StillhouseError(
-            "these answers are no classes, so that no two texts have the same one",
+            "these answers are not classes, so no two texts share one",
             where="training.contrast_weight",
             expected="data.answer: single_label",
             do="Leave contrast_weight out of the recipe.",

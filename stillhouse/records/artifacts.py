@@ -299,7 +299,7 @@ class ArtifactStore:
             manifest, found = _manifest_in(content)
         except ValidationError as error:
             raise StillhouseError(
-                "the manifest is cut or not one of ours",
+                "the manifest is cut, or Stillhouse did not write it",
                 where=str(path),
                 expected=f"a record with digest {identity[:12]}",
                 do=_REMAKE,
@@ -339,7 +339,7 @@ class ArtifactStore:
         """What a build entry stands for, or what is wrong with it, as a clause."""
         entry = _build_entry(content)
         if entry is None:
-            return "is no whole build entry"
+            return "is not a complete build entry"
         digest, identity = entry
         try:
             manifest = self.read_manifest(digest, identity)

@@ -128,7 +128,7 @@ def bounds_of_month(month: str) -> tuple[datetime, datetime]:
     found = re.fullmatch(r"(2\d{3})-(0[1-9]|1[0-2])", month, re.ASCII)
     if found is None:
         raise StillhouseError(
-            "that is no month", where=f"--month {month!r}", expected="year and month, such as 2026-11",
+            "that is not a month", where=f"--month {month!r}", expected="year and month, such as 2026-11",
             do="Name the month that was paid for.",
         )  # fmt: skip
     first = datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)

@@ -185,7 +185,7 @@ def deployment_of(entry: Entry) -> Deployment:
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise StillhouseError(
-            "it is no deployment",
+            "it is not a deployment",
             where=f"ledger entry {entry.sequence} of {entry.recipe}",
             expected="an entry as this version writes it",
             do=f"`stillhouse audit {entry.recipe}` says whether it was altered; a later version may have written it.",

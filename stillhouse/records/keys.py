@@ -107,7 +107,7 @@ class Keys:
         """Sign a head of the ledger; None while this machine has no private key.
 
         Raises:
-            StillhouseError: if others can read the key, or it is no Ed25519 key.
+            StillhouseError: if others can read the key, or it is not an Ed25519 key.
         """
         path = self.folder / PRIVATE
         if not path.is_file():
@@ -132,7 +132,7 @@ class Keys:
         """Every public key in the folder.
 
         Raises:
-            StillhouseError: if a `*.pub` is no Ed25519 key.
+            StillhouseError: if a `*.pub` is not an Ed25519 key.
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -194,7 +194,7 @@ def _is_there(private: Path) -> StillhouseError:
 
 def _no_key(path: Path) -> StillhouseError:
     return StillhouseError(
-        "this is no Ed25519 key",
+        "this is not an Ed25519 key",
         where=str(path),
         expected="a key in PEM",
         do="Restore it from a copy; or move it away, and `stillhouse keys init` makes another.",

@@ -555,7 +555,7 @@ def _entry(row: Any) -> Entry:
         body = json.loads(row.body)
     except ValueError as error:
         raise StillhouseError(
-            "the body is no JSON",
+            "the body is not JSON",
             where=f"ledger entry {row.sequence} ({row.kind} of {row.recipe})",
             expected="an entry as it was written",
             do="Put back a copy of the ledger from before it was altered; `stillhouse audit` compares it.",

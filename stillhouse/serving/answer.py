@@ -251,20 +251,20 @@ def _read(record: type[Sent], body: bytes) -> Sent:
 
 
 _MISTAKES = {
-    "json_invalid": "it is no JSON",
-    "model_type": "it is no JSON object",
-    "dict_type": "it is no JSON object",
+    "json_invalid": "it is not JSON",
+    "model_type": "it is not a JSON object",
+    "dict_type": "it is not a JSON object",
     "value_error": "either text or texts has to be given",
     "extra_forbidden": "it has a field that is none of those expected",
     "missing": "it is missing",
-    "string_type": "it is no text",
+    "string_type": "it is not text",
     "string_too_short": "it is empty",
     "too_short": "it is empty",
     "string_too_long": "it is too long",
     "too_long": "it is too long",
     "string_pattern_mismatch": "it has characters that are not allowed there",
-    "float_type": "it is no number",
-    "float_parsing": "it is no number",
+    "float_type": "it is not a number",
+    "float_parsing": "it is not a number",
     "greater_than": "it is too small",
 }
 """What pydantic calls a mistake, in words; a kind that is not among these keeps its name."""

@@ -70,10 +70,10 @@ def plan_asking(agreement: FloatArray, *, threshold: float, budget: float) -> As
         these is asked about and some budget is left over.
 
     Raises:
-        ValueError: if a chance is no probability, an argument is out of range, or no request is above the threshold.
+        ValueError: if a chance is not a probability, an argument is out of range, or no request is above the threshold.
     """
     if not ((agreement >= 0) & (agreement <= 1)).all():
-        raise ValueError("a chance of agreement is no probability")
+        raise ValueError("a chance of agreement is not a probability")
     if not 0.0 <= threshold <= 1.0 or not 0.0 < budget <= 1.0:
         raise ValueError(f"threshold and budget must be fractions, not {threshold} and {budget}")
     spread = _spread(agreement[agreement >= threshold])
@@ -175,7 +175,7 @@ def _correction(agreement: FloatArray, chance: FloatArray, asked: BoolArray, agr
         shapes = (agreement.shape, chance.shape, asked.shape, agreed.shape)
         raise ValueError(f"need four vectors of one length, not shapes {shapes}")
     if not ((agreement >= 0) & (agreement <= 1) & (chance > 0) & (chance <= 1)).all():
-        raise ValueError("a chance is no probability, or a request had no chance to be asked about")
+        raise ValueError("a chance is not a probability, or a request had no chance to be asked about")
     return np.where(asked, (agreed - agreement) / chance, 0.0)
 
 

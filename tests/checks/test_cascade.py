@@ -161,7 +161,7 @@ def test_the_rows_that_calibrated_are_validation_rows_and_give_the_threshold_aga
     found, sentence = answer_of(gate, looked, recipe=ASKED, made_from=made_from)
     assert found is PASS and sentence.startswith("500 validation rows give 0.")
     found, sentence = answer_of(gate, looked, recipe=ASKED, made_from={"prompts": validation(ids[7:])})
-    assert (found, sentence) == (FAIL, "7 of 500 rows are no validation rows, or a row counts twice")
+    assert (found, sentence) == (FAIL, "7 of 500 rows are not validation rows, or a row counts twice")
     wider = recipe(**{"slices": SLICES, "cascade": {"margin": 0.02, "delta": 0.00001}})
     assert answer_of(gate, looked, recipe=wider, made_from=made_from)[0] is FAIL, "another delta, another threshold"
 
@@ -222,7 +222,7 @@ FAULTS = [
     ),
     Fault(
         "a threshold that golden rows have found", CASCADE, "the_threshold_was_found_by_other_rows",
-        made("labelled_rows", golden_rows_as_validation), "rows are no validation rows",
+        made("labelled_rows", golden_rows_as_validation), "rows are not validation rows",
     ),
     Fault(
         "golden rows for one round judge a second cascade", CASCADE, "cascades_are_judged_within_the_limit",

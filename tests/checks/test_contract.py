@@ -94,7 +94,7 @@ def test_without_a_pain_there_is_nothing_to_distil_for() -> None:
 
 def test_a_student_has_to_pay_for_itself_where_prices_are_named() -> None:
     gate = the_student_pays_for_itself
-    assert answer_of(gate) == (PASS, "cost is no pain here, and the recipe names no prices")
+    assert answer_of(gate) == (PASS, "`pain` does not name cost, and the recipe names no prices")
     verdict, sentence = answer_of(gate, recipe=recipe(economics=ECONOMICS))
     assert verdict is PASS and sentence.startswith("fund: 1,000 USD to make")
     assert answer_of(gate, recipe=recipe(economics={**ECONOMICS, "engineering_hours": 1e4}))[0] is FAIL

@@ -179,7 +179,7 @@ def test_what_was_made_from_something_older_is_stale(world: World) -> None:
     assert world.look("teacher").reasons == [
         "r/teacher is stale: it was made from an older r/source[base] than the current one"
     ]
-    assert "To go on, materialize the stale asset and all that lies between; " in world.refusal("teacher")
+    assert "To go on, materialize the stale asset and everything between it and this one; " in world.refusal("teacher")
 
 
 def test_what_other_code_or_another_recipe_made_is_stale(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_a_record_that_cannot_be_read_is_said_and_closes(world: World) -> None:
     assert found.broken and not found.is_open and found.reasons == [found.broken]
     assert "\n" not in found.broken
     assert [gate.state for gate in found.gates] == ["passed", "passed"]
-    assert "To go on, materialize the stale asset and all that lies between; " in world.refusal("teacher")
+    assert "To go on, materialize the stale asset and everything between it and this one; " in world.refusal("teacher")
 
 
 def test_a_gate_further_up_closes_everything_below_and_each_is_asked_once(world: World) -> None:

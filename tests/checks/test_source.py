@@ -84,7 +84,7 @@ def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
     assert measured(every_record_is_a_row_or_a_reject, source(rows, "a", records=5)) == (2, 5)
     assert answer_of(gate, source(rows, unreadable=6))[0] is FAIL
     few = answer_of(gate, source(rows, unreadable=2))
-    assert few == (INCONCLUSIVE, "2 of 100 lines unreadable (2.0%), limit 1%; of so few rows that proves nothing")
+    assert few == (INCONCLUSIVE, "2 of 100 lines unreadable (2.0%), limit 1%; so few rows prove nothing")
 
 
 def test_a_hundredth_of_the_texts_may_be_garbled() -> None:

@@ -222,7 +222,7 @@ def test_a_pilot_of_which_few_answers_can_be_read_closes(silent: int, verdict: o
         (503, INCONCLUSIVE, "it is not known when m ends: the server does not say what its model is: Error code: 503"),
         ({"m": "2026-11-30"}, FAIL, "m ends on 2026-11-30, and the next round is on 2026-11-30: choose one that stays"),
         ({"m": "2026-12-01T00:00:00Z"}, PASS, "m ends on 2026-12-01, and the next round is on 2026-11-30"),
-        ({"m": "soon"}, INCONCLUSIVE, "its server says that m ends on 'soon', which is no day"),
+        ({"m": "soon"}, INCONCLUSIVE, "its server says that m ends on 'soon', which is not a day"),
     ],
 )
 def test_a_model_that_ends_before_the_next_round_closes(

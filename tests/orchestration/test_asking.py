@@ -354,7 +354,7 @@ def test_what_a_person_corrects_counts_in_the_cap_the_account_and_the_plan(tmp_p
             ended = stillhouse("correct", "small", "--usd", usd, "--month", month, *who, recipes=recipes)
             assert ended.returncode == 2 and said in ended.stderr
         ended = stillhouse("correct", "small", "--usd", "1", "--month", "2026-31", *who, recipes=recipes)
-        assert ended.returncode == 2 and "that is no month" in ended.stderr
+        assert ended.returncode == 2 and "that is not a month" in ended.stderr
 
         now = booked + float(half)
         assert read(file, replies)[1]["usd_spent"] == pytest.approx(now)

@@ -79,7 +79,7 @@ def _refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], where: s
     for case in spec.cases:
         if case.label is not None and case.label not in classes:
             raise StillhouseError(
-                f"the test '{spec.name}' has the label '{case.label}', which is no class",
+                f"the test '{spec.name}' has the label '{case.label}', which is not a class",
                 where=where,
                 expected=f"one of {', '.join(classes)}",
                 do="Correct the label of the case in the recipe.",

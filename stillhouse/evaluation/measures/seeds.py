@@ -21,7 +21,7 @@ from stillhouse.statistics.verdicts import check_alpha
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.wording import percent, points
 
-ONE_SEED = "trained with one seed, which tells nothing of how much of its score is luck"
+ONE_SEED = "trained with one seed, so nobody knows how much of its score is luck"
 
 
 class SeedScore(Record):

@@ -26,7 +26,7 @@ def test_a_fifth_of_a_batch_may_be_rejected_and_copies_do_not_count() -> None:
     assert {row["reason"] for row in found.evidence["rejected"]} == {"blank text"}
     assert answer_of(gate, prompts(many(1), *["blank text"] * 6), made_from=source(10))[0] is FAIL
     three = answer_of(gate, prompts(many(1), *two, "blank text", batch="b1"), made_from=source(13))
-    said = "batch b1: 3 of 13 rows rejected (23%), limit 20%; of so few rows that proves nothing"
+    said = "batch b1: 3 of 13 rows rejected (23%), limit 20%; so few rows prove nothing"
     assert three == (INCONCLUSIVE, said)
     nothing = answer_of(gate, prompts(many(0)), made_from=source(0))
     assert nothing == (PASS, "batch base: 0 of 0 rows rejected (0%), limit 20%")

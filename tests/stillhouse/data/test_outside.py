@@ -89,7 +89,7 @@ def test_the_digest_in_a_store_follows_its_content_mark_and_else_the_time(
     facts["LastModified"] = "wednesday"
     assert digests_now(address) != tuesday
     del facts["LastModified"]
-    with pytest.raises(StillhouseError, match="neither a content mark nor a time"):
+    with pytest.raises(StillhouseError, match="neither a digest nor a time"):
         digests_now(address)
 
 

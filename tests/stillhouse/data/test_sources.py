@@ -79,7 +79,9 @@ def test_a_folder_an_empty_file_and_an_unknown_ending_are_refused(project: Path)
     (project / "rows.doc").write_text("a")
     assert "it is a folder" in refusal(str(project))
     assert "the file is empty" in refusal("empty.csv", root=project)
-    assert "the ending '.doc' tells no format; expected one of csv, parquet" in refusal("rows.doc", root=project)
+    assert "the ending '.doc' does not say which format it is; expected one of csv, parquet" in refusal(
+        "rows.doc", root=project
+    )
     assert "unknown format 'excel'" in refusal("rows.doc", format="excel", root=project)
 
 

@@ -165,7 +165,7 @@ def test_the_limits_hold_for_a_workbook(tmp_path: Path) -> None:
     ("content", "what"),
     [
         (b"no workbook", "cannot be read (File is not a zip file)"),
-        (b"PK\x05\x06" + bytes(18), "it is no Excel workbook, or a damaged one"),
+        (b"PK\x05\x06" + bytes(18), "it is not an Excel workbook, or a damaged one"),
     ],
 )
 def test_what_is_no_workbook_is_refused(tmp_path: Path, content: bytes, what: str) -> None:

@@ -442,7 +442,7 @@ def test_answers_that_are_no_classes_have_nothing_to_contrast(
 ) -> None:
     config = LABELS_ONLY.model_copy(update={"contrast_weight": 1.0})
     amounts = SimpleNamespace(classes=None, teacher_losses={})
-    with pytest.raises(StillhouseError, match=r"training.contrast_weight: .*no two texts have the same one"):
+    with pytest.raises(StillhouseError, match=r"training.contrast_weight: .*no two texts share one"):
         train(classifier, tmp_path / "out", replace(examples, task=amounts), config)  # type: ignore[arg-type]
 
 

@@ -136,7 +136,7 @@ def test_what_is_set_aside_is_moved_and_named_in_one_line(home: Home) -> None:
         BuildStore(home).make(ORDER, build)
     (remark,) = heard
     (moved,) = (Path(home.artifacts) / "set_aside").iterdir()
-    assert remark == progress.Remark(f"{build_entry(home)} is no whole build entry: moved to {moved}, made again")
+    assert remark == progress.Remark(f"{build_entry(home)} is not a complete build entry: moved to {moved}, made again")
     assert moved.read_text() == "{cut"
 
 

@@ -73,7 +73,7 @@ def test_what_was_taken_off_cannot_be_taken_off_again(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "11-2026", "", "2026-11-01", "\u0662026-11"])
 def test_a_month_that_is_none_is_refused(ledger: Ledger, month: str) -> None:
-    with pytest.raises(StillhouseError, match="that is no month"):
+    with pytest.raises(StillhouseError, match="that is not a month"):
         give(ledger, 1.0, month=month)
 
 

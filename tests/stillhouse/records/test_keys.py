@@ -102,7 +102,7 @@ def test_a_file_that_is_no_key_is_named(keys: Keys, name: str) -> None:
     keys.folder.mkdir()
     (keys.folder / name).write_text("no key")
     (keys.folder / name).chmod(0o600)
-    with pytest.raises(StillhouseError, match=f"{name}: this is no Ed25519 key"):
+    with pytest.raises(StillhouseError, match=f"{name}: this is not an Ed25519 key"):
         keys.sign(*HEAD)
         keys.trusted()
 

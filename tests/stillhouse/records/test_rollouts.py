@@ -273,5 +273,5 @@ def test_a_deployment_of_an_earlier_version_is_read_and_one_of_no_version_refuse
     entry = ledger.append("deployment", "r", body)
     assert (deployment_of(entry).challenger, deployment_of(entry).quarantine) == (None, ())
     ledger.append("deployment", "r", {**body, "challenger": {"stage": "moon"}})
-    with pytest.raises(StillhouseError, match="it is no deployment"):
+    with pytest.raises(StillhouseError, match="it is not a deployment"):
         desired(ledger, "r")

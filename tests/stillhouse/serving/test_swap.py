@@ -203,7 +203,7 @@ def test_an_entry_that_is_no_deployment_is_said_once_and_followed_by_whatever_co
     served.follower.look()
     served.follower.look()
     assert release_of(served.slot) == before
-    assert len([line for line in caplog.messages if "it is no deployment" in line]) == 1
+    assert len([line for line in caplog.messages if "it is not a deployment" in line]) == 1
     made = served.installation.promote(1)
     served.follower.look()
     assert release_of(served.slot) == made.digest

@@ -146,7 +146,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     two, yes = np.array([0.5, 0.5]), np.array([True, True])
     for p, chance, message in (
         (np.array([0.5]), two, "one length"),
-        (np.array([0.5, 1.5]), two, "no probability"),
+        (np.array([0.5, 1.5]), two, "is not a probability"),
         (two, np.array([0.5, 0.0]), "no chance"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="alpha"):
         live_agreement(two, two, yes, yes, alpha=0.0)
     for p, threshold, budget, message in (
-        (np.array([1.2]), 0.5, 0.1, "no probability"),
+        (np.array([1.2]), 0.5, 0.1, "is not a probability"),
         (two, 1.5, 0.1, "fractions"),
         (two, 0.1, 0.0, "fractions"),
         (two, 0.9, 0.1, "no request"),

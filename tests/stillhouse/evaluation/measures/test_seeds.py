@@ -94,7 +94,7 @@ def test_drops_are_in_the_metric_of_the_bar(bar: BarSpec, drop: float, words: st
 def test_one_seed_has_no_spread_and_the_report_says_what_that_means() -> None:
     one = judged(make_subject(1000), 1000)
     assert one.seeds is None and report_json(one)["seeds"] is None
-    assert "student was trained with one seed, which tells nothing of how much of its score is luck" in report_html(one)
+    assert "student was trained with one seed, so nobody knows how much of its score is luck" in report_html(one)
 
 
 @pytest.mark.long
