@@ -3,7 +3,7 @@
 import polars as pl
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if, share_at_most
-from checks.golden_use import within_the_limit
+from checks.golden_set_usage import within_the_limit
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.release.cascade import CASCADE, Cascade

@@ -4,7 +4,7 @@ Whether a student is good enough is asked of the selection.
 """
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
-from checks.golden_use import rounds_judged, within_the_limit
+from checks.golden_set_usage import rounds_judged, within_the_limit
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import ModelGaps

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.reading import ReadReport
 from stillhouse.report.record import Report, report_of
 
@@ -22,7 +22,7 @@ REPORT: dict[str, Any] = {
 
 def report_json(evaluation: Evaluation, **about: Any) -> dict[str, Any]:
     """What `report_of` makes, which has to be read back as the same record, and by those who read a part of it."""
-    made = report_of(evaluation, Beside(**about))
+    made = report_of(evaluation, ReportContext(**about))
     assert Report.model_validate_json(made.model_dump_json()) == made
     ReadReport.model_validate_json(made.model_dump_json())
     return made.model_dump(mode="json")

@@ -16,7 +16,7 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
-from stillhouse.report.beside import NOTHING, Beside
+from stillhouse.report.context import NOTHING, ReportContext
 from stillhouse.report.figures import figures_of
 from stillhouse.report.figures.material import Curve, Material
 from stillhouse.report.options import KIND_NAMES, in_order_of_options, ruled_out
@@ -36,7 +36,7 @@ HEADLINES = {
 
 def report_html(
     evaluation: Evaluation,
-    beside: Beside = NOTHING,
+    context: ReportContext = NOTHING,
     *,
     title: str = "",
     task: str = "",
@@ -49,7 +49,7 @@ def report_html(
 
     Args:
         evaluation: of the model the report is about.
-        beside: what is shown with it.
+        context: what was judged, decided and found in the same round.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -60,8 +60,8 @@ def report_html(
     Returns:
         HTML text, verdict first in words.
     """
-    candidates = in_order_of_options([evaluation, *beside.others])
-    about = Material(evaluation, candidates, curve, beside.analyses.get(evaluation.name), beside.teacher_is_sure)
+    candidates = in_order_of_options([evaluation, *context.others])
+    about = Material(evaluation, candidates, curve, context.analyses.get(evaluation.name), context.teacher_is_sure)
     return _template().render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
@@ -71,17 +71,17 @@ def report_html(
         teachers_usd=_usd_of_teacher(candidates) if billed_usd is None else billed_usd,
         billed_usd=billed_usd,
         one_seed=ONE_SEED,
-        agreement_hides=evaluation.fidelity.warning(beside.limits.repeated_mistakes_at_most),
-        selection=beside.selection,
-        comparison=beside.comparison,
-        ablations=beside.ablations,
-        against=beside.against_champion,
-        precisions=[ReportedPrecision.of(precision, each) for precision, each in beside.precisions.items()],
-        members=beside.members,
-        gives=beside.gives,
-        teacher_is_sure=beside.teacher_is_sure,
+        agreement_hides=evaluation.fidelity.warning(context.limits.repeated_mistakes_at_most),
+        selection=context.selection,
+        comparison=context.comparison,
+        ablations=context.ablations,
+        against=context.against_champion,
+        precisions=[ReportedPrecision.of(precision, each) for precision, each in context.precisions.items()],
+        members=context.members,
+        gives=context.gives,
+        teacher_is_sure=context.teacher_is_sure,
         analysis=about.analysis,
-        conclusions=_conclusions_of_others(evaluation, beside.analyses),
+        conclusions=_conclusions_of_others(evaluation, context.analyses),
         title=title or evaluation.name,
         task=task,
         judged_at=judged_at,

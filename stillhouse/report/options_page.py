@@ -12,7 +12,7 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.lost_classes import clearing_options
 from stillhouse.home import Home
 from stillhouse.recipe.losses import Gives
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 
 
@@ -37,7 +37,7 @@ def page_to_take(
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]
-    return report_html(taken, Beside(others=others, gives=gives), title=title, task=task)
+    return report_html(taken, ReportContext(others=others, gives=gives), title=title, task=task)
 
 
 def _bytes(evaluation: Evaluation) -> float:

@@ -31,7 +31,7 @@ from stillhouse.evaluation.slices.fairness import FairnessResult
 from stillhouse.evaluation.slices.slice_calibration import SliceCalibration
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.fields import Precision
-from stillhouse.report.beside import NOTHING, Beside
+from stillhouse.report.context import NOTHING, ReportContext
 from stillhouse.report.options import claim_name, in_order_of_options, ruled_out
 from stillhouse.statistics.accuracy_test import NonInferiority
 from stillhouse.statistics.calibration import Calibration, ReliabilityBin
@@ -277,23 +277,23 @@ class Report(_Reported):
     error_analysis: dict[str, ReportedAnalysis] = Field(description="By the name of the student.")
 
 
-def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
+def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Report:
     """The report of one model.
 
     Args:
         evaluation: of the model the report is about.
-        beside: what is shown with it.
+        context: what was judged, decided and found in the same round.
     """
     fidelity, latency = evaluation.fidelity, evaluation.latency
-    hides = fidelity.warning(beside.limits.repeated_mistakes_at_most)
+    hides = fidelity.warning(context.limits.repeated_mistakes_at_most)
     return Report(
         verdict=evaluation.verdict,
         summary=evaluation.summary,
         golden_digest=evaluation.golden_digest,
         golden_rows=evaluation.golden_rows,
         teacher=ReportedScore.of(evaluation.teacher),
-        teacher_gives=beside.gives.name.lower(),
-        members=tuple(map(ReportedScore.of, beside.members)),
+        teacher_gives=context.gives.name.lower(),
+        members=tuple(map(ReportedScore.of, context.members)),
         student=ReportedScore.of(evaluation.score),
         non_inferiority=evaluation.non_inferiority,
         metric_test=evaluation.metric_test,
@@ -319,14 +319,14 @@ def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
         claims=evaluation.claims,
         per_class=evaluation.per_class,
         terms=evaluation.terms,
-        others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(beside.others))),
-        selection=beside.selection,
-        comparison=beside.comparison,
-        ablations=tuple(beside.ablations),
-        against_champion=beside.against_champion,
+        others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(context.others))),
+        selection=context.selection,
+        comparison=context.comparison,
+        ablations=tuple(context.ablations),
+        against_champion=context.against_champion,
         seeds=ReportedSeeds.of(evaluation.seeds),
-        precisions=tuple(ReportedPrecision.of(each, judged) for each, judged in beside.precisions.items()),
-        error_analysis={name: ReportedAnalysis.of(each) for name, each in beside.analyses.items()},
+        precisions=tuple(ReportedPrecision.of(each, judged) for each, judged in context.precisions.items()),
+        error_analysis={name: ReportedAnalysis.of(each) for name, each in context.analyses.items()},
     )
 
 

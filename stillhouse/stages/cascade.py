@@ -32,7 +32,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.release.cascade import CASCADE, LABEL, Cascade, ProtectedSlice, Rule, TeacherOnCall, protects
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.stages.bench import Bench, Reader
 from stillhouse.stages.facts import EvaluationFacts, TeacherFacts
@@ -252,7 +252,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
         golden.table(rule).write_parquet(folder / f"{GOLDEN}.parquet")
         page = report_html(
             judged,
-            Beside(others=[chosen.judged], gives=recipe.teacher.gives, limits=recipe.limits),
+            ReportContext(others=[chosen.judged], gives=recipe.teacher.gives, limits=recipe.limits),
             title=f"{file.name}: {chosen.name} with the teacher behind it",
             task=recipe.task,
             facts=_on_the_page(spec, rule, facts),

@@ -32,7 +32,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.report.figures.material import Curve
 from stillhouse.report.options import in_order_of_options
@@ -87,7 +87,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
         against = _against_champion(around, evaluation, chosen, rival)
         reported = reported_of(around.file.recipe, judged, chosen)
         student = around.file.recipe.form(reported.name).student
-        beside = Beside(
+        context = ReportContext(
             others=[other for other in everything if other.name != reported.name],
             selection=chosen,
             comparison=read_comparison(evaluation.folder, reported.name),
@@ -99,12 +99,12 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             gives=around.file.recipe.teacher.gives,
             limits=limits,
         )
-        report = report_of(reported, beside).model_dump(mode="json")
+        report = report_of(reported, context).model_dump(mode="json")
         (folder / "report.json").write_text(json.dumps(report, indent=1))
         curve = _curve_of(around.builds, analyses, student.name)
         html = report_html(
             reported,
-            beside,
+            context,
             title=around.file.name,
             task=around.file.recipe.task,
             curve=curve,

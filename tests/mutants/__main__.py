@@ -42,7 +42,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
     "stillhouse/records/gate_status.py": ("tests/stillhouse/records/test_gate_status.py",),
     "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
-    "checks/golden_use.py": ("tests/checks/test_evaluation.py", "tests/checks/test_cascade.py"),
+    "checks/golden_set_usage.py": ("tests/checks/test_evaluation.py", "tests/checks/test_cascade.py"),
     "checks/prompts/__init__.py": ("tests/checks/test_gate.py",),
     "checks/prompts/base_batch.py": ("tests/checks/prompts",),
     "checks/prompts/golden_rows.py": ("tests/checks/prompts/test_golden_rows.py", "tests/checks/test_golden_file.py"),

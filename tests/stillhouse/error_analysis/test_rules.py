@@ -16,7 +16,7 @@ from stillhouse.error_analysis.rules import EPOCHS_ENOUGH, RULES, Cause, ErrorAn
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, BudgetSpec
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from tests.reported import report_json
@@ -228,7 +228,7 @@ def words(html: str) -> str:
 def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Callable[..., Evaluation]) -> None:
     lost, other = run(name="tiny", wrong=range(0, 1200, 10)), run(name="small", wrong=range(0, 1200, 11))
     analyses = {"tiny": analysis_of(facts(more_rows=CLIMBING), "tiny"), "small": analysis_of(facts(), "small")}
-    page = words(report_html(lost, Beside(others=[other], analyses=analyses)))
+    page = words(report_html(lost, ReportContext(others=[other], analyses=analyses)))
     assert ">Why, and what next</h2>" in page and "<b>Data.</b> More data helps: from 500 to 1,000 rows" in page
     assert "<b>Change one thing:</b> double the training rows, to 2,000" in page
     assert "Learning curve by rows" in page and "memorises one batch of 32 answers, in 60 steps" in page
@@ -244,7 +244,7 @@ def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Call
 @pytest.mark.figures
 def test_of_a_student_that_passes_the_report_says_only_how_it_generalises(run: Callable[..., Evaluation]) -> None:
     analyses = {"tiny": analysis_of(facts(missed=(), capacity=None, more_rows=None), "tiny")}
-    page = words(report_html(run(name="tiny"), Beside(analyses=analyses)))
+    page = words(report_html(run(name="tiny"), ReportContext(analyses=analyses)))
     assert ">Does it generalise?</h2>" in page and "of 10 golden rows: right" in page
     assert "Change one thing" not in page and "memorises" not in page and "Learning curve by rows" not in page
     assert report_json(run(name="tiny"), analyses=analyses)["error_analysis"]["tiny"]["sentence"] is None

@@ -11,7 +11,7 @@ from scipy import stats
 from stillhouse.evaluation.against_champion import AgainstChampion, Answers, compare_with_champion
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.records.champions import Served
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
@@ -177,6 +177,6 @@ def test_the_report_shows_it_to_people_and_machines(run, golden) -> None:
     against = compared(golden(1000), [], range(100), slices=[SliceSpec(**APP, critical=True)])
     shown = report_json(evaluation, against_champion=against)["against_champion"]
     assert shown["verdict"] == "fail" and shown["release"] == RIVAL.release and len(shown["claims"]) == 2
-    page = report_html(evaluation, Beside(against_champion=against))
+    page = report_html(evaluation, ReportContext(against_champion=against))
     assert ">Against the champion</h2>" in page and "Accuracy not within 4.0 points of the champion" in page
     assert "Against the champion" not in report_html(evaluation)

@@ -8,7 +8,7 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.precisions import KeptAnswers, holds_quality, judged_in_order, standing_for
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.students import StudentSpec
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from tests.reported import report_json
@@ -99,6 +99,6 @@ def test_the_report_shows_which_slice_the_next_smaller_precision_lost(run: Any) 
     assert [(row["precision"], row["verdict"]) for row in rows] == [("int8", "pass"), ("int4", "fail")]
     assert rows[0]["does_not_hold"] == [] and "slice 'app'" in rows[1]["does_not_hold"]
     assert rows[1]["drop"] == pytest.approx(34 / 1200) and rows[1]["size_bytes"] == 5_000_000
-    page = report_html(judged[0], Beside(precisions=by_precision))
+    page = report_html(judged[0], ReportContext(precisions=by_precision))
     assert "In each precision" in page and "slice &#39;app&#39;" in page
     assert "In each precision" not in report_html(judged[0])

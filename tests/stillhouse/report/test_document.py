@@ -12,7 +12,7 @@ from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
-from stillhouse.report.beside import Beside
+from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.report.options import ruled_out
 from stillhouse.report.record import report_of
@@ -58,7 +58,7 @@ def test_mistakes_of_the_teacher_are_said_from_the_recipes_limit_on(run, at_most
     evaluation, limits = run(wrong=wrong, teacher_wrong=wrong), GateLimits(repeated_mistakes_at_most=at_most)
     sentence = "12.5% of all rows are mistakes of the teacher that it repeats"
     assert (sentence in (report_json(evaluation, limits=limits)["fidelity"]["warning"] or "")) is said
-    assert (sentence in read(report_html(evaluation, Beside(limits=limits))).text) is said
+    assert (sentence in read(report_html(evaluation, ReportContext(limits=limits))).text) is said
 
 
 @pytest.mark.long
@@ -107,7 +107,7 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     page = read(
         report_html(
             student,
-            Beside(others=[int8], selection=smallest_that_clears([student, int8])),
+            ReportContext(others=[int8], selection=smallest_that_clears([student, int8])),
             title="intents",
             curve=([1.0, 0.4], [1.0, 0.6]),
         )
@@ -122,13 +122,13 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
 def test_of_a_teacher_that_gives_answers_alone_nothing_says_how_sure_it_is(run) -> None:
     """What it is taught as is made of its accuracy, and would be read as measured."""
     about = run(wrong=[1, 2])
-    sure, unsure = (report_html(about, Beside(gives=gives)) for gives in (Gives.PROBABILITIES, Gives.ANSWERS))
+    sure, unsure = (report_html(about, ReportContext(gives=gives)) for gives in (Gives.PROBABILITIES, Gives.ANSWERS))
     beside = '<th class="n">Calibration error</th><th class="n">Teacher</th>'
     assert "mean KL to the teacher" in sure and beside in sure
     assert "mean KL to the teacher" not in unsure and beside not in unsure
     assert "The teacher gives answers alone. How sure it was is not known" in unsure and "answers alone" not in sure
     assert unsure.count("the teacher by") < sure.count("the teacher by")
-    assert [report_of(about, Beside(gives=gives)).teacher_gives for gives in Gives] == [
+    assert [report_of(about, ReportContext(gives=gives)).teacher_gives for gives in Gives] == [
         "answers", "votes", "probabilities", "logits"
     ]  # fmt: skip
 
@@ -192,7 +192,10 @@ def test_nothing_is_cut_on_a_phone(run, probed, tmp_path) -> None:
     evaluation = probed(answers_block, drop_at_most=0.1)
     (tmp_path / "report.html").write_text(
         report_html(
-            evaluation, Beside(others=[run(wrong=range(0, 1200, 10), name=long)]), title=long, task="Route. " * 30
+            evaluation,
+            ReportContext(others=[run(wrong=range(0, 1200, 10), name=long)]),
+            title=long,
+            task="Route. " * 30,
         )
     )
     with browser.chromium() as person:
@@ -229,7 +232,7 @@ def test_memory_and_cost_are_said_for_each_model_that_has_them(run) -> None:
     assert report["running_cost"]["student_usd_per_1000_calls"] == pytest.approx(0.0005)
     assert report["running_cost"]["teacher_usd_per_1000_calls"] == pytest.approx(0.004)
     assert report["others"][0]["memory_mb"] is None and report["others"][0]["usd_per_1000_calls"] is None
-    page = read(report_html(student, Beside(others=[bare])))
+    page = read(report_html(student, ReportContext(others=[bare])))
     assert "68.4 MB; teacher 550 MB; resident at the peak" in page.text
     cost = "0.5 USD for a million calls in one stream, at 0.36 USD an hour for this machine; teacher 4 USD"
     assert cost in page.text, "and not 0.0005 USD for a thousand"
@@ -299,6 +302,6 @@ def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is
 @pytest.mark.long
 def test_a_page_has_one_latency_of_the_teacher(run, latency) -> None:
     others = [run(name="probe", kind=ModelKind.BASELINE, latency=latency(student_ms=7.777))]
-    text = read(report_html(run(latency=latency(student_ms=5.0)), Beside(others=others))).text
+    text = read(report_html(run(latency=latency(student_ms=5.0)), ReportContext(others=others))).text
     assert "62.2" not in text and "7.78" not in text, "milliseconds of another measurement"
     assert "teacher 40" in text

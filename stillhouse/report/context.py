@@ -1,4 +1,4 @@
-"""What a report shows beside the model that it is about.
+"""What a report shows beside the model that it is about: what the same round judged, decided and found.
 
 Belongs here: the one record of it, which the page (document.py) and the record for machines (record.py) are made of.
 Does not: how any of it is found (stages/, evaluation/) or shown.
@@ -19,7 +19,7 @@ from stillhouse.recipe.losses import Gives
 
 
 @dataclass(frozen=True)
-class Beside:
+class ReportContext:
     """What was judged, decided and found in the same round.
 
     Args:
@@ -53,4 +53,4 @@ class Beside:
         return self.gives >= Gives.PROBABILITIES
 
 
-NOTHING = Beside()
+NOTHING = ReportContext()
