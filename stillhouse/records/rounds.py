@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from stillhouse.economics import Book, amount
-from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.recipe.refresh import RefreshSpec
 from stillhouse.records.corrections import corrected_usd
 from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import Entry, Ledger

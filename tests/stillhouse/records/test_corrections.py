@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.economics import Book
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.recipe.refresh import RefreshSpec
 from stillhouse.records.corrections import Correction, bounds_of_month, correct, corrected_usd, corrections
 from stillhouse.records.ledger import Ledger, OvertakenError
 from stillhouse.records.rounds import compute_usd, computed_usd, held_back

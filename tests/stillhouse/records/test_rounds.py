@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.recipe.refresh import RefreshSpec
 from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import GENESIS, Entry, Ledger
 from stillhouse.records.rounds import held_back
