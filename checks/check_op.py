@@ -1,7 +1,7 @@
 """How the gates of one stage become one Dagster check op, which asks them and writes their verdicts into the ledger.
 
 Belongs here: that op, what the UI shows of a finding, and what a person can do about a closed gate.
-Does not: what a gate is (gate.py), looking at gates from another run (gatekeeper.py).
+Does not: what a gate is (gate.py), looking at gates from another run (gate_states.py).
 """
 
 import warnings

@@ -1,7 +1,7 @@
 """What a gate is: a named sentence about an artifact, how it is decided, and what it found.
 
 Belongs here: the types that every module of gates uses.
-Does not: any particular gate, Dagster's checks (check_op.py), looking at gates from another run (gatekeeper.py).
+Does not: any particular gate, Dagster's checks (check_op.py), looking at gates from another run (gate_states.py).
 """
 
 import math

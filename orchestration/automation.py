@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.keys import key_of
-from checks.gatekeeper import lineage
+from checks.gate_states import lineage
 from orchestration.dispatcher import held, stopped
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile

@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.keys import batches_name, key_of
 from assets.materializations import newest_materialization
-from checks.gatekeeper import AssetState, OneLook
+from checks.gate_states import AssetState, OneLook
 from orchestration.runs import DISTIL, INGEST
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.outside import FolderEntry, drop_folder_entries

@@ -15,7 +15,8 @@ from assets.keys import keys_of_events
 from assets.materializations import Materialization
 from assets.stage import MachineFailure
 from checks.check_op import GatesClosed
-from checks.gatekeeper import GateState, WayClosed
+from checks.gate_states import GateState
+from checks.gatekeeper import WayClosed
 from checks.stages import gates_of, waiver_rules
 from checks.traffic import no_personal_data_is_left, retention_holds
 from orchestration.approvals import how_to_waive, waivers_to_give_again

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.requested_rows import requested_rows
-from checks.gatekeeper import GateState
+from checks.gate_states import GateState
 from orchestration.approvals import how_to_waive
 from orchestration.dispatcher import used_up
 from orchestration.event_list import waiting_events

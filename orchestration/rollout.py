@@ -17,7 +17,7 @@ from pydantic import Field
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact_if_any
-from checks.gatekeeper import GateState, asset_state, gate_states
+from checks.gate_states import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition

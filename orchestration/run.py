@@ -16,7 +16,7 @@ from rich.text import Text
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
-from checks.gatekeeper import GateState
+from checks.gate_states import GateState
 from checks.stages import CLOSES_AS, SHOWS_OPTIONS
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs

@@ -14,7 +14,7 @@ from pydantic import Field
 from assets.keys import batches_name, key_of
 from assets.materializations import Materialization, other_event_in_dagster
 from assets.requested_rows import RequestedRows, requested_rows
-from checks.gatekeeper import AssetState, GateState, asset_state, states_of_batches
+from checks.gate_states import AssetState, GateState, asset_state, states_of_batches
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines

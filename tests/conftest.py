@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
-from checks.gatekeeper import GateState, gate_states
+from checks.gate_states import GateState, gate_states
 from checks.stages import UNWAIVABLE
 from orchestration.batches import sync_batches
 from orchestration.build import definitions

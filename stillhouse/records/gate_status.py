@@ -1,7 +1,7 @@
 """A gate as it is shown: what it found, or why that does not count.
 
 Belongs here: the six words that people see and the ledger keeps.
-Does not: deciding which one holds (checks/gatekeeper.py).
+Does not: deciding which one holds (checks/gate_states.py).
 """
 
 from enum import StrEnum

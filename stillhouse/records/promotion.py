@@ -1,7 +1,7 @@
 """Changing who serves: by a round, or by a person who chooses a release, goes back to one, or holds what serves.
 
 Belongs here: the entries that each of these writes, all or none, and that the witness remembers them.
-Does not: whether the gates of a release are open (checks/gatekeeper.py), finding one (orchestration/promotable.py),
+Does not: whether the gates of a release are open (checks/gate_states.py), finding one (orchestration/promotable.py),
 the way of a challenger before it serves (rollouts.py).
 
 Each is written in place of the deployment that its writer saw: of two who decide at once one wins, and the other is

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.keys import address_of, group_of, key_at, key_of, keys_of_events, stage_of
 from assets.materializations import Materialization, newest_materialization, other_event_in_dagster
-from checks.gatekeeper import gate_states
+from checks.gate_states import gate_states
 from orchestration.diagnosis import _evidence
 from stillhouse.digests import digest_of
 from stillhouse.records.builds import BuildStore

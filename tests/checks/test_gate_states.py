@@ -1,4 +1,4 @@
-"""What the gatekeeper makes of a ledger: which gates are open, what is stale, and the one refusal; without Dagster."""
+"""What is made of a ledger: which gates are open, what is stale, and the one refusal; without Dagster."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from checks import gatekeeper
-from checks.gatekeeper import AssetState, OneLook, WayClosed, asset_state, lineage, load_gated, load_gated_batches
+from checks import gate_states
+from checks.gate_states import AssetState, OneLook, asset_state, lineage
+from checks.gatekeeper import WayClosed, load_gated, load_gated_batches
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -82,9 +83,9 @@ def refused(read: Callable[[], Any]) -> str:
 @pytest.fixture
 def world(home: Home, monkeypatch: pytest.MonkeyPatch) -> World:
     gates = SimpleNamespace(names=lambda *, blocking: [ONE, TWO] if blocking else ["advice"])
-    monkeypatch.setattr(gatekeeper, "gates_of", lambda stage: gates)
-    monkeypatch.setattr(gatekeeper, "gate_code", lambda stage: "c")
-    monkeypatch.setattr(gatekeeper, "code_version", lambda stage: "v")
+    monkeypatch.setattr(gate_states, "gates_of", lambda stage: gates)
+    monkeypatch.setattr(gate_states, "gate_code", lambda stage: "c")
+    monkeypatch.setattr(gate_states, "code_version", lambda stage: "v")
     return World(home)
 
 
@@ -188,7 +189,7 @@ def test_what_other_code_or_another_recipe_made_is_stale(world: World, monkeypat
     world.recipe.digest = "another"
     assert world.look("contract").stale == ("the recipe was changed since it was frozen",)
     assert world.look("teacher").stale == (), "only the contract names the recipe"
-    monkeypatch.setattr(gatekeeper, "code_version", lambda stage: f"newer {stage}")
+    monkeypatch.setattr(gate_states, "code_version", lambda stage: f"newer {stage}")
     assert world.look("teacher").stale == ("the code that makes it was changed since",)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.keys import key_of
-from checks import check_op, gate, gatekeeper
+from checks import check_op, gate, gate_states
 from checks.gatekeeper import load_gated
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
@@ -73,7 +73,7 @@ def planned_and_deleted(place: Place, file: RecipeFile) -> None:
 
 
 def checks_reported_as_failed(place: Place, file: RecipeFile) -> None:
-    for name in gatekeeper.gates_of("source").names(blocking=True):
+    for name in gate_states.gates_of("source").names(blocking=True):
         evaluation = dg.AssetCheckEvaluation(asset_key=SOURCE, check_name=name, passed=False, partition="base")
         place.instance.report_runless_asset_event(evaluation)
 
@@ -127,7 +127,7 @@ def one_class_only(place: Place) -> RecipeFile:
 def reported_as_passed(place: Place) -> None:
     """What a POST to /report_asset_check writes; any page that the operator had open could send it."""
     looked_at = place.newest("source", "base").digest
-    for name in gatekeeper.gates_of("source").names(blocking=True):
+    for name in gate_states.gates_of("source").names(blocking=True):
         metadata = {"looked_at": looked_at, "state": "passed"}
         evaluation = dg.AssetCheckEvaluation(
             asset_key=SOURCE, check_name=name, passed=True, metadata=metadata, partition="base"
@@ -182,7 +182,7 @@ def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = place.newest("source", "base").digest
-    for module in (check_op, gate, gatekeeper):
+    for module in (check_op, gate, gate_states):
         monkeypatch.setattr(module, "gate_code", lambda stage: f"another version for {stage}")
     states = place.states("source", "base")
     assert {state.state for state in states.values()} == {GateStatus.STALE}
@@ -200,7 +200,7 @@ def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
 def test_a_stage_whose_code_was_changed_is_stale_in_words(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gatekeeper, "code_version", lambda stage: f"another version of {stage}")
+    monkeypatch.setattr(gate_states, "code_version", lambda stage: f"another version of {stage}")
     with pytest.raises(dg.Failure, match=r"small/source\[base\] is stale: the code that makes it was changed since"):
         read(place, file)
     said = diagnose(place.instance, place.builds, file).model_dump(mode="json")

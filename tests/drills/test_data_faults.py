@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from checks.gatekeeper import GateState
+from checks.gate_states import GateState
 from stillhouse.data.drop_folder import look_at
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of

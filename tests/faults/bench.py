@@ -19,7 +19,7 @@ import pytest
 
 from assets.keys import key_of
 from assets.recipe_assets import assets_of
-from checks.gatekeeper import GateState
+from checks.gate_states import GateState
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-import checks.gatekeeper
+import checks.gate_states
 from orchestration import dispatcher, happenings, sensors
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.runs import EVENTS_TAG
@@ -42,13 +42,13 @@ def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(stage: str) -> str:
         return code_version(stage) + "2" * (kind_of(stage) == CANDIDATES)
 
-    for module in (checks.gatekeeper, dispatcher, happenings):
+    for module in (checks.gate_states, dispatcher, happenings):
         monkeypatch.setattr(module, "code_version", version)
 
 
 def gates_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version of every gate."""
-    monkeypatch.setattr(checks.gatekeeper, "gate_code", lambda stage: "another")
+    monkeypatch.setattr(checks.gate_states, "gate_code", lambda stage: "another")
 
 
 def tick(made: HandMade, file: RecipeFile) -> dg.SensorResult | dg.SkipReason:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assets.keys import key_of
-from checks.gatekeeper import GateState, OneLook
+from checks.gate_states import GateState, OneLook
 from orchestration.recipe_check import load_mistakes
 from stillhouse.home import Home
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore

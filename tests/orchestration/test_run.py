@@ -18,7 +18,8 @@ import pytest
 from assets.keys import key_of
 from assets.materializations import Materialization
 from checks.check_op import GatesClosed
-from checks.gatekeeper import AssetState, GateState, WayClosed
+from checks.gate_states import AssetState, GateState
+from checks.gatekeeper import WayClosed
 from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
 from orchestration.run import _outcome, distil
