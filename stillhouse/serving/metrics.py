@@ -47,16 +47,16 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
         self._seconds = Histogram(
-            "stillhouse_request_seconds", "From a request's arrival to its answer.", ["recipe"], buckets=BUCKETS,
-            registry=self._registry,
+            "stillhouse_request_seconds", "Seconds from a request's arrival to its answer.", ["recipe"],
+            buckets=BUCKETS, registry=self._registry,
         )  # fmt: skip
         self._handed_on = Counter(
-            "stillhouse_handed_on", "Texts that the teacher was to answer, by why.", ["recipe", "why"],
+            "stillhouse_handed_on", "Texts that the teacher was to answer, by reason.", ["recipe", "why"],
             registry=self._registry,
         )  # fmt: skip
         self._degraded = Counter(
-            "stillhouse_degraded_texts", "Of these, those that it did not answer, by why.", ["recipe", "why"],
-            registry=self._registry,
+            "stillhouse_degraded_texts", "Texts that the teacher was to answer and did not, by reason.",
+            ["recipe", "why"], registry=self._registry,
         )  # fmt: skip
         self._failed = Counter(
             "stillhouse_stood_in", "Texts that the champion answered because another release failed.",
@@ -131,7 +131,10 @@ class _Rows(Collector):
             for name, text in (
                 ("waiting", "Rows in the queue of the traffic log."),
                 ("troubled", "1 while rows cannot be written down, or wait on this disk for the store, else 0."),
-                ("kept_share", "Share of the answers that was kept of late; 1 where the log has room for all."),
+                (
+                    "kept_share",
+                    "Share of the answers that was kept when rows were last sealed; 1 where there is room for all.",
+                ),
             )
         )
         for name, log in self._logs.items():
@@ -160,7 +163,7 @@ class _State(Collector):
                 ("applied_deployment", "Number of the deployment that serves, 0 for none."),
                 ("refused_deployment", "Number of the deployment that should serve and cannot, else 0."),
                 ("waiting_requests", "Requests that were read and are not answered yet."),
-                ("ledger_age_seconds", "Since the ledger last answered; NaN where it never did."),
+                ("ledger_age_seconds", "Seconds since the ledger last answered; NaN if it never did."),
                 ("challenger_share", "Share of the callers that a challenger answers here, 0 for none."),
                 ("challenger_stopped", "1 while the challenger is not asked here because it failed so often."),
             )
@@ -177,9 +180,12 @@ class _State(Collector):
         rounds, watch, unsent = (
             GaugeMetricFamily(f"stillhouse_{name}", text, labels=of_recipe)
             for name, text in (
-                ("rounds_look_age_seconds", "Since a daemon last looked for new rows; NaN where none ever did."),
-                ("watch_look_age_seconds", "Since the champion's live answers were last looked at; likewise."),
-                ("unsent_notice_age_seconds", "For which the oldest notice waits that people were never sent."),
+                ("rounds_look_age_seconds", "Seconds since a daemon last looked for new rows; NaN if none ever did."),
+                ("watch_look_age_seconds", "Seconds since a watch last looked at live answers; NaN if none ever did."),
+                (
+                    "unsent_notice_age_seconds",
+                    "Seconds for which the oldest unsent notice has waited; 0 if none waits.",
+                ),
             )
         )
         for name, slot in self._slots.items():
@@ -191,10 +197,13 @@ class _State(Collector):
             GaugeMetricFamily(f"stillhouse_teacher_{name}", text, labels=of_recipe)
             for name, text in (
                 ("breaker_open", "1 while the teacher is not asked because it failed."),
-                ("usd_this_month", "Spent or taken for calls, by all servers, as this one last saw."),
+                (
+                    "usd_this_month",
+                    "USD spent or reserved for calls of the teacher, by all servers, as this one last saw it.",
+                ),
                 (
                     "usd_per_month",
-                    "That calls of all servers may cost in a month; only where they cost money.",
+                    "USD that calls of the teacher may cost all servers in a month; only where they cost money.",
                 ),
             )
         )
@@ -212,12 +221,12 @@ class _State(Collector):
     def _memory(self) -> Iterable[Metric]:
         """Of the process, beside the limit of each recipe; none where the system does not say."""
         held = GaugeMetricFamily(
-            "stillhouse_resident_memory_bytes", "That the whole process holds, whatever recipe is asked about.",
+            "stillhouse_resident_memory_bytes", "Bytes that the whole process holds, the same for each recipe.",
             labels=["recipe"],
         )  # fmt: skip
         at_most = GaugeMetricFamily(
             "stillhouse_memory_bytes_at_most",
-            "That it may hold now; only where the recipe has a limit.",
+            "Bytes that the whole process may hold now; only where the recipe has a limit.",
             labels=["recipe"],
         )
         memory = resident_mb()
