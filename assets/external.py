@@ -1,7 +1,7 @@
 """What comes from outside: the file of rows, pretrained weights, and a teacher that is no encoder.
 
 Belongs here: their nodes in the graph, with licence, revision and digest, and what a run finds of them.
-Does not: reading them (stillhouse/data/, stillhouse/models/weights.py), whether they may be used (checks/).
+Does not: reading them (stillhouse/data/, stillhouse/models/pretrained.py), whether they may be used (checks/).
 """
 
 from collections.abc import Mapping

@@ -93,7 +93,7 @@ def _texts(folder: Path) -> list[str]:
 def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
     """The teacher's folder, and the exported folder of each model."""
     from stillhouse.models.export import export_student
-    from stillhouse.models.weights import resolve_model
+    from stillhouse.models.pretrained import resolve_model
     from stillhouse.students.pruning import drop_layers, prune_feed_forward
     from stillhouse.students.vocabulary import trim_vocabulary
     from stillhouse.tasks.single_label import SingleLabel

@@ -35,10 +35,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.models.pretrained import resolve_model
 from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.models.training import train
 from stillhouse.models.training_examples import TrainingExamples
-from stillhouse.models.weights import resolve_model
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.stages.bench import bytes_below

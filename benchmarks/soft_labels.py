@@ -30,9 +30,9 @@ from benchmarks.recipes import DEMO, recipe_like
 from stillhouse.arrays import FloatArray
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.models.pretrained import resolve_model
 from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.models.training import train
-from stillhouse.models.weights import resolve_model
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.preview import prompts_to_come
 from stillhouse.statistics.calibration import calibration

@@ -28,13 +28,8 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.live.slices import slices_of
 from stillhouse.models.fitting import unfit
-from stillhouse.models.weights import (
-    config_on_the_hub,
-    fingerprint_of,
-    read_encoder_config,
-    read_language_model_config,
-    resolve_model,
-)
+from stillhouse.models.pretrained import config_on_the_hub, resolve_model
+from stillhouse.models.weights import fingerprint_of, read_encoder_config, read_language_model_config
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.teacher import TeacherKind

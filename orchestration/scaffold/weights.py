@@ -14,14 +14,13 @@ from pydantic import ValidationError
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import FAMILIES, Sizes, family_of
+from stillhouse.models.pretrained import config_on_the_hub, resolve_model
 from stillhouse.models.weights import (
     LANGUAGE_MODELS,
     config_of,
-    config_on_the_hub,
     fingerprint_of,
     read_encoder_config,
     read_language_model_config,
-    resolve_model,
     verify_weights,
 )
 from stillhouse.packages import SCHEME, in_package

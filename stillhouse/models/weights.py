@@ -1,31 +1,25 @@
-"""The door for other people's weights: where a model comes from, and what must hold before anything loads it.
+"""The door for other people's weights: what must hold before anything loads them.
 
-Belongs here: resolving a source to a folder, keeping its bytes, refusing unsafe or broken folders, the fingerprint.
-Does not: turning an encoder into a classifier (teachers/classifier.py), running it (predictor.py), its licence
-(recipe/weights.py).
+Belongs here: refusing unsafe or broken folders, reading their config, the fingerprint.
+Does not: where a model comes from (pretrained.py), turning an encoder into a classifier (teachers/classifier.py),
+running it (predictor.py), its licence (recipe/weights.py).
 """
 
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
-from stillhouse.files import make_folder
 from stillhouse.models.family import family_of
 from stillhouse.models.tensors import corrupt, tensors_in
-from stillhouse.packages import SCHEME, in_package
-from stillhouse.records.artifacts import ArtifactStore
 
 _WEIGHTS, _SHARDS = "model.safetensors", "model.safetensors.index.json"
 _BESIDE_WEIGHTS = ("config.json", "tokenizer.json")
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
-_SAFE_PATTERNS = ["*.safetensors", "*.json", "*.txt"]
 LANGUAGE_MODELS = frozenset({"gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3"})
 """Types of causal language models that the tests hold against a plain reading of them."""
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -51,82 +45,6 @@ class WeightsRecord:
     tensors: int
 
 
-def resolve_model(source: str, revision: str | None = None) -> Path:
-    """Find the folder a recipe's model source names, downloading it only for `hf://`.
-
-    Args:
-        source: `package://<import name>/<path>` (inside an installed package, which is not imported),
-            `hf://<organisation>/<name>`, or a local folder.
-        revision: commit of the hub repository; required for `hf://`, ignored otherwise.
-
-    Raises:
-        StillhouseError: if the source is malformed, unpinned or not there.
-    """
-    if source.startswith("hf://"):
-        return _from_hub(source, revision)
-    folder = in_package(source) if source.startswith(SCHEME) else Path(source).expanduser()
-    if not folder.is_dir():
-        raise StillhouseError(
-            "no such model folder",
-            where=source,
-            expected="a folder with config, tokenizer and safetensors",
-            do="Correct the model's source in the recipe.",
-        )
-    return folder
-
-
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """Pretrained weights that were read once from outside, and are kept.
-
-    Attributes:
-        folder: the files that make the model, as they were kept; there while the block of `base_model` runs.
-        record: what was found in them.
-        digests: SHA-256 of each file, by its name. The fingerprint is made of these.
-    """
-
-    folder: Path
-    record: WeightsRecord
-    digests: dict[str, str]
-
-    def external_inputs(self, address: str) -> dict[str, str]:
-        """The kept files as a manifest names them, `<address>/<file>`: an audit finds each by its digest."""
-        return {f"{address}/{name}": digest for name, digest in self.digests.items()}
-
-
-@contextmanager
-def base_model(
-    source: str,
-    revision: str | None,
-    store: ArtifactStore,
-    verify: Callable[[Path], WeightsRecord] | None = None,
-) -> Iterator[BaseModel]:
-    """Take pretrained weights in: the bytes that are kept are the bytes that are verified, and those that are used.
-
-    Args:
-        source: see `resolve_model`.
-        revision: likewise.
-        store: where the files are kept.
-        verify: what has to hold of them; `verify_weights` when None.
-
-    Raises:
-        StillhouseError: if the source leads nowhere, or the model is unsafe, broken or at odds with itself.
-    """
-    outside = resolve_model(source, revision)
-    names = _files_of(outside)
-    _refuse_pickles(outside)
-    digests = {name: store.keep(outside / name) for name in names}
-    make_folder(store.workbench)
-    with tempfile.TemporaryDirectory(dir=store.workbench) as temporary:
-        folder = Path(temporary)
-        for name, digest in digests.items():
-            (folder / name).symlink_to(store.kept(digest).absolute())
-        try:
-            yield BaseModel(folder, (verify or verify_weights)(folder), digests)
-        except StillhouseError as error:  # of whoever reads them, too: the folder is gone when a person sees its name
-            raise error.at(error.where.replace(str(folder), str(outside))) from error
-
-
 def fingerprint_of(folder: Path) -> str:
     """Hash the names and contents of the files that decide what a model answers.
 
@@ -134,7 +52,7 @@ def fingerprint_of(folder: Path) -> str:
         sha256 in hex. The folder's own path and the order of its files do not enter.
     """
     digest = hashlib.sha256()
-    for name in _files_of(folder):
+    for name in files_of(folder):
         with (folder / name).open("rb") as file:
             digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -148,8 +66,8 @@ def verify_weights(folder: Path) -> WeightsRecord:
             safetensors file, a weight that is not finite, a tensor whose shape or number contradicts config.json,
             or a tokenizer that emits ids the embedding table does not have.
     """
-    _refuse_pickles(folder)
-    names, config = _files_of(folder), read_encoder_config(folder)
+    refuse_pickles(folder)
+    names, config = files_of(folder), read_encoder_config(folder)
     record, shapes = _found(folder, names, config)
     _match_shapes(shapes, config, folder)
     _match_layers(shapes, config, folder)
@@ -164,8 +82,8 @@ def verify_language_model(folder: Path) -> WeightsRecord:
             truncated or corrupt safetensors file, a weight that is not finite, or a tokenizer that emits ids the
             embedding table does not have.
     """
-    _refuse_pickles(folder)
-    names, config = _files_of(folder), read_language_model_config(folder)
+    refuse_pickles(folder)
+    names, config = files_of(folder), read_language_model_config(folder)
     return _found(folder, names, config)[0]
 
 
@@ -275,27 +193,6 @@ def _refuse_code_and_quantised(config: dict[str, Any], path: Path) -> None:
         )
 
 
-def config_on_the_hub(source: str, revision: str) -> Path:
-    """The folder with config.json of a model on the hub, of which nothing else is fetched.
-
-    Raises:
-        StillhouseError: if the hub does not know it, or cannot be asked.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    name = source.removeprefix("hf://")
-    try:
-        return Path(hf_hub_download(name, "config.json", revision=revision)).parent
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise StillhouseError(
-            f"the hub does not know it, or could not be asked ({type(error).__name__})",
-            where=f"{source}@{revision}",
-            expected="an existing repository and commit that you may read, and a network",
-            do="Check the name, the revision and HF_TOKEN.",
-        ) from error
-
-
 def finite_weights(folder: Path) -> int:
     """Count the weights of a folder that Stillhouse wrote, of whatever network.
 
@@ -305,38 +202,12 @@ def finite_weights(folder: Path) -> int:
     return tensors_in(folder / _WEIGHTS).parameters
 
 
-def _from_hub(source: str, revision: str | None) -> Path:
-    if not revision:
-        raise StillhouseError(
-            "the model is not pinned",
-            where=source,
-            expected="a revision (a commit of the repository)",
-            do="Add `revision:` to the model in the recipe.",
-        )
-    if not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", source):
-        raise StillhouseError(
-            "malformed hub source",
-            where=source,
-            expected="hf://<organisation>/<name>",
-            do="Correct the model's source in the recipe.",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def files_of(folder: Path) -> tuple[str, ...]:
+    """The files that make a model, sorted: config, tokenizer, and the weights in a file or in shards with an index.
 
-    try:
-        folder = snapshot_download(source.removeprefix("hf://"), revision=revision, allow_patterns=_SAFE_PATTERNS)
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise StillhouseError(
-            f"the hub did not give the model ({type(error).__name__})",
-            where=f"{source}@{revision}",
-            expected="an existing repository and revision that you may read, and a network",
-            do="Check the name, the revision and HF_TOKEN, or download the folder and use its path.",
-        ) from error
-    return Path(folder)
-
-
-def _files_of(folder: Path) -> tuple[str, ...]:
-    """The files that make a model, sorted: config, tokenizer, and the weights in a file or in shards with an index."""
+    Raises:
+        StillhouseError: if one of them is missing.
+    """
     shards: tuple[str, ...] = (_WEIGHTS,)
     if (folder / _SHARDS).is_file() and not (folder / _WEIGHTS).is_file():
         shards = (_SHARDS, *_shards_of(folder / _SHARDS))
@@ -368,7 +239,12 @@ def _shards_of(index: Path) -> set[str]:
     return named
 
 
-def _refuse_pickles(folder: Path) -> None:
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder in which any file could run code when it is loaded, whether it is read or not.
+
+    Raises:
+        StillhouseError: naming the first of them.
+    """
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path.suffix.lower() in PICKLE_SUFFIXES or _carries_pickle(path):
             raise StillhouseError(

@@ -28,7 +28,7 @@ from stillhouse.stages.names import MODEL
 from stillhouse.students.examples import labelled_rows
 
 if TYPE_CHECKING:
-    from stillhouse.models.weights import BaseModel
+    from stillhouse.models.pretrained import BaseModel
 
 OPTIONS = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC, Option.INT8, Option.PRUNED)
 """What there is to take without training a student, in the order of the reports."""
@@ -105,7 +105,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
     from stillhouse.models.network import read_sizes
     from stillhouse.models.predictor import TorchClassifier
-    from stillhouse.models.weights import base_model
+    from stillhouse.models.pretrained import base_model
     from stillhouse.students.pruning import prune_feed_forward
     from stillhouse.students.static_embeddings import static_embeddings
     from stillhouse.teachers.classifier import build_classifier

@@ -27,7 +27,8 @@ from stillhouse.stages.names import answers_of
 from stillhouse.teachers.stored_answers import read_answers
 
 if TYPE_CHECKING:
-    from stillhouse.models.weights import BaseModel, WeightsRecord
+    from stillhouse.models.pretrained import BaseModel
+    from stillhouse.models.weights import WeightsRecord
 
 
 def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
@@ -125,7 +126,7 @@ def _examined(
     needs: "Callable[[BaseModel], float]",
     verify: "Callable[[Path], WeightsRecord] | None" = None,
 ) -> tuple[WeightsFacts, dict[str, str]]:
-    from stillhouse.models.weights import base_model
+    from stillhouse.models.pretrained import base_model
 
     try:
         with base_model(file.located(spec.source), spec.revision, store, verify) as model:

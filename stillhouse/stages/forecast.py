@@ -23,7 +23,8 @@ from stillhouse.device import Device
 from stillhouse.economics import amount
 from stillhouse.evaluation.measures.meter import TIMED_TEXTS
 from stillhouse.models.family import sizes_of
-from stillhouse.models.weights import base_model, verify_language_model
+from stillhouse.models.pretrained import base_model
+from stillhouse.models.weights import verify_language_model
 from stillhouse.processes import QuietClock
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile

@@ -24,7 +24,7 @@ from stillhouse.students.examples import labelled_rows
 from stillhouse.tasks import task_of
 
 if TYPE_CHECKING:
-    from stillhouse.models.weights import BaseModel
+    from stillhouse.models.pretrained import BaseModel
 
 
 def plan(
@@ -73,7 +73,7 @@ def opened(file: RecipeFile, store: ArtifactStore) -> "Iterator[tuple[BaseModel,
         file: the recipe.
         store: keeps the weights that were taken in.
     """
-    from stillhouse.models.weights import base_model
+    from stillhouse.models.pretrained import base_model
 
     spec, weights = file.recipe.teacher, file.recipe.weights
     with ExitStack() as stack:

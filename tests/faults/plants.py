@@ -135,7 +135,7 @@ def with_exchanged_weights(bench: Bench) -> RecipeFile:
     other = bench.place.folder / "exchanged"
     shutil.copytree(bench.finished / "teacher", other)
     edit_weights(other, noisy)
-    bench.patch("stillhouse.models.weights:resolve_model", lambda real: lambda source, revision=None: other)
+    bench.patch("stillhouse.models.pretrained:resolve_model", lambda real: lambda source, revision=None: other)
     return bench.recipe()
 
 

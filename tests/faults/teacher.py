@@ -45,9 +45,9 @@ def asks_too_much(bench: Bench) -> RecipeFile:
 def of_another_teacher(bench: Bench) -> RecipeFile:
     """The fingerprint of the base weights is recorded for the fine-tuned ones."""
 
-    def always_the_first(real: Any) -> Any:
-        seen: list[Any] = []
+    seen: list[Any] = []
 
+    def always_the_first(real: Any) -> Any:
         def verified(folder: Path) -> Any:
             seen.append(real(folder))
             return seen[0]
@@ -55,7 +55,8 @@ def of_another_teacher(bench: Bench) -> RecipeFile:
         return verified
 
     file = trained_and(TEACHER, lambda folder: None)(bench)
-    bench.patch("stillhouse.models.weights:verify_weights", always_the_first)
+    for module in ("pretrained", "weights"):
+        bench.patch(f"stillhouse.models.{module}:verify_weights", always_the_first)
     return file
 
 

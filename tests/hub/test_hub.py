@@ -8,7 +8,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.weights import base_model, config_on_the_hub
+from stillhouse.models.pretrained import base_model, config_on_the_hub
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.students.pruning import drop_layers
 from stillhouse.students.vocabulary import trim_vocabulary

@@ -18,7 +18,8 @@ from orchestration.status import Status
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.models.weights import fingerprint_of, resolve_model
+from stillhouse.models.pretrained import resolve_model
+from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipes_locked

@@ -19,7 +19,7 @@ from stillhouse.stages.names import TEACHER
 from stillhouse.tasks.task import Task
 
 if TYPE_CHECKING:
-    from stillhouse.models.weights import BaseModel
+    from stillhouse.models.pretrained import BaseModel
 
 
 _TRAINED = {"kind", "training", "fine_tune", "rename", "max_tokens"}

@@ -21,9 +21,9 @@ from stillhouse.students.examples import labelled_examples
 from stillhouse.teachers.forgetting import TEXTS, NeighboursKept, neighbours_kept
 
 if TYPE_CHECKING:
+    from stillhouse.models.pretrained import BaseModel
     from stillhouse.models.training import TrainingReport
     from stillhouse.models.training_examples import TrainingExamples
-    from stillhouse.models.weights import BaseModel
 
 
 def plan(making: Making) -> Plan[TeacherFacts]:

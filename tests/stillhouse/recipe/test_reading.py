@@ -8,7 +8,8 @@ import yaml
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
-from stillhouse.models.weights import fingerprint_of, resolve_model
+from stillhouse.models.pretrained import resolve_model
+from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe, recipes_in, require_recipe_name
 from stillhouse.stages.names import stage_names

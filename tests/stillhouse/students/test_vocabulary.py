@@ -167,7 +167,7 @@ def test_the_published_encoder_gets_no_new_unknowns_on_held_out_questions() -> N
     import json
     import tempfile
 
-    from stillhouse.models.weights import resolve_model
+    from stillhouse.models.pretrained import resolve_model
     from stillhouse.packages import in_package
     from stillhouse.teachers.classifier import build_classifier
 
