@@ -9,7 +9,8 @@
     words.py       clauses that several of these share
 
 Belongs here: what counts as a problem, and what cannot be proven.
-Does not: which gates a stage has (it is given), what a witness or a key is (witness.py, keys.py), printing (commands/).
+Does not: which gates a stage has (it is given), what a witness or a key is (records/witness.py, records/keys.py),
+printing (orchestration/commands/).
 
 docs/audit.md says who is found by which of these and who is not.
 """

@@ -1,7 +1,7 @@
 """Looking at a drop folder: which files are finished, which of them can be taken in, and what is wrong with the others.
 
 Belongs here: comparing two looks, keeping the bytes of a finished file, reading it once to see whether it has rows.
-Does not: what becomes a batch (batches.py), listing files (outside.py), reading one (dropped.py).
+Does not: what becomes a batch (records/batches.py), listing files (outside.py), reading one (dropped.py).
 
 A file is finished when two looks in a row see the same size and time of change. Each file is treated alone: whatever is
 wrong with one is said about that one, and stops no other. What a look has found is remembered beside the installation,

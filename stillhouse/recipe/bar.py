@@ -1,7 +1,7 @@
 """The bar: what a student must prove before it may replace its teacher.
 
 Belongs here: the typed declarations a recipe embeds (quality bar, slices, sensitive columns, budget, probes).
-Does not: testing whether the bar was cleared (harness.py).
+Does not: testing whether the bar was cleared (evaluation/harness.py).
 """
 
 from typing import Annotated, Literal

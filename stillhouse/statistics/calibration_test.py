@@ -1,7 +1,7 @@
 """Whether a model's confidence is proven to mean what it says, within a limit.
 
 Belongs here: bounds of the expected calibration error and the verdict on a limit; arrays in, numbers out.
-Does not: measuring it (calibration.py), which model is asked (harness.py).
+Does not: measuring it (calibration.py), which model is asked (evaluation/harness.py).
 """
 
 import math

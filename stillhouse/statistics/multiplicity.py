@@ -1,6 +1,7 @@
 """Many tests at once: Holm's procedure keeps the chance of even one wrong verdict at alpha.
 
-Belongs here: adjusting p-values and levels for a family of tests. Does not: which tests are one (declared.py).
+Belongs here: adjusting p-values and levels for a family of tests.
+Does not: which tests are one (evaluation/slices/declared.py).
 """
 
 from collections.abc import Sequence

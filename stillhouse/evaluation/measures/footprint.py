@@ -1,7 +1,7 @@
 """How much memory it takes to serve a model, measured in a process of its own.
 
 Belongs here: the process that loads one model folder and answers texts, and what it took.
-Does not: latency (latency.py), memory of training (students/memory.py).
+Does not: latency (latency.py), memory of training (models/memory.py).
 
 What is counted is the resident memory at its peak less what the bare interpreter had: the runtime and its libraries,
 weights, tokenizer, and what a call works with. Pages of a library that other processes share are counted, too.

@@ -1,7 +1,7 @@
 """Whether a model's confidence means what it says on each declared slice.
 
 Belongs here: calibration error and Brier score of teacher and student on each slice.
-Does not: the measures (calibration.py), a verdict: what is measured here is reported only.
+Does not: the measures (statistics/calibration.py), a verdict: what is measured here is reported only.
 """
 
 from collections.abc import Sequence

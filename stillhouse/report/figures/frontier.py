@@ -1,7 +1,7 @@
 """The picture of the options: size, quality and latency of every model, and which of them no other beats.
 
 Belongs here: that picture, as PNG bytes, and the frontier.
-Does not: pictures of one model (beside it), which of the options to take (selection.py).
+Does not: pictures of one model (beside it), which of the options to take (evaluation/selection.py).
 """
 
 from collections.abc import Sequence

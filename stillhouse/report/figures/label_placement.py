@@ -1,7 +1,7 @@
 """Names beside the marks of a scatter plot, none on top of another.
 
 Belongs here: the placing of names around marks.
-Does not: drawing the marks (plots.py).
+Does not: drawing the marks (frontier.py).
 """
 
 from collections.abc import Sequence
