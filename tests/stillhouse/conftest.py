@@ -48,7 +48,7 @@ def pages_without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
         monkeypatch.setattr("stillhouse.report.document.figures_of", lambda about: {})
 
 
-def write_encoder(folder: Path) -> Path:
+def write_encoder(folder: Path, **changes: Any) -> Path:
     import torch
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -63,7 +63,7 @@ def write_encoder(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {**ENCODER_CONFIG, "vocab_size": len(pieces)}
+    config = {**ENCODER_CONFIG, "vocab_size": len(pieces), **changes}
     (folder / "config.json").write_text(json.dumps(config))
     generator = torch.Generator().manual_seed(1)
     shapes = _encoder_shapes(config)
