@@ -1,13 +1,14 @@
 """A process that keeps a traffic log and is killed again and again: `python -m tests.stillhouse.serving.killed`.
 
-Each life is a fork that kills itself at a random point of its work, while its threads are wherever they are.
+Each life is a fork that kills itself at a point of its own, while its other threads are wherever they are.
 """
 
 import mmap
 import os
-import random
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,26 @@ QUICK = SpoolLimits(capacity=500, write_seconds=0.002, seal_seconds=0.005, seal_
 DAY = 20_000 * 86_400.0
 
 
+WRITE = "write"
+"""Before something is written or committed to the spool; rows that one statement writes are one write."""
 PLACES = ("row", "sync_folder", "put", "unlink", "publish")
 """Right after a row was put; after a sealed file is on the disk; after it is on the store; after it is removed here;
 after a tally was written."""
 
 
-def main(folder: Path, seed: int, lives: int, bytes_at_most: int = 10**12) -> None:
-    """Print of each life how many rows it has put at least and at most before it was killed."""
-    chance, put = random.Random(seed), mmap.mmap(-1, 16)
+def main(folder: Path, lives: int, bytes_at_most: int = 10**12) -> None:
+    """Print of each life how many rows it has put at least and at most before it was killed.
+
+    Of each three lives two are killed before a write: the first, the second and so on, to the twentieth of thirty
+    lives. The one before them is killed at one of the places, when it comes there for the first time, later ones for
+    the second. No two put as many rows.
+    """
+    put = mmap.mmap(-1, 16)
     for life in range(lives):
-        place, times, rows = PLACES[life % len(PLACES)], chance.randrange(1, 4), chance.randrange(1, 600)
+        three, at_a_write = divmod(life, 3)
+        place = WRITE if at_a_write else PLACES[three % len(PLACES)]
+        times = 2 * three + at_a_write if at_a_write else 1 + three // len(PLACES)
+        rows = 1 + 149 * (life + 1) % 599
         put[:] = bytes(16)
         if (child := os.fork()) == 0:
             _live(folder, life, rows, memoryview(put).cast("Q"), place, times, bytes_at_most)
@@ -43,7 +54,9 @@ def main(folder: Path, seed: int, lives: int, bytes_at_most: int = 10**12) -> No
 def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times: int, bytes_at_most: int) -> None:
     store = TrafficStore(str(folder / "store"), "small")
     room = Room(store, bytes_at_most, days=30)
-    if place in ("put", "publish"):
+    if place == WRITE:
+        sqlite3.connect = _killed_before_a_write(sqlite3.connect, times)  # type: ignore[assignment]
+    elif place in ("put", "publish"):
         setattr(store, place, _then_killed(getattr(store, place), times))
     elif place == "sync_folder":
         spool.sync_folder = _then_killed(spool.sync_folder, times)  # type: ignore[attr-defined]
@@ -55,10 +68,31 @@ def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times
         log.put(served(f"{life}-{number}", at=DAY + (number % 2) * 86_400, text=f"question {number}"))
         put[0] = number
         if number % 20 == 0:
-            os.sched_yield()
+            time.sleep(0.001)  # so that what was put is written while more comes
     if place != "row":
         log.close()  # where the place was not come to before, it is now, or never
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed_before_a_write(connect: Callable[..., sqlite3.Connection], times: int) -> Callable[..., sqlite3.Connection]:
+    """Connecting; once a spool is about to be written to for so many times, the end."""
+    left = [times]
+    last = ""
+
+    def about_to(statement: str) -> None:
+        nonlocal last
+        before, last = last, " ".join(statement.split()[:3])
+        if last.startswith(("INSERT", "UPDATE", "DELETE", "COMMIT")) and last != before:
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def connected(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **named)
+        connection.set_trace_callback(about_to)
+        return connection
+
+    return connected
 
 
 def _then_killed(function: Callable[..., Any], times: int) -> Callable[..., Any]:
@@ -84,4 +118,4 @@ def served(id: str, *, at: float = DAY, text: str | None = "a question", key: st
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *(int(each) for each in sys.argv[2:5]))
+    main(Path(sys.argv[1]), *(int(each) for each in sys.argv[2:4]))

@@ -1,7 +1,6 @@
 """A teacher behind an API, on a real server of this machine: nothing is paid twice, and never more than is allowed."""
 
 import json
-import random
 import signal
 import sqlite3
 import threading
@@ -615,31 +614,87 @@ def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
 
 
 KILLED = """
-    import sys
+    import os, signal, sqlite3, sys, threading
     from pathlib import Path
+    from stillhouse.records.ledger import Ledger
+    from stillhouse.teachers.signal import SignalStore
     from tests.protocol import Server
     from tests.stillhouse.teachers.asked import answer, teacher, texts
 
-    teacher(Server(answer, url=sys.argv[1]), Path(sys.argv[2]), concurrency=8).ask(texts(int(sys.argv[3])))
+    url, place, rows, write, usd_at_most = sys.argv[1], Path(sys.argv[2]), *map(float, sys.argv[3:])
+    left, one_at_a_time, connect = int(write), threading.Lock(), sqlite3.connect
+
+    def about_to(statement):
+        global left
+        if statement.startswith(("INSERT", "UPDATE", "COMMIT")):
+            with one_at_a_time:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    def connected(path, **how):
+        connection = connect(path, **how)
+        connection.set_trace_callback(about_to)
+        return connection
+
+    sqlite3.connect = connected  # as the log of calls does
+    asked = teacher(Server(answer, url=url), place, concurrency=8, usd_at_most=usd_at_most)
+    store = SignalStore(place / "signal", Ledger(f"sqlite:///{place / 'ledger.db'}"), shard_rows=16)
+    store.capture(texts(int(rows)), asked)
 """
+KILLS, AT_ONCE, WRITES_BETWEEN_KILLS = 20, 8, 3
+"""A capture is killed before its write 1, 4, 7 and so on to the log of calls: each call is written and committed before
+it is made, and once more after it, so that each of these four is killed before several times."""
 
 
+def killed_again_and_again(parent: WarmParent, server: Server, place: Path, rows: int, usd_at_most: float) -> list[int]:
+    """Have captures of the same rows killed; after each, all that was billed is booked, and no more than may be.
+
+    Returns:
+        The exit code of each.
+    """
+    codes = []
+    for number in range(KILLS):
+        ended = parent.run(KILLED, server.url, place, rows, 1 + WRITES_BETWEEN_KILLS * number, usd_at_most)
+        assert ended.returncode == -signal.SIGKILL or "CapReachedError" in ended.stderr, ended.stderr
+        assert server.usd - 1e-9 <= CallLog(place / "calls.db").spent("tickets") <= usd_at_most
+        codes.append(ended.returncode)
+    return codes
+
+
+@pytest.mark.slow
 @pytest.mark.long
-def test_a_kill_loses_at_most_the_calls_under_way(parent: WarmParent, tmp_path: Path) -> None:
-    rows, kills, chance = 300, 5, random.Random(0)
+def test_a_capture_killed_before_twenty_writes_loses_at_most_the_calls_under_way(
+    parent: WarmParent, tmp_path: Path
+) -> None:
+    rows = texts(300)
     with serving(Server(answer, takes=0.02)) as server:
-        for _ in range(kills):
-            before = server.calls
-            process = parent.start(KILLED, server.url, tmp_path, rows)
-            wanted = before + chance.randint(5, 40)
-            while server.calls < wanted and process.poll() is None:
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        codes = killed_again_and_again(parent, server, tmp_path, rows.height, 1.0)
+        assert codes == [-signal.SIGKILL] * KILLS
         asked = teacher(server, tmp_path)
-        assert asked.ask(texts(rows))["failure"].null_count() == rows
-        assert rows <= server.calls <= rows + 8 * kills
+        store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), shard_rows=16)
+        store.capture(rows, asked)
+        said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
+        assert said.height == said["failure"].null_count() == rows.height
+        assert rows.height <= server.calls <= rows.height + AT_ONCE * KILLS
         assert server.usd <= asked.calls.spent("tickets") < 1.0, "open calls count at the most that they can cost"
+        assert {*server.asked} == {f"Queue of: {text}" for text in rows["text"]}
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_capture_killed_before_twenty_writes_spends_no_more_than_the_cap_with_those_after_it(
+    parent: WarmParent, tmp_path: Path
+) -> None:
+    rows, usd_at_most = texts(300), 0.03
+    with serving(Server(answer, takes=0.02)) as server:
+        codes = killed_again_and_again(parent, server, tmp_path, rows.height, usd_at_most)
+        assert codes.count(-signal.SIGKILL) >= KILLS // 2 and server.usd > 0
+        for _ in range(2):
+            with pytest.raises(CapReachedError):
+                teacher(server, tmp_path, usd_at_most=usd_at_most).ask(rows)
+            assert server.usd - 1e-9 <= CallLog(tmp_path / "calls.db").spent("tickets") <= usd_at_most
+        assert teacher(server, tmp_path).ask(rows)["failure"].null_count() == rows.height
 
 
 @pytest.mark.long
