@@ -72,6 +72,7 @@ def ingest_what_is_new(
     Call it under the lock of the recipe: two looks at once would each take in the same files.
     """
     sync_batches(instance, builds, file)
+    _note_new_rows(builds, file)
     known = recorded.batches_of(builds.ledger, file.name)
     one_look = OneLook.of(builds, file.recipe, file.name)
     # Where all files of a batch are there it makes no difference, and each batch that is asked about is a walk.
@@ -79,9 +80,18 @@ def ingest_what_is_new(
     new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
     if new is not None:
         record(builds.ledger, file.name, new)
-        facts = {"files": len(new.files)}
-        note_once(builds.ledger, file.name, EventKind.NEW_ROWS, new.batch, f"batch {new.batch}: {new.because}", facts)
+        _note_new_rows(builds, file)
     return sync_batches(instance, builds, file), new
+
+
+def _note_new_rows(builds: BuildStore, file: RecipeFile) -> None:
+    """Note the newest batch as an event if no round has come after it: a look that recorded it may have been killed."""
+    newest, decided = (builds.ledger.newest(file.name, kind) for kind in ("batch", "round"))
+    if newest is None or (decided is not None and decided.sequence > newest.sequence):
+        return
+    batch = Batch.model_validate(newest.body)
+    sentence, facts = f"batch {batch.batch}: {batch.because}", {"files": len(batch.files)}
+    note_once(builds.ledger, file.name, EventKind.NEW_ROWS, batch.batch, sentence, facts)
 
 
 def plan_runs(

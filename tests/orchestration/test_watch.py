@@ -10,11 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -55,7 +54,9 @@ from stillhouse.records.rollouts import move_on, offer
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
+from tests.clock import midday
 from tests.heartbeats import beat_ago
+from tests.killing import KilledError, killed_before, raise_killed
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, reference, rows
@@ -95,11 +96,12 @@ def let_releases_be_names(patches: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def now(builds: BuildStore) -> float:
+def now(builds: BuildStore) -> Iterator[float]:
     """Releases a and b were promoted; it is the middle of the day."""
-    serve(builds.ledger, "a")
-    serve(builds.ledger, "b")
-    return builds.ledger.now().timestamp()
+    with midday():
+        serve(builds.ledger, "a")
+        serve(builds.ledger, "b")
+        yield builds.ledger.now().timestamp()
 
 
 def answered(
@@ -345,7 +347,7 @@ def test_killed_between_going_back_for_memory_and_noting_it_the_next_look_notes_
     holds(builds, 310.0, at=now)
     for number in range(1, WRITES + 1):
         before = serving(builds)
-        with killed_before(number), suppress(KilledError):
+        with killed_before(number, raise_killed), suppress(KilledError):
             look(builds, limited, at=now + number)
         if before == "b" and serving(builds) == "a":
             break
@@ -667,44 +669,8 @@ WRITES = 24
 """And commits of a look that takes a release back and sends a notice of it: fewer would end before the last kill."""
 
 
-class KilledError(BaseException):
-    """As a kill leaves it: what was not committed has not happened, and nobody catches it."""
-
-
-def raise_killed() -> None:
-    raise KilledError
-
-
-@contextmanager
-def killed_before(number: int, kill: Callable[[], None] = raise_killed) -> Iterator[None]:
-    """Kill this process before it writes or commits something for the nth time, or never where that is 0.
-
-    Args:
-        number: n.
-        kill: by default, as far as databases can tell.
-    """
-    left = number
-
-    def counted(*about: Any) -> None:
-        nonlocal left
-        statement = about[2] if len(about) > 2 else "COMMIT"
-        if statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE", "COMMIT")):
-            left -= 1
-            if left == 0:
-                kill()
-
-    hooks = [("before_cursor_execute", counted), ("commit", lambda connection: counted(connection))]
-    for name, hook in hooks:
-        sa.event.listen(sa.Engine, name, hook)
-    try:
-        yield
-    finally:
-        for name, hook in hooks:
-            sa.event.remove(sa.Engine, name, hook)
-
-
 A_LOOK = """
-    import os, signal, sys
+    import sys
     from pathlib import Path
     import pytest
     from orchestration.findings import hand_on
@@ -712,12 +678,13 @@ A_LOOK = """
     from stillhouse.home import Home
     from stillhouse.recipe.reading import read_recipe
     from stillhouse.records.builds import BuildStore
-    from tests.orchestration.test_watch import killed_before, let_releases_be_names
+    from tests.killing import killed_before
+    from tests.orchestration.test_watch import let_releases_be_names
 
     recipe, number, at = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     builds, file = BuildStore(Home.from_environment()), read_recipe(recipe)
     let_releases_be_names(pytest.MonkeyPatch())
-    with killed_before(number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+    with killed_before(number):
         look(builds, file, at=at)
         hand_on(builds, file)
 """
