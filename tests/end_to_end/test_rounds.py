@@ -26,7 +26,9 @@ from tests.end_to_end.server import dagster_dev
 STORM, ROWS_OF_A_STORM = int(os.environ.get("STILLHOUSE_STORM_FILES", "60")), 5
 """How many files come at once; the drill of audits has 500."""
 KILLS = int(os.environ.get("STILLHOUSE_KILLS", "3"))
-"""How often each kind of process is killed at a random moment; the drill of audits has ten."""
+"""How often each kind of process is killed at a random moment, each time of a round; the drill of audits has ten.
+
+A look of the daemon is killed before each of its writes in tests/orchestration/test_killed_ticks.py."""
 SECONDS_OF_A_ROUND = 30.0
 
 
