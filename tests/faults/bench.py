@@ -97,6 +97,19 @@ class Bench:
         self.must_run(file, *stages[: stages.index(stage)])
         return file
 
+    def run_day(self, file: RecipeFile, stage: str, day: str) -> dg.ExecuteInProcessResult:
+        """Run the job of a stage that is made day by day."""
+        return (
+            definitions([file])
+            .resolve_job_def(f"{stage}_{file.name}")
+            .execute_in_process(
+                instance=self.place.instance,
+                raise_on_error=False,
+                partition_key=day,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        )
+
     def look(self, file: RecipeFile, stage: str) -> None:
         """Look at the gates of a stage without making it again."""
         chosen = dg.AssetSelection.checks_for_assets(key_of(file.name, stage))

@@ -27,16 +27,7 @@ def today() -> str:
 
 
 def reported(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:
-    return (
-        definitions([file])
-        .resolve_job_def(f"live_report_{NAME}")
-        .execute_in_process(
-            instance=bench.place.instance,
-            raise_on_error=False,
-            partition_key=today(),
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-    )
+    return bench.run_day(file, LIVE_REPORT, today())
 
 
 def states(bench: Bench) -> dict[str, str]:

@@ -53,16 +53,7 @@ def bench(tmp_path: Path, material: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def summed_up(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:
-    return (
-        definitions([file])
-        .resolve_job_def(f"traffic_{NAME}")
-        .execute_in_process(
-            instance=bench.place.instance,
-            raise_on_error=False,
-            partition_key=DAY,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-    )
+    return bench.run_day(file, TRAFFIC, DAY)
 
 
 def verdicts_on(bench: Bench) -> dict[str, Entry]:
