@@ -35,10 +35,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         forward_left(builds.home, file)
         artifact = context.make(stage.plan(replay))
         facts = artifact.facts(ShadowFacts)
-        return StageOutput(
-            artifact,
-            {**summary.numbers(facts), "parts": table(summary.parts(facts))},
-            headline=summary.headline(facts),
-        )
+        shown = {**summary.numbers(facts), "parts": table(summary.parts(facts))}
+        if by_truth := summary.parts_by_truth(facts):
+            shown["parts_by_truth"] = table(by_truth)
+        return StageOutput(artifact, shown, headline=summary.headline(facts))
 
     return shadow_of_the_champion

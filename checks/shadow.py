@@ -30,8 +30,10 @@ def the_challenger_is_not_worse(context: GateContext) -> Finding:
     """Over all requests since it was offered, by an e-value: the drop from the champion is below the margin."""
     facts = context.artifact.facts(ShadowFacts)
     found, test = facts.overall, facts.overall.test
-    sentence = f"{_counts(found)}; {_in_points(found)}, margin {points(test.limit)}{_missing(found)}"
+    sentence = f"{_counts(found)}; {_in_points(found)}, margin {points(test.limit)}{summary.missing(found)}"
     table = {"parts": summary.parts(facts), "e_within": test.e_within, "e_beyond": test.e_beyond}
+    if (said := summary.truth(facts)) is not None:
+        table |= {"truth": said, "parts_by_truth": summary.parts_by_truth(facts)}
     return Finding(test.verdict, sentence, table, observed=test.mean, limit=test.limit)
 
 
@@ -45,7 +47,9 @@ def no_critical_slice_is_worse(context: GateContext) -> Finding:
     verdicts = {name: _of_slice(part, late) for name, part in parts.items()}
     worst = Verdict.worst(verdicts.values())
     named = [name for name, verdict in verdicts.items() if verdict is worst and worst is not Verdict.PASS]
-    lines = [f"{name}: {_counts(parts[name])}; {_in_points(parts[name])}{_missing(parts[name])}" for name in named]
+    lines = [
+        f"{name}: {_counts(parts[name])}; {_in_points(parts[name])}{summary.missing(parts[name])}" for name in named
+    ]
     rare = [name for name, part in parts.items() if part.test.verdict is Verdict.INCONCLUSIVE]
     if worst is Verdict.PASS and rare:
         lines = [f"too rare to prove it, and no harm was seen: {', '.join(rare)}; their golden rows stand for them"]
@@ -101,18 +105,6 @@ def _counts(part: Judged) -> str:
 
 def _in_points(part: Judged) -> str:
     return "nothing was asked" if part.test.mean is None else f"a drop of {points(part.test.mean)} points"
-
-
-def _missing(part: Judged) -> str:
-    """How many requests are missing, where that is why there is no verdict."""
-    test = part.test
-    if test.verdict is not Verdict.INCONCLUSIVE:
-        return ""
-    if test.rows == 0:
-        return "; how many requests are missing shows once there are some"
-    if test.rows_needed is None:
-        return "; it is so near the margin that no number of requests like these would settle it"
-    return f"; about {max(test.rows_needed - test.rows, 1):,} more requests are needed if they go on like these"
 
 
 GATES = gates_of_module(__name__)

@@ -9,7 +9,7 @@ is withdrawn first and explained afterwards.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -32,7 +32,7 @@ from stillhouse.live.brakes import Stopped, stopped_on
 from stillhouse.live.canary import CanaryFound, canary_found
 from stillhouse.live.memory import OverMemory, over_memory
 from stillhouse.live.segments import TrafficStore, day_at
-from stillhouse.live.shadow import Judged
+from stillhouse.live.shadow import ALL, Judged
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.rollout import RolloutSpec
@@ -49,6 +49,7 @@ from stillhouse.records.witness import Witness
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts
+from stillhouse.summaries import shadow as summary
 
 SECONDS_BETWEEN_LOOKS = 60
 SECONDS_BETWEEN_REPLAYS = 3_600.0
@@ -75,6 +76,11 @@ class RolloutEvidence(Record):
         exclude_if=lambda on: on is None,  # likewise
         description="Servers that ask the challenger no more, where any does.",
     )
+    truth: Judged | None = Field(
+        None,
+        exclude_if=lambda truth: truth is None,  # likewise
+        description="All requests by what people said, shown where a teacher judges.",
+    )
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,13 @@ class RolloutStep:
         sentence: how it stands, and what is missing.
         tone: of what owners are sent a notice of, a step that was taken or what is asked of them; None of all else.
         replay: whether the shadow is to be looked at again.
+        truth: how both do against what people said, where anybody is asked or says it.
     """
 
     sentence: str
     tone: Tone | None = None
     replay: bool = False
+    truth: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,10 +143,11 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Ro
     seen = desired(builds.ledger, file.name)
     if file.recipe.rollout is None or seen is None or seen.challenger is None:
         return RolloutStep("no release is on its way to take over")
+    shadow = _newest_shadow(builds, file, seen.challenger)
     try:
-        if seen.challenger.stage is Stage.SHADOW:
-            return _in_shadow(builds, file, seen, seen.challenger, now)
-        return _in_canary(builds, file, seen, seen.challenger, now)
+        take = _in_shadow if seen.challenger.stage is Stage.SHADOW else _in_canary
+        step = take(builds, file, seen, seen.challenger, shadow, now)
+        return replace(step, truth=None if shadow.facts is None else summary.truth(shadow.facts))
     except OvertakenError as error:
         return RolloutStep(f"somebody else has decided meanwhile: {error}")
     except StillhouseError as error:
@@ -148,9 +157,9 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Ro
 
 
 def _in_shadow(
-    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, shadow: _Shadow, now: datetime
 ) -> RolloutStep:
-    spec, shadow = _spec(file), _newest_shadow(builds, file, challenger)
+    spec = _spec(file)
     evidence, changed = _evidence(shadow, None), _teacher_changed(builds, file)
     if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
@@ -176,11 +185,10 @@ def _in_shadow(
 
 
 def _in_canary(
-    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, shadow: _Shadow, now: datetime
 ) -> RolloutStep:
     spec = _spec(file)
     found = look_at_canary(builds, file, challenger, now)
-    shadow = _newest_shadow(builds, file, challenger)
     evidence, on_servers = _on_servers(builds, file, seen, _evidence(shadow, found))
     failed = found.failed or on_servers
     if failed is not None:
@@ -286,7 +294,9 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
     key = RequestIds.of(builds.home.serving).drawing_key
     replay = Replay.of(file, builds, seen, newest, key=key, at=now.timestamp())
     counts_no_longer = replay.before is not None and not shadow.is_current
-    return counts_no_longer or not replay.due().is_empty()
+    beside = replay.truth_beside
+    truth_is_due = beside is not None and not beside.due().is_empty()
+    return counts_no_longer or truth_is_due or not replay.due().is_empty()
 
 
 def _evidence(shadow: _Shadow, canary: CanaryFound | None) -> RolloutEvidence:
@@ -297,6 +307,7 @@ def _evidence(shadow: _Shadow, canary: CanaryFound | None) -> RolloutEvidence:
         overall=facts and facts.overall,
         critical=facts.critical if facts else {},
         canary=canary,
+        truth=facts and facts.truth and facts.truth.parts[ALL],
     )
 
 
@@ -390,7 +401,8 @@ def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, 
     step = move(builds, file, at=at)
     if step.tone is not None:
         _show_on_champion(instance, file, step)
-        notice = Notice(f"{file.name}: {step.sentence[:80]}", step.sentence, step.tone)
+        text = step.sentence if step.truth is None else f"{step.sentence}.\nWhat people said: {step.truth}."
+        notice = Notice(f"{file.name}: {step.sentence[:80]}", text, step.tone)
         notify_owners(builds.ledger, file.name, "rollout", step.sentence, notice)
     see_through_if_free(instance, builds, file)
     return step
@@ -402,7 +414,8 @@ def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Roll
     newest = instance.fetch_observations(key, limit=1).records
     shown = newest[0].asset_observation if newest else None
     if shown is None or shown.description != step.sentence:
-        observation = dg.AssetObservation(key, description=step.sentence, metadata={"rollout": step.sentence})
+        truth = {} if step.truth is None else {"truth": step.truth}
+        observation = dg.AssetObservation(key, description=step.sentence, metadata={"rollout": step.sentence, **truth})
         instance.report_runless_asset_event(observation)
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.keys import batches_name, key_of
-from assets.materializations import Materialization, other_event_in_dagster
+from assets.materializations import Materialization, newest_artifact_if_any, other_event_in_dagster
 from assets.requested_rows import RequestedRows, requested_rows
 from checks.gate_states import AssetState, GateState, asset_state, states_of_batches
 from checks.stages import gates_of, waiver_rules
@@ -20,6 +20,7 @@ from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.event_list import EventShown, waiting_events
 from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
 from stillhouse.recipe.plays import RiskSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -34,6 +35,8 @@ from stillhouse.records.plays import closed_in_words, closure_of
 from stillhouse.records.rollouts import counting
 from stillhouse.records.rounds import rounds_to_the_champion
 from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names, stages_beside
+from stillhouse.stages.shadow import ShadowFacts
+from stillhouse.summaries import shadow as summary
 
 LOOKS_ARE_LATE_AFTER = timedelta(minutes=10)
 """Beyond what the recipe lets pass between two looks; a daemon that takes in much at once may miss some."""
@@ -92,6 +95,9 @@ class ChallengerStatus(Record):
     since: str = Field(description="When this stage began, ISO 8601, UTC.")
     held: bool = Field(description="Whether it has not shown enough for so long that a person has to decide.")
     missing: str | None = Field(description="What its shadow has not shown yet, and how many requests that would take.")
+    truth: str | None = Field(
+        None, description="How it does against what people said, beside the champion; null where nobody says it."
+    )
 
     @property
     def in_words(self) -> str:
@@ -386,7 +392,18 @@ def _challenger_status(builds: BuildStore, recipe: str, challenger: Challenger |
         since=challenger.since,
         held=challenger.stuck is not None,
         missing=challenger.stuck or "; ".join(open_) or None,
+        truth=_truth_about(builds, recipe, challenger),
     )
+
+
+def _truth_about(builds: BuildStore, recipe: str, challenger: Challenger) -> str | None:
+    try:
+        newest = newest_artifact_if_any(builds, key_of(recipe, SHADOW))
+    except StillhouseError as error:  # all else is shown, and the stage has it as broken
+        return f"not known, since the shadow cannot be read: {error}"
+    if newest is None or newest.manifest.facts.get("rollout") != challenger.salt:
+        return None
+    return summary.truth(newest.facts(ShadowFacts))
 
 
 def _stage_status(found: list[StageNow]) -> StageStatus:

@@ -87,6 +87,8 @@ def next_lines(shown: Fleet) -> Iterator[str]:
         on_its_way = line.champion.challenger if line.champion else None
         if on_its_way is not None:
             yield f"{name}: {on_its_way.in_words}"
+            if on_its_way.truth is not None:
+                yield f"{name}: what people said: {on_its_way.truth}"
         yield from (f"{name}: {each}" for each in (*line.behind, *line.clocks))
         if line.over_memory is not None:
             yield f"{name}: {line.over_memory}"
@@ -258,6 +260,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     if champion and champion.challenger:
         serving += f"; {champion.challenger.in_words}"
         serving += f": {champion.challenger.missing}" if champion.challenger.missing else ""
+        serving += f"; what people said: {champion.challenger.truth}" if champion.challenger.truth else ""
     for taken in champion.quarantine if champion else ():
         serving += f"; {taken}"
     if state.running:

@@ -57,6 +57,8 @@ def rollout(
         done = replay_now(instance, builds, file) if replay else True
         step = look(instance, builds, file)
     out.print(Text(step.sentence), soft_wrap=True)
+    if step.truth is not None:
+        out.print(Text(f"what people said: {step.truth}"), soft_wrap=True)
     if not done:
         out.print(Text(f"the replay broke; `stillhouse ui` shows its run of the job shadow_{name}", "red"))
         raise typer.Exit(1)

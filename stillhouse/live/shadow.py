@@ -57,6 +57,8 @@ Say = Callable[[str, str | None], Word]
 """What a release says to one text, and to what is kept of the columns that its caller sent (columns.py)."""
 
 COUNTS = ("rows", "differ", "lost", "won", "unanswered")
+BOTH = "both_right"
+"""A further count, where the right label of every request is known and not only of those that the two differ on."""
 _DUE_SCHEMA = {
     "replica": pl.String, "day": pl.String, "number": pl.Int64, "id": pl.String, "text": pl.String,
     "release": pl.String, "label": pl.String, COLUMNS: pl.String,
@@ -78,7 +80,23 @@ class Judged(Record):
     lost: int = Field(description="Of these, those that only the champion got right.")
     won: int = Field(description="Of these, those that only the challenger got right.")
     unanswered: int = Field(description="Of these, those about which nobody could say who is right; in no other count.")
+    both_right: int | None = Field(
+        None,
+        exclude_if=lambda rows: rows is None,  # so that what a teacher has judged is written as it was
+        description="Of all rows, those that both got right; left out where that is not known, as by a teacher, which "
+        "is asked only where they differ.",
+    )
     test: AnytimeTest
+
+    @property
+    def champion_right(self) -> int | None:
+        """Rows that the champion got right."""
+        return None if self.both_right is None else self.both_right + self.lost
+
+    @property
+    def challenger_right(self) -> int | None:
+        """Rows that the challenger got right."""
+        return None if self.both_right is None else self.both_right + self.won
 
 
 def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFrame) -> pl.DataFrame:
@@ -272,8 +290,18 @@ def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def with_both_right(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add to outcomes whether both were right.
+
+    Args:
+        rows: as `outcomes` gives them, each with the label that is right, whether the two differ on it or not.
+    """
+    alike_and_right = ~pl.col("differ") & (pl.col("champion") == pl.col("right"))
+    return rows.with_columns(alike_and_right.fill_null(False).alias(BOTH))
+
+
 def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str] = ()) -> pl.DataFrame:
-    """Count outcomes over all requests and in each part of them, as `TALLY_SCHEMA`.
+    """Count outcomes over all requests and in each part of them, as `TALLY_SCHEMA`, and `BOTH` where it is known.
 
     Of a slice that was replayed whole every row counts. In any other part only those rows count that were drawn with
     one chance, so that each stands for as many as any other. Weighting all by 1 / their chance would estimate the same
@@ -283,6 +311,7 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str
     is away would let anything pass.
     """
     plain = rows.filter("plain") if whole else rows
+    further = (BOTH,) if BOTH in rows.columns else ()
     parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
     parts |= {each.name: is_in_slice(each, "said") for each in slices}
     for name, (fewest, most) in LENGTHS.items():
@@ -291,16 +320,18 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str
         {
             "slice": name,
             "rows": part.height - int(part["unanswered"].sum()),
-            **{count: int(part[count].sum()) for count in COUNTS[1:]},
+            **{count: int(part[count].sum()) for count in (*COUNTS[1:], *further)},
         }
         for name, part in ((name, (rows if name in whole else plain).filter(where)) for name, where in parts.items())
     ]
-    return pl.DataFrame(counted, schema=TALLY_SCHEMA)
+    return pl.DataFrame(counted, schema=TALLY_SCHEMA | dict.fromkeys(further, pl.Int64))
 
 
 def added(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Counts of one part after the other, in one table."""
-    return pl.concat(tallies).group_by("slice", maintain_order=True).agg(pl.col(*COUNTS).sum())
+    """Counts of one part after the other, in one table; `BOTH` where all of them have it."""
+    counts = (*COUNTS, *((BOTH,) if all(BOTH in tally.columns for tally in tallies) else ()))
+    rows = pl.concat([tally.select("slice", *counts) for tally in tallies])
+    return rows.group_by("slice", maintain_order=True).agg(pl.col(*counts).sum())
 
 
 def judged(tally: pl.DataFrame, slices: Sequence[SliceSpec], spec: ShadowSpec) -> dict[str, Judged]:
@@ -324,6 +355,7 @@ def judged(tally: pl.DataFrame, slices: Sequence[SliceSpec], spec: ShadowSpec) -
         found[name] = Judged(
             critical=binds,
             **counts,
+            both_right=row.get(BOTH),
             test=anytime_non_inferiority(
                 row["lost"],
                 row["won"],

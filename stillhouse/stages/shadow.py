@@ -3,13 +3,16 @@
 The artifact holds counts alone: no text, no answer, and no caller. What was counted once is added to and not counted
 again, since texts expire sooner than a slow recipe sees enough of them.
 
+Agreement with a teacher is not truth. Where the teacher judges and people have said what was right, requests whose
+truth has matured are put to both once more and counted by themselves, beside what the teacher said; that binds nobody.
+
 Belongs here: what the summary depends on, and making it.
 Does not: the arithmetic (stillhouse/live/shadow.py), what follows from it (orchestration/rollout.py).
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -39,6 +42,23 @@ from stillhouse.stages.names import SHADOW
 from stillhouse.tasks import task_of
 
 SEEN, TALLY = "seen", "tally"
+TRUTH_SEEN, TRUTH_TALLY = "truth_seen", "truth_tally"
+"""The same by matured truth, where the teacher judges."""
+
+
+class BesideTruth(Record):
+    """The same two releases, held against what people said where a teacher judges: it is shown and binds nobody."""
+
+    selection: str = Field(
+        description="unknown = of callers who chose to give feedback; sample = some that were drawn; complete = all."
+    )
+    days: tuple[str, ...] = Field(description="Of the requests that are counted.")
+    waiting: int = Field(
+        description="Days since the offer of which no truth counts: it has not matured, or too little of it came."
+    )
+    left_out: int = Field(description="Requests with a truth that were not replayed, as of all requests.")
+    whole: tuple[str, ...] = Field((), exclude_if=lambda names: not names, description="As of all requests.")
+    parts: dict[str, Judged] = Field(description="All requests with a truth, slices and lengths.")
 
 
 class ShadowFacts(Record):
@@ -62,6 +82,18 @@ class ShadowFacts(Record):
         description="Rare slices of which no request of the champion was left out when others were.",
     )
     parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
+    truth: BesideTruth | None = Field(
+        None,
+        exclude_if=lambda truth: truth is None,  # so that a shadow of which nobody said the truth is written as it was
+        description="What people said, where the teacher judges.",
+    )
+
+    @property
+    def by_truth(self) -> dict[str, Judged] | None:
+        """The parts by matured truth, whether it binds or is shown beside the teacher; None where nobody says it."""
+        if self.judge == "truth":
+            return self.parts
+        return None if self.truth is None else self.truth.parts
 
     @property
     def compared(self) -> str:
@@ -92,6 +124,7 @@ class Replay:
         before: the counts so far, None where there are none of this rollout.
         at: now, in seconds since 1970.
         key: from a purpose to the key by which this installation draws for it.
+        beside: whether this is what matured truth says beside a teacher who judges.
     """
 
     file: RecipeFile
@@ -102,6 +135,7 @@ class Replay:
     before: Artifact | None
     at: float
     key: Callable[[Purpose], bytes]
+    beside: bool = False
 
     @classmethod
     def of(
@@ -134,7 +168,8 @@ class Replay:
                 do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
             )  # fmt: skip
         assert file.recipe.rollout is not None  # it would have no such stage
-        before = newest if _counts_on(newest, challenger.salt, file.recipe.rollout.shadow.mode) else None
+        spec = file.recipe.rollout.shadow
+        before = newest if _counts_on(newest, challenger.salt, spec.mode, spec.judge_by) else None
         store = TrafficStore(builds.home.artifacts, file.name)
         moment = time.time() if at is None else at
         return cls(file, builds, store, deployment.champion, challenger, before, moment, key)
@@ -153,7 +188,26 @@ class Replay:
     @property
     def judged_by_truth(self) -> bool:
         """Whether feedback says who is right, and not the teacher."""
-        return self.spec.shadow.judge_by == "truth"
+        return self.beside or self.spec.shadow.judge_by == "truth"
+
+    @cached_property
+    def truth_beside(self) -> "Replay | None":
+        """The same by what people said, where the teacher judges; None where nobody says anything."""
+        traffic = self.file.recipe.traffic
+        assert traffic is not None
+        if self.judged_by_truth:
+            return None
+        found = replace(self, beside=True)
+        if traffic.feedback == "unknown" and found.counted is None and found.known.is_empty():
+            return None
+        return found
+
+    @property
+    def counted(self) -> pl.DataFrame | None:
+        """The counts so far, None where there are none."""
+        if self.before is None or (self.beside and self.before.facts(ShadowFacts).truth is None):
+            return None
+        return self.before.frame(TRUTH_TALLY if self.beside else TALLY)
 
     @property
     def days(self) -> list[str]:
@@ -165,17 +219,26 @@ class Replay:
         days = [day for day in self.store.days() if day >= first]
         if not self.judged_by_truth:
             return days
-        deciding = {*self._known["day"]}
+        deciding = {*self.known["day"]}
         return [day for day in days if day in deciding]
 
+    @property
+    def waiting(self) -> int:
+        """How many days since the offer have no truth that counts."""
+        first, counted = day_at(self._since), {*self.days}
+        asked = [day for day in self.store.days() if day >= first and self.store.segments(day, "requests")]
+        return sum(day not in counted for day in asked)
+
     @cached_property
-    def _known(self) -> pl.DataFrame:
-        """Mature answers since the offer whose truth decides."""
+    def known(self) -> pl.DataFrame:
+        """Mature answers since the offer whose truth decides; beside a teacher also what whoever cared to has said."""
         traffic, first = self.file.recipe.traffic, day_at(self._since)
         assert traffic is not None
         matures = traffic.matures_after_days * SECONDS_A_DAY
         days = [day for day in self.store.days() if day >= first and end_of(day) + matures <= self.at]
         said = answers(self.store, days, at=self.at, matures_after_days=0)
+        if self.beside and traffic.feedback == "unknown":
+            return said.filter(pl.col("truth").is_not_null())
         return feedback.whose_truth_decides(said, traffic, key=self.key(Purpose.TRUTH_IS_ASKED_FOR))
 
     @property
@@ -184,12 +247,20 @@ class Replay:
 
     def seen(self) -> pl.DataFrame:
         """What was counted before."""
-        return pl.DataFrame(schema=SEEN_SCHEMA) if self.before is None else self.before.frame(SEEN)
+        if self.before is None or self.counted is None:
+            return pl.DataFrame(schema=SEEN_SCHEMA)
+        return self.before.frame(TRUTH_SEEN if self.beside else SEEN)
 
     def due(self) -> pl.DataFrame:
         """Requests that are to be replayed now, or were put to the challenger."""
         where = self.store, self.days, self._since, self.seen()
         return shadow.heard(*where, self.challenger.salt) if self.file.recipe.shadow_is_live else shadow.due(*where)
+
+    def judgeable(self, due: pl.DataFrame) -> pl.DataFrame:
+        """Of these, those that somebody can judge: by truth those of which it is known, whatever the two say."""
+        if not self.judged_by_truth:
+            return due
+        return due.join(self.known, on=["replica", "day", "id"], how="semi", maintain_order="left")
 
     def drawn(self, due: pl.DataFrame) -> Draw:
         """Of these, those that count, with what both releases say."""
@@ -200,20 +271,19 @@ class Replay:
         both = (_says(self.builds, recipe, each) for each in (self.champion, self.challenger.deployed))
         return Draw(shadow.replayed(drawn.rows, *both), drawn.whole)
 
-    def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """Rows with what callers get and the label that is right, and how many texts teachers were asked."""
+    def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+        """Rows with what callers get and the label that is right, and the texts that teachers were asked."""
         if self.judged_by_truth:
-            known = self._known.select("replica", "day", "id", right="truth")
+            known = self.known.select("replica", "day", "id", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
             known_rows = rows.join(known, on=["replica", "day", "id"], how="inner", maintain_order="left")
             if self.file.recipe.shadow_is_live:  # callers got it long ago
-                return known_rows, 0
-            given, asked = self._given(known_rows)
-            return given, len(asked)
+                return known_rows, set()
+            return self._given(known_rows)
         given, asked = self._given(rows)
         differing = given.filter(pl.col("champion") != pl.col("challenger"))
         texts = differing["text"].unique(maintain_order=True).to_list()
-        return shadow.by_judge(given, self._ask(self.challenger.deployed, texts)), len(asked | {*texts})
+        return shadow.by_judge(given, self._ask(self.challenger.deployed, texts)), asked | {*texts}
 
     def _given(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
         """Rows with what callers get, where a release hands texts on to its teacher, and what those were asked."""
@@ -233,31 +303,67 @@ class Replay:
         return dict(zip(texts, answered["answer"], strict=True))
 
 
-def _counts_on(newest: Artifact | None, rollout: str, mode: str) -> bool:
-    """Whether counts are added to those of an artifact: of the same rollout, and by rows of the same kind."""
+def _counts_on(newest: Artifact | None, rollout: str, mode: str, judge: str) -> bool:
+    """Whether counts are added to those of an artifact: of one rollout, by rows of one kind and by one judge."""
     if newest is None:
         return False
     facts = newest.manifest.facts
-    return (facts.get("rollout"), facts.get("mode", "replay")) == (rollout, mode)
+    return (facts.get("rollout"), facts.get("mode", "replay"), facts.get("judge")) == (rollout, mode, judge)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What one look has found, on top of what was counted before.
+
+    Args:
+        tally: the counts.
+        seen: up to which row they go.
+        asked: texts that teachers were asked, this time.
+        left_out: requests that could be judged and were not replayed, this time.
+        whole: slices of which none was left out, this time.
+    """
+
+    tally: pl.DataFrame
+    seen: pl.DataFrame
+    asked: set[str]
+    left_out: int
+    whole: tuple[str, ...]
+
+
+def _count(replay: Replay) -> _Counted:
+    """Compare what is due, and add it to what was counted before."""
+    due = replay.due()
+    judgeable = replay.judgeable(due)
+    drawn = replay.drawn(judgeable)
+    rows, asked = replay.right(drawn.rows)
+    found = shadow.outcomes(rows)
+    if replay.judged_by_truth:
+        found = shadow.with_both_right(found)
+    now = shadow.tallied(found, replay.file.recipe.slices_of_requests, drawn.whole)
+    tally = shadow.added([now] if replay.counted is None else [replay.counted, now])
+    seen = shadow.seen_after(replay.seen(), due)
+    return _Counted(tally, seen, asked, judgeable.height - drawn.rows.height, drawn.whole)
 
 
 def plan(replay: Replay) -> Plan[ShadowFacts]:
     """Compare what is due, and add it to what was counted before."""
-    recipe, spec = replay.file.recipe, replay.spec.shadow
+    recipe, spec, beside = replay.file.recipe, replay.spec.shadow, replay.truth_beside
     slices = recipe.slices_of_requests
+    before = None if replay.before is None else replay.before.facts(ShadowFacts)
     segments = [each for day in replay.days for each in replay.store.segments(day, replay.kind)]
+    if beside is not None:
+        segments += [each for day in replay.store.days() for each in replay.store.segments(day, "feedback")]
 
     def build(folder: Path) -> ShadowFacts:
-        due = replay.due()
-        drawn = replay.drawn(due)
-        rows, asked = replay.right(drawn.rows)
-        counts = [shadow.tallied(shadow.outcomes(rows), slices, drawn.whole)]
-        if replay.before is not None:
-            counts.insert(0, replay.before.frame(TALLY))
-        tally = shadow.added(counts)
-        shadow.seen_after(replay.seen(), due).write_parquet(folder / f"{SEEN}.parquet")
-        tally.write_parquet(folder / f"{TALLY}.parquet")
-        before = None if replay.before is None else replay.before.facts(ShadowFacts)
+        counted = _count(replay)
+        counted.seen.write_parquet(folder / f"{SEEN}.parquet")
+        counted.tally.write_parquet(folder / f"{TALLY}.parquet")
+        truth, asked = None, counted.asked
+        if beside is not None:
+            by_truth = _count(beside)
+            by_truth.seen.write_parquet(folder / f"{TRUTH_SEEN}.parquet")
+            by_truth.tally.write_parquet(folder / f"{TRUTH_TALLY}.parquet")
+            truth, asked = _beside(beside, by_truth, before), asked | by_truth.asked
         return ShadowFacts(
             rollout=replay.challenger.salt,
             mode=spec.mode,
@@ -265,10 +371,11 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             challenger=replay.challenger.deployed.release,
             judge=spec.judge_by,
             days=tuple(replay.days),
-            asked=asked,
-            left_out=due.height - drawn.rows.height + (0 if before is None else before.left_out),
-            whole=tuple(sorted({*drawn.whole, *(() if before is None else before.whole)})),
-            parts=shadow.judged(tally, slices, spec),
+            asked=len(asked),
+            left_out=counted.left_out + (0 if before is None else before.left_out),
+            whole=tuple(sorted({*counted.whole, *(() if before is None else before.whole)})),
+            parts=shadow.judged(counted.tally, slices, spec),
+            truth=truth,
         )
 
     return Plan(
@@ -281,12 +388,26 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             "segments": [each.digest for each in segments],
             "days": replay.days,
             "slices": [each.model_dump(mode="json") for each in slices],
+            **({} if beside is None else {"days_of_truth": beside.days}),
         },
         config={"shadow": spec.model_dump(mode="json")},
         external_inputs={
             f"{TRAFFIC}/{replay.store.recipe}/{each.day}/{each.kind}/{each.digest}.parquet": each.digest
             for each in segments
         },
+    )
+
+
+def _beside(replay: Replay, counted: _Counted, shadow_before: ShadowFacts | None) -> BesideTruth:
+    traffic, before = replay.file.recipe.traffic, None if shadow_before is None else shadow_before.truth
+    assert traffic is not None
+    return BesideTruth(
+        selection=traffic.feedback,
+        days=tuple(sorted({*replay.days, *(() if before is None else before.days)})),
+        waiting=replay.waiting,
+        left_out=counted.left_out + (0 if before is None else before.left_out),
+        whole=tuple(sorted({*counted.whole, *(() if before is None else before.whole)})),
+        parts=shadow.judged(counted.tally, replay.file.recipe.slices_of_requests, replay.spec.shadow),
     )
 
 

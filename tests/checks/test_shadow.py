@@ -16,7 +16,7 @@ from checks.shadow import (
 from stillhouse.live.shadow import ALL, Judged
 from stillhouse.records.deployments import Challenger, DeployedRelease, Stage
 from stillhouse.stages.names import SHADOW
-from stillhouse.stages.shadow import ShadowFacts
+from stillhouse.stages.shadow import BesideTruth, ShadowFacts
 from stillhouse.statistics.betting import anytime_non_inferiority
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.faults.bench import Fault
@@ -31,6 +31,7 @@ from tests.faults.shadow import (
     unchanged,
     with_another_probe,
     with_every_class_renamed,
+    with_people_for_the_champion,
     with_people_renamed,
 )
 
@@ -44,10 +45,10 @@ def judged(rows: int, lost: int, won: int, *, critical: bool = True, unanswered:
     return Judged(critical=critical, rows=rows, differ=differ, lost=lost, won=won, unanswered=unanswered, test=test)
 
 
-def looked_at(overall: Judged, rollout: str = "salt", **parts: Judged) -> Any:
+def looked_at(overall: Judged, rollout: str = "salt", truth: BesideTruth | None = None, **parts: Judged) -> Any:
     facts = ShadowFacts(
         rollout=rollout, champion="a", challenger="b", judge="teacher", days=("2026-11-27",), asked=1, left_out=0,
-        parts={ALL: overall, **parts},
+        parts={ALL: overall, **parts}, truth=truth,
     )  # fmt: skip
     return artifact(facts, stage="shadow", batch=None)
 
@@ -121,6 +122,20 @@ def test_of_a_release_that_is_no_longer_on_its_way_nothing_is_said(on_its_way: A
     assert found == (INCONCLUSIVE, "the release that this is about is no longer on its way")
 
 
+def test_what_people_said_is_in_the_evidence_of_the_gate_and_does_not_decide_it() -> None:
+    lost = judged(1_000, 300, 0).model_copy(update={"both_right": 600})
+    said = BesideTruth(selection="complete", days=("2026-11-20",), waiting=2, left_out=0, parts={ALL: lost})
+    without = ask(the_challenger_is_not_worse, looked_at(judged(1_000, 5, 5)), recipe=RECIPE)
+    assert not {"truth", "parts_by_truth"} & {*without.evidence}
+    finding = ask(the_challenger_is_not_worse, looked_at(judged(1_000, 5, 5), truth=said), recipe=RECIPE)
+    assert finding.verdict is PASS and finding.sentence == without.sentence
+    assert "the challenger 60.0%, 300 lost, 0 won" in str(finding.evidence["truth"])
+    assert "of 2 days no truth counts yet" in str(finding.evidence["truth"])
+    (row,) = finding.evidence["parts_by_truth"]
+    assert (row["champion right"], row["challenger right"]) == ("90.0%", "60.0%")
+    assert str(row["verdict"]) == "reported only: fail"
+
+
 FAULTS = [
     Fault(
         "a challenger whose classes have other names", SHADOW, WORSE, beside(with_every_class_renamed),
@@ -137,6 +152,10 @@ FAULTS = [
     Fault(
         "a teacher that says nothing where two releases differ", SHADOW, JUDGE, of_a_teacher_that_says_nothing,
         "have no answer to go by", also=(SLICE, AS_JUDGED),
+    ),
+    Fault(
+        "a challenger that people find wrong, whatever the teacher would say", SHADOW, WORSE,
+        with_people_for_the_champion, "answered otherwise", also=(SLICE, AS_JUDGED),
     ),
     Fault(
         "a challenger that answers otherwise here than where it was judged", SHADOW, AS_JUDGED,

@@ -10,18 +10,21 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact
+from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest
 from stillhouse.records.deployments import desired
 from stillhouse.records.rollouts import offer
 from stillhouse.release.bundle import MODEL, ReleaseRecord
 from stillhouse.release.probe import PROBE
+from stillhouse.serving.requests import Feedback
 from stillhouse.serving.spool import log_of
 from stillhouse.stages.champion import deployed
 from stillhouse.stages.names import RELEASE
@@ -107,6 +110,29 @@ def with_another_probe(folder: Path) -> None:
     probe["logits"] = [row[::-1] for row in probe["logits"]]
     path.unlink()
     path.write_text(json.dumps(probe))
+
+
+def with_people_for_the_champion(bench: Bench) -> RecipeFile:
+    """Truth judges, of some days later: what was asked was that, and nobody asks the teacher, who would not answer."""
+
+    def never(real: object) -> Callable[..., pl.DataFrame]:
+        def asked_all_the_same(*_: object, **__: object) -> pl.DataFrame:
+            raise AssertionError("the teacher is asked where truth judges")
+
+        return asked_all_the_same
+
+    feedback = {"days": 90, "text_days": 14, "feedback": "complete", "matures_after_days": 1}
+    file = recipe_of(bench, traffic=feedback, rollout={"shadow": {"margin": 0.5, "judge_by": "truth"}})
+    offered(bench, with_every_class_renamed)
+    asked(bench, file, TEXTS)
+    truths, log = dict(questions(400).select("question", "service").iter_rows()), log_of(bench.place.home, file, "r2")
+    for place, text in enumerate(TEXTS):
+        log.put(Feedback(f"id{place}", at=time.time() + 2, recipe=NAME, truth=truths[text], by="desk"))
+    log.close()
+    later = time.time() + 3 * SECONDS_A_DAY
+    bench.patch("stillhouse.stages.shadow:ask_live", never)
+    bench.patch("stillhouse.stages.shadow:time", lambda real: SimpleNamespace(time=lambda: later))
+    return file
 
 
 def of_a_teacher_that_says_nothing(bench: Bench) -> RecipeFile:

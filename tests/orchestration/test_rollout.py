@@ -10,18 +10,22 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+import orchestration.commands.serving
 import orchestration.deployments
 import orchestration.rollout
 from checks.gate import gate_code
 from checks.stages import gates_of
 from orchestration.approvals import Approved, approve_newest_release
+from orchestration.cli import app
 from orchestration.deployments import see_through_if_free
 from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
+from orchestration.status import champion_status
 from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
 from stillhouse.live.segments import TrafficStore, columns_of, day_at, sealed
-from stillhouse.live.shadow import ALL, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
+from stillhouse.live.shadow import ALL, BOTH, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -34,8 +38,9 @@ from stillhouse.records.promotion import hold
 from stillhouse.records.replicas import Heartbeat, beat
 from stillhouse.records.rollouts import offer, withdraw
 from stillhouse.stages.names import SHADOW
-from stillhouse.stages.shadow import SEEN, TALLY, ShadowFacts
+from stillhouse.stages.shadow import SEEN, TALLY, BesideTruth, ShadowFacts
 from stillhouse.stages.versions import code_version
+from stillhouse.statistics.verdicts import Verdict
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 
@@ -77,17 +82,20 @@ class World:
         assert self.now.challenger is not None
         return self.now.challenger
 
-    def look(self, *, version: str | None = None, salt: str | None = None, **states: str) -> Artifact:
+    def look(
+        self, *, version: str | None = None, salt: str | None = None, truth: BesideTruth | None = None,
+        upto: pl.DataFrame | None = None, **states: str,
+    ) -> Artifact:  # fmt: skip
         """The shadow is replayed, and its gates say this; those that are not named have passed."""
         tally = pl.DataFrame([{"slice": ALL, **dict.fromkeys(COUNTS, 0)}], schema=TALLY_SCHEMA)
         assert self.file.recipe.rollout is not None
         facts = ShadowFacts(
             rollout=salt or self.challenger.salt, champion="a1", challenger="b1", judge="teacher", days=(), asked=0,
-            left_out=0, parts=judged(tally, [], self.file.recipe.rollout.shadow),
+            left_out=0, parts=judged(tally, [], self.file.recipe.rollout.shadow), truth=truth,
         )  # fmt: skip
 
         def build(folder: Path) -> ShadowFacts:
-            pl.DataFrame(schema=SEEN_SCHEMA).write_parquet(folder / f"{SEEN}.parquet")
+            (pl.DataFrame(schema=SEEN_SCHEMA) if upto is None else upto).write_parquet(folder / f"{SEEN}.parquet")
             tally.write_parquet(folder / f"{TALLY}.parquet")
             return facts
 
@@ -179,6 +187,61 @@ def test_one_gate_that_is_not_open_is_enough(world: World, gate: str, state: str
         assert world.challenger.stage is Stage.SHADOW and "500 more requests are needed" in step.sentence
         held = move(world.builds, world.file, at=later(14.1))
         assert "500 more requests are needed" in str(world.challenger.stuck) or held.replay
+
+
+def by_people(world: World, *, lost: int) -> BesideTruth:
+    """1,000 requests of which people said what was right, and the challenger lost some."""
+    counts = {**dict.fromkeys(COUNTS, 0), "rows": 1_000, "differ": lost, "lost": lost, BOTH: 900 - lost}
+    tally = pl.DataFrame([{"slice": ALL, **counts}])
+    assert world.file.recipe.rollout is not None
+    parts = judged(tally, [], world.file.recipe.rollout.shadow)
+    return BesideTruth(selection="complete", days=("2026-11-20",), waiting=0, left_out=0, parts=parts)
+
+
+def test_what_people_said_stands_beside_each_step_and_takes_none_where_the_teacher_judges(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.look(**{WORSE: "inconclusive"})
+    assert move(world.builds, world.file).truth is None, "nobody has said anything"
+    worse = by_people(world, lost=300)
+    assert worse.parts[ALL].test.verdict is Verdict.FAIL
+    world.look(truth=worse, **{WORSE: "inconclusive"})
+    step = move(world.builds, world.file)
+    said = "of 1,000 requests with their truth the champion has 90.0% right and the challenger 60.0%, 300 lost, 0 won"
+    assert step.truth is not None and step.truth.startswith(said) and "beyond the margin" in step.truth
+    assert world.challenger.stage is Stage.SHADOW, "it neither withdraws"
+    shown = champion_status(world.builds, "r")
+    assert shown is not None and shown.challenger is not None and shown.challenger.truth == step.truth
+    monkeypatch.setattr(orchestration.commands.serving, "find_recipe", lambda name: world.file)
+    assert said in " ".join(CliRunner().invoke(app, ["rollout", "r"], env={"COLUMNS": "400"}).output.split())
+    well = by_people(world, lost=0)
+    assert well.parts[ALL].test.verdict is Verdict.PASS
+    world.look(truth=well, **{WORSE: "inconclusive"})
+    assert move(world.builds, world.file).tone is None, "nor moves it on"
+    world.look(truth=well)
+    assert move(world.builds, world.file).tone is Tone.GOOD
+    evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+    assert (evidence["truth"]["rows"], evidence["truth"]["both_right"]) == (1_000, 900)
+
+
+def test_what_people_said_since_the_last_look_is_a_reason_to_look_again(builds: BuildStore, tmp_path: Path) -> None:
+    """Truth that has matured, though every request was replayed."""
+    world = World(builds, tmp_path, traffic={"feedback": "complete", "matures_after_days": 1})
+    world.asks(3, arm="champion")
+    (day,) = world.store.days()
+    world.look(upto=pl.DataFrame([("r1", day, 3)], schema=SEEN_SCHEMA, orient="row"), **{WORSE: "inconclusive"})
+    soon = time.time() + SECONDS_BETWEEN_REPLAYS + 60
+    assert not move(builds, world.file, at=soon).replay and not move(builds, world.file, at=later(3)).replay
+    world.store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(4, "0-1", time.time(), "x", "desk")])))
+    assert not move(builds, world.file, at=soon).replay, "it has not matured"
+    assert move(builds, world.file, at=later(3)).replay
+
+
+def test_a_step_of_which_nobody_said_the_truth_is_written_as_it_was(world: World) -> None:
+    world.look()
+    move(world.builds, world.file)
+    evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+    assert "truth" not in evidence and "both_right" not in evidence["overall"]
 
 
 def test_too_little_evidence_is_held_and_says_how_much_is_missing(world: World) -> None:

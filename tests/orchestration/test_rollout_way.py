@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
+import polars as pl
 import pytest
 
 import orchestration.deployments
 import orchestration.rollout
+import stillhouse.stages.shadow
 from assets.keys import key_of
 from orchestration.auditing import audit_request
 from orchestration.build import definitions
@@ -24,11 +27,16 @@ from orchestration.run import Outcome, distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
+from stillhouse.live.shadow import ALL
+from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.deployments import Deployment, Stage, desired
+from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
 from stillhouse.records.outbox import Tone
 from stillhouse.records.rollouts import counting
+from stillhouse.release.bundle import MODEL
 from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.requests import Feedback
 from stillhouse.serving.spool import log_of
 from stillhouse.stages.names import CHAMPION, RELEASE, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
@@ -41,7 +49,9 @@ pytestmark = pytest.mark.slow
 
 BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
 TEXTS = questions(1_500)["question"].to_list()[1_200:1_400]
+TRUTHS = dict(questions(1_500).select("question", "service").iter_rows())
 RELEASES: dict[str, str] = {}
+SHOWN: dict[str, str] = {}
 
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
@@ -49,7 +59,8 @@ def recipe(place: Place, epochs: int) -> RecipeFile:
     bar = {"margin": 0.6, "champion_margin": 0.06}
     rollout = {"shadow": {"margin": 0.3}, "canary": {"shares": [0.25, 0.5], "hours_at_least": 1}}
     return small_recipe(
-        place.folder, students=students_after(epochs), bar=bar, slices=[], traffic={}, rollout=rollout
+        place.folder, students=students_after(epochs), bar=bar, slices=[], rollout=rollout,
+        traffic={"feedback": "complete", "matures_after_days": 1},
     )  # fmt: skip
 
 
@@ -67,6 +78,12 @@ def now(place: Place) -> Deployment:
     found = desired(place.builds.ledger, "small")
     assert found is not None
     return found
+
+
+def _two(place: Place) -> list[DeployedRelease]:
+    deployment = now(place)
+    assert deployment.challenger is not None
+    return [deployment.champion, deployment.challenger.deployed]
 
 
 def named(place: Place) -> tuple[str, str | None]:
@@ -154,9 +171,47 @@ def test_what_was_asked_is_put_to_both_and_counted_on_top_of_what_was_counted(pl
     assert place.newest(SHADOW).facts(ShadowFacts).overall.rows == 203, "nothing is counted twice"
 
 
+def test_what_people_said_of_these_days_is_shown_beside_what_the_teacher_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store = recipe(place, 6), TrafficStore(place.home.artifacts, "small")
+    assert "nothing that people said has matured" in " ".join(command("status", "small").stdout.split())
+    texts = pl.concat([store.frame(day, "texts") for day in store.days()])
+    log = log_of(place.home, file, "desk")
+    for id, text in texts.select("id", "text").rows():
+        log.put(Feedback(id, at=time.time() + 2, recipe="small", truth=TRUTHS[text], by="desk"))
+    log.close()
+    judged = place.newest(SHADOW).facts(ShadowFacts).parts
+    later = time.time() + 3 * SECONDS_A_DAY
+    with monkeypatch.context() as patches:
+        patches.setattr(stillhouse.stages.shadow, "time", SimpleNamespace(time=lambda: later))
+        for _ in range(2):
+            assert replay_now(place.instance, place.builds, file)
+    facts = place.newest(SHADOW).facts(ShadowFacts)
+    assert facts.parts == judged and facts.truth is not None
+    found = facts.truth.parts[ALL]
+    releases = [place.builds.artifact(each.release, each.manifest) for each in _two(place)]
+    models = [OnnxClassifier(each.folder / MODEL) for each in releases]
+    said = [[model.labels[int(model.logits([text]).argmax())] for text in texts["text"]] for model in models]
+    right = [[label == TRUTHS[text] for label, text in zip(of, texts["text"], strict=True)] for of in said]
+    assert found.rows == 203 and (found.champion_right, found.challenger_right) == (sum(right[0]), sum(right[1]))
+    assert found.lost == sum(one and not other for one, other in zip(*right, strict=True))
+    assert (found.differ, found.won) == (facts.overall.differ, found.lost + sum(right[1]) - sum(right[0]))
+    shown = f"{found.lost} lost, {found.won} won"
+    metadata = place.instance.get_latest_materialization_event(key_of("small", SHADOW))
+    assert metadata is not None and metadata.asset_materialization is not None
+    shown_there = metadata.asset_materialization.metadata
+    assert shown in str(shown_there["truth"].value) and "parts_by_truth" in shown_there
+    for said_by in (("status", "small"), ("fleet", "--json")):
+        assert shown in " ".join(command(*said_by).stdout.split()), said_by
+    SHOWN["truth"] = shown
+
+
 def test_it_answers_a_share_of_the_callers_and_its_answers_lead_to_its_rows(place: Place) -> None:
     step = look(place.instance, place.builds, recipe(place, 6))
     assert step.sentence.endswith("has shown enough in the shadow and answers 25% of the callers")
+    assert step.truth is not None and SHOWN["truth"] in step.truth
+    assert SHOWN["truth"] in command("rollout", "small").stdout
     assert named(place) == (RELEASES["first"], RELEASES["second"])
     ids = ask(place, 6, arm="challenger", callers=120)
     found = audit_request(place.home, recipe(place, 6), ids[0])

@@ -207,3 +207,137 @@ def test_a_rare_slice_is_counted_whole_over_several_looks(
     assert facts.whole == ("places",) and facts.parts["places"].rows == (labels == "place").sum()
     assert facts.overall.rows == (200 - rare[0]) + (200 - rare[1]) + 100, "of all requests the sample counts"
     assert 2_100 - facts.left_out <= 500, "and none more was replayed than without"
+
+
+@pytest.fixture
+def two(builds: BuildStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The champion calls each text a number, the challenger each that ends with an x a place; who asked the teacher."""
+    asked_of_it = list[str]()
+
+    def says(of: BuildStore, recipe: Any, release: Any) -> Any:
+        champion = release.release == "a"
+        return lambda text, _: Word("place" if text.endswith("x") and not champion else "number")
+
+    def ask(builds: BuildStore, file: Any, teacher: Any, texts: list[str], *, at: float) -> pl.DataFrame:
+        asked_of_it.extend(texts)
+        return pl.DataFrame({"answer": ["place"] * len(texts)}, schema={"answer": pl.String})
+
+    monkeypatch.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
+    monkeypatch.setattr(stillhouse.stages.shadow, "_says", says)
+    monkeypatch.setattr(stillhouse.stages.shadow, "ask_live", ask)
+    return asked_of_it
+
+
+def keep_texts(builds: BuildStore, asked: pl.DataFrame) -> None:
+    """Of each 10 texts the two differ on one."""
+    texts = pl.Series("text", [f"what is {n} ?{'x' if n % 10 == 0 else ''}" for n in range(asked.height)])
+    sealed_texts = sealed(asked.select("replica", "number", "id", texts))
+    TrafficStore(builds.home.artifacts, "r").put(asked["day"][0], "texts", sealed_texts)
+
+
+def beside(
+    builds: BuildStore, folder: Path, feedback: str, newest: Artifact | None = None, days: float = 9
+) -> Artifact:
+    """The shadow that the teacher judges, some days after what was asked."""
+    file = small_recipe(folder, rows=100, name="r", traffic={"feedback": feedback}, rollout={}, slices=[NUMBERS])
+    at = builds.ledger.now().timestamp() + days * SECONDS_A_DAY
+    planned = plan(Replay.of(file, builds, seen(builds.ledger), newest, key=str.encode, at=at))
+    return builds.make(BuildRequest("r", SHADOW, "run", "1", dict(planned.depends_on)), planned.build)
+
+
+def test_what_people_said_is_shown_beside_the_teacher_once_it_has_matured_and_binds_nobody(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
+) -> None:
+    """The teacher is for the challenger wherever they differ, and people are for the champion."""
+    keep_texts(builds, asked)
+    wanted = asked.filter("wanted")
+    say(builds, asked)
+    early = beside(builds, tmp_path, "sample", days=1)
+    facts = early.facts(ShadowFacts)
+    assert facts.truth is not None and facts.truth.parts[stillhouse.live.shadow.ALL].rows == 0
+    assert (facts.truth.waiting, facts.overall.won) == (1, 40)
+    said = str(summary.truth(facts))
+    assert said.startswith("nothing that people said has matured; of 1 days no truth counts yet")
+    asked_once = len(two)
+    assert asked_once == 40
+
+    later = beside(builds, tmp_path, "sample", early)
+    facts = later.facts(ShadowFacts)
+    assert facts.truth is not None and len(two) == asked_once, "truth needs no teacher"
+    found = facts.truth.parts[stillhouse.live.shadow.ALL]
+    differ = wanted.filter((pl.col("number") - 1) % 10 == 0).height
+    assert (found.rows, found.lost, found.won, found.differ) == (wanted.height, differ, 0, differ)
+    assert (found.champion_right, found.challenger_right) == (wanted.height, wanted.height - differ)
+    assert (facts.overall.rows, facts.overall.lost, facts.overall.won) == (400, 0, 40), "the teacher's word stands"
+    assert facts.overall.test.verdict is Verdict.PASS and found.test.verdict is not Verdict.PASS
+    said = str(summary.truth(facts))
+    assert f"of {wanted.height} requests with their truth the champion has 100.0% right" in said
+    assert f"{differ} lost, 0 won" in said and said.endswith("shown beside the teacher, which judges")
+    by_part = {row["part"]: row for row in summary.parts_by_truth(facts)}
+    assert by_part["numbers"]["champion right"] == "100.0%" and by_part["numbers"]["lost"] == differ
+    assert "reported only" in str(by_part["numbers"]["verdict"])
+
+    again = beside(builds, tmp_path, "sample", later, days=10).facts(ShadowFacts)
+    assert again.truth == facts.truth, "nothing is counted twice"
+
+
+def test_where_too_little_truth_came_for_a_verdict_it_says_how_much_is_missing_and_never_that_it_holds(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
+) -> None:
+    keep_texts(builds, asked)
+    say(builds, asked.head(30))
+    facts = beside(builds, tmp_path, "complete").facts(ShadowFacts)
+    assert facts.truth is not None
+    test = facts.truth.parts[stillhouse.live.shadow.ALL].test
+    assert test.verdict is Verdict.INCONCLUSIVE and test.rows_needed is not None
+    said = str(summary.truth(facts))
+    assert "not enough to tell" in said and f"about {test.rows_needed - 30:,} more requests are needed" in said
+    assert "within the margin" not in said and "of 30 requests" in said
+
+
+def test_feedback_of_whoever_cares_to_is_shown_as_that_and_without_any_nothing_is_written(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
+) -> None:
+    keep_texts(builds, asked)
+    silent = beside(builds, tmp_path, "unknown")
+    assert "truth" not in silent.manifest.facts and summary.truth(silent.facts(ShadowFacts)) is None
+    assert {path.name for path in silent.folder.glob("*.parquet")} == {"seen.parquet", "tally.parquet"}
+    say(builds, asked.head(20))
+    facts = beside(builds, tmp_path, "unknown", silent).facts(ShadowFacts)
+    assert facts.truth is not None and facts.truth.parts[stillhouse.live.shadow.ALL].rows == 20
+    assert "said by whoever cared to, which is no sample" in str(summary.truth(facts))
+
+
+def test_a_shadow_that_takes_up_truth_as_its_judge_counts_nothing_that_the_teacher_said(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
+) -> None:
+    """People are for the champion wherever they differ: what passed by the teacher fails by truth."""
+    keep_texts(builds, asked)
+    say(builds, asked)
+    by_teacher = beside(builds, tmp_path, "complete", days=1)
+    assert by_teacher.facts(ShadowFacts).overall.won == 40
+    asked_once = len(two)
+    truth = {"traffic": {"feedback": "complete"}, "rollout": {"shadow": {"judge_by": "truth"}}}
+    made = look(builds, tmp_path, by_teacher, **truth)
+    facts = made.facts(ShadowFacts)
+    assert (facts.judge, facts.overall.rows, facts.overall.lost, facts.overall.won) == ("truth", 400, 40, 0)
+    assert facts.overall.test.verdict is Verdict.FAIL and facts.truth is None and len(two) == asked_once
+    assert facts.overall.champion_right == 400 and str(summary.truth(facts)).endswith("truth judges")
+
+
+def test_counts_by_truth_of_an_earlier_version_go_on_without_accuracies(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
+) -> None:
+    keep_texts(builds, asked)
+    say(builds, asked)
+    truth = {"traffic": {"feedback": "complete"}, "rollout": {"shadow": {"judge_by": "truth"}}}
+    made = look(builds, tmp_path, **truth)
+    before = made.frame("tally").drop(stillhouse.live.shadow.BOTH)
+    tallies = [before, made.frame("tally")]
+    total = stillhouse.live.shadow.added(tallies)
+    assert stillhouse.live.shadow.BOTH not in total.columns and total["rows"][0] == 800
+    rollout = small_recipe(tmp_path, rows=100, name="r", rollout={}, traffic={}).recipe.rollout
+    assert rollout is not None
+    parts = stillhouse.live.shadow.judged(total, [], rollout.shadow)
+    facts = made.facts(ShadowFacts).model_copy(update={"parts": parts})
+    assert str(summary.truth(facts)).startswith("800 requests with their truth, 80 lost, 0 won")
