@@ -5,8 +5,9 @@ Does not: which texts are drawn and what the file holds (stillhouse/live/harvest
 (sensors.py, batches.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,16 +23,29 @@ from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, write_atomically
-from stillhouse.live.harvest import ID, Pool, asked_texts, content, drawn, ending, pool_of
-from stillhouse.live.segments import Harvest, TrafficStore
+from stillhouse.live.harvest import (
+    DIFFERING_AT_MOST,
+    ID,
+    Drawn,
+    Pool,
+    asked_texts,
+    content,
+    drawn,
+    drawn_of_differing,
+    ending,
+    pool_of,
+)
+from stillhouse.live.segments import Differing, Harvest, TrafficStore
 from stillhouse.live.slices import LiveSlice, slices_of
 from stillhouse.names import account
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import serving_now
+from stillhouse.records.deployments import Challenger, serving_now
 from stillhouse.records.locks import recipes_locked
+from stillhouse.stages.labels import answered_otherwise, files_of
 from stillhouse.stages.names import BASE, PROMPTS
+from stillhouse.stages.shadow import both_say, challenger_of
 from stillhouse.stages.source import drop_folder
 from stillhouse.stores import place_at
 
@@ -101,21 +115,100 @@ def harvest(
         own = asked if of is None else of.rows_of(asked)
         pool = pool_of(own, known, base, file.recipe, unlabelled=unlabelled)
         _require_enough(file, pool, rows, slice)
-        draw = drawn(pool.rows, rows)
-        found = draw.rows
-        written = content(found, file.recipe)
-        digest = sha256(written).hexdigest()
-        name = f"harvest-{digest[:16]}{ending(file.recipe)}"
-        _require_taken_in(builds, file, name, written, rows)
-        # First, so that no file is there of which an erasure does not know.
-        store.note_harvest(Harvest(file=name, digest=digest, ids=tuple(found[ID])))
-        address, was_there = _write(drop_folder(file, builds.home), name, written)
-        labelled = found["label"].count()
-        if not builds.ledger.entries(file.name, "harvest", content=digest):
-            body = {"file": name, "digest": digest, "rows": rows, "labelled": labelled, "of": pool.rows.height}
-            drawn_from = {"release": release, "slice": slice, "key": draw.key, "left_out": pool.left_out}
-            builds.ledger.append("harvest", file.name, {**body, **drawn_from, "account": account()})
-    return Harvested(address, rows, labelled, pool.rows.height, pool.left_out, was_there)
+        return _put_down(builds, file, drawn(pool.rows, rows), pool, {"release": release, "slice": slice})
+
+
+def harvest_differing(
+    builds: BuildStore, file: RecipeFile, rows: int, *, at: float, waiting: Callable[[str, str], None]
+) -> Harvested:
+    """Write texts that the champion and the release on its way answer otherwise likewise, for people to label.
+
+    Args:
+        builds: with ledger, prompts, releases and traffic.
+        file: the recipe.
+        rows: how many at most; never more than `DIFFERING_AT_MOST`.
+        at: now, in seconds since 1970.
+        waiting: see `recipes_locked`.
+
+    Raises:
+        StillhouseError: as `harvest`; or if no release is on its way, it has such a file already, it answers alike, or
+            rows of the recipe have no labels.
+    """
+    matures = _require_texts(file)
+    if file.recipe.data.label is None:
+        raise StillhouseError(
+            "rows of this recipe have no labels", where=file.where("data"), expected="data.label",
+            do="Name the column that people are to fill in.",
+        )  # fmt: skip
+    store = TrafficStore(builds.home.artifacts, file.name)
+    by = f"harvesting texts of {file.name}"
+    with recipes_locked(builds.home, [lock_of_days(file.name)], by=by, waiting=waiting):
+        deployment = serving_now(builds.ledger, file.name)
+        challenger = challenger_of(file, deployment)
+        _require_none_is_there(builds, file, store, challenger)
+        release, since = deployment.champion.release, datetime.fromisoformat(challenger.offered).timestamp()
+        asked = asked_texts(store, release, at=at, matures_after_days=matures, since=since)
+        found = answered_otherwise(asked, *both_say(builds, file, deployment.champion, challenger))
+        base = newest_artifact(builds, key_of(file.name, PROMPTS), BASE).frame("prompts")
+        known, unlabelled = _known(builds, file)
+        pool = pool_of(found.rows, known, base, file.recipe, unlabelled=unlabelled)
+        if pool.rows.is_empty():
+            out = left_out_line(pool.left_out)
+            raise StillhouseError(
+                f"of {found.texts:,} texts since the offer the two answer {found.rows.height:,} otherwise, and none of "
+                f"them can be given to people{f'; left out: {out}' if out else ''}",
+                where=f"the traffic of {file.name}",
+                expected="a text that they answer otherwise",
+                do="Wait for more traffic; a server seals what it keeps every ten minutes.",
+            )
+        draw = drawn_of_differing(pool.rows, found.rows, min(rows, DIFFERING_AT_MOST), slices_of(file.recipe))
+        differing = Differing(rollout=challenger.salt, texts=found.texts, differ=found.rows.height)
+        drawn_from: dict[str, object] = {"release": release, "challenger": challenger.deployed.release, "slice": None}
+        drawn_from |= {"differing": differing.model_dump(mode="json"), "handed_on": found.handed_on}
+        return _put_down(builds, file, draw, pool, drawn_from, differing)
+
+
+def _put_down(
+    builds: BuildStore,
+    file: RecipeFile,
+    draw: Drawn,
+    pool: Pool,
+    drawn_from: Mapping[str, object],
+    differing: Differing | None = None,
+) -> Harvested:
+    """Write the file of what was drawn, and what it was drawn from into the ledger."""
+    store, found = TrafficStore(builds.home.artifacts, file.name), draw.rows
+    written = content(found, file.recipe)
+    digest = sha256(written).hexdigest()
+    name = f"harvest-{digest[:16]}{ending(file.recipe)}"
+    _require_taken_in(builds, file, name, written, found.height)
+    # First, so that no file is there of which an erasure does not know.
+    store.note_harvest(Harvest(file=name, digest=digest, ids=tuple(found[ID]), differing=differing))
+    address, was_there = _write(drop_folder(file, builds.home), name, written)
+    labelled = found["label"].count()
+    if not builds.ledger.entries(file.name, "harvest", content=digest):
+        body = {"file": name, "digest": digest, "rows": found.height, "labelled": labelled, "of": pool.rows.height}
+        of = {**drawn_from, "key": draw.key, "left_out": pool.left_out}
+        builds.ledger.append("harvest", file.name, {**body, **of, "account": account()})
+    return Harvested(address, found.height, labelled, pool.rows.height, pool.left_out, was_there)
+
+
+def _require_none_is_there(builds: BuildStore, file: RecipeFile, store: TrafficStore, challenger: Challenger) -> None:
+    """Refuse a second file of one rollout: people are given so many texts, and labels of two draws are no sample.
+
+    One that was noted and never written, because the command was killed, is none.
+    """
+    folder = drop_folder(file, builds.home)
+    there = {entry.name for entry in drop_folder_entries(folder)}
+    there |= {each.name for batch in batches_of(builds.ledger, file.name).values() for each in batch.files}
+    if given := [each.file for each in files_of(store, challenger.salt) if each.file in there]:
+        raise StillhouseError(
+            f"people were given texts of this rollout already: {given[0]}",
+            where=folder,
+            expected="one such file of a rollout",
+            do=f"Fill in {file.recipe.data.label} there and keep the name. `stillhouse rollout {file.name}` says how "
+            "many labels have come back.",
+        )
 
 
 def left_out_line(left_out: dict[str, int]) -> str:

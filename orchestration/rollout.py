@@ -47,6 +47,7 @@ from stillhouse.records.replicas import replicas_up
 from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
 from stillhouse.records.witness import Witness
 from stillhouse.serving.ids import RequestIds
+from stillhouse.stages.labels import labels_due
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts
 from stillhouse.summaries import shadow as summary
@@ -296,7 +297,8 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
     counts_no_longer = replay.before is not None and not shadow.is_current
     beside = replay.truth_beside
     truth_is_due = beside is not None and not beside.due().is_empty()
-    return counts_no_longer or truth_is_due or not replay.due().is_empty()
+    labels_are_due = labels_due(replay.given, None if shadow.facts is None else shadow.facts.labelled)
+    return counts_no_longer or truth_is_due or labels_are_due or not replay.due().is_empty()
 
 
 def _evidence(shadow: _Shadow, canary: CanaryFound | None) -> RolloutEvidence:

@@ -91,16 +91,39 @@ def erase(
 @commands.command()
 def harvest(
     name: Name,
-    rows: Annotated[int, typer.Option(min=1, help="How many texts; half at random, half of the least sure answers.")],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="How many texts; half at random, half of the least sure answers.")
+    ] = None,
     slice: Annotated[str | None, typer.Option(help="Only texts of one live slice, by its name.")] = None,
+    differing: Annotated[
+        bool,
+        typer.Option(
+            "--differing",
+            help="Texts that the champion and the release on its way answer otherwise, for people to label: at most "
+            "200, half of them of critical slices.",
+        ),
+    ] = False,
 ) -> None:
     """Write texts that the champion was asked into the drop folder, as rows to learn from; none of them ever judges."""
     from orchestration.harvest import harvest as write_harvest
-    from orchestration.harvest import left_out_line
+    from orchestration.harvest import harvest_differing, left_out_line
+    from stillhouse.live.harvest import DIFFERING_AT_MOST
     from stillhouse.records.builds import BuildStore
 
     file, builds = find_recipe(name), BuildStore(Home.from_environment())
-    done = write_harvest(builds, file, rows, slice=slice, at=time.time(), waiting=_waiting)
+    if differing and slice is not None:
+        raise StillhouseError(
+            "both are given", where="--differing, --slice", expected="one of the two",
+            do="Critical slices are in --differing by themselves.",
+        )  # fmt: skip
+    if differing:
+        done = harvest_differing(builds, file, rows or DIFFERING_AT_MOST, at=time.time(), waiting=_waiting)
+    elif rows is None:
+        raise StillhouseError(
+            "how many is not said", where="--rows", expected="a number of texts", do="Name it, such as --rows 200."
+        )
+    else:
+        done = write_harvest(builds, file, rows, slice=slice, at=time.time(), waiting=_waiting)
     lines = [
         done.file + (" was there already" if done.was_there else ""),
         f"{done.rows:,} of {done.of:,} texts, {done.labelled:,} with a label that people gave",

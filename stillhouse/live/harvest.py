@@ -8,11 +8,14 @@ Half of the rows are those of which the student is least sure, and the other hal
 each text that may be taken has a chance above 0 that is known and written down: a mean over the rows, each weighed by
 one over its chance, is that of all the texts. The draw is keyed by what it is made from: the same texts give the same
 rows, and of two harvests neither makes the other's draw more or less likely.
+
+Texts that two releases answer otherwise are drawn apart: nobody is less sure of them, so half is kept for critical
+slices, and the other half drawn from all that are left.
 """
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -26,6 +29,7 @@ from stillhouse.data.splits import keyed_uniform
 from stillhouse.digests import digest_of
 from stillhouse.live.columns import COLUMNS, value_sent
 from stillhouse.live.segments import TrafficStore
+from stillhouse.live.slices import LiveSlice
 from stillhouse.live.traffic import answers, is_meant
 from stillhouse.recipe.contract import Recipe
 
@@ -33,6 +37,8 @@ ID, PI, REQUESTS = "harvest_id", "harvest_pi", "harvest_requests"
 """Columns of the file beside those that the recipe names: id of the answer, the chance by which its text was taken, and
 how many requests asked this text, those that a full log let go included."""
 NEAR_GOLDEN = "near duplicate of a golden row"
+DIFFERING_AT_MOST = 200
+"""Texts of one rollout that people are given because its two releases answer them otherwise."""
 _CONFIDENCE = "harvest_confidence"
 _BATCH = "harvest"
 
@@ -51,7 +57,9 @@ class Pool:
     left_out: dict[str, int]
 
 
-def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_days: int) -> pl.DataFrame:
+def asked_texts(
+    store: TrafficStore, release: str, *, at: float, matures_after_days: int, since: float = 0.0
+) -> pl.DataFrame:
     """The different texts that a release was asked, as far as they are kept, each with the first answer it was given.
 
     A text that was never answered is there with the first request for it.
@@ -61,6 +69,7 @@ def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_d
         release: whose answers; how sure another student was says nothing of this one.
         at: now, in seconds since 1970.
         matures_after_days: how long after an answer its feedback is waited for.
+        since: only what was asked from then on.
 
     Returns:
         `prompt_id`, `text`, `day`, `label` (what the student said), `characters`, `columns`, `truth` (what people said
@@ -75,7 +84,7 @@ def asked_texts(store: TrafficStore, release: str, *, at: float, matures_after_d
     of_student = pl.col("source") == "student"
     asked = (
         answers(store, days, at=at, matures_after_days=matures_after_days)
-        .filter((pl.col("release") == release) & ~erased)
+        .filter((pl.col("release") == release) & (pl.col("at") >= since) & ~erased)
         .join(texts, on=["day", "replica", "number"], maintain_order="left")
     )
     said = pl.col("truth").drop_nulls()
@@ -199,6 +208,42 @@ def drawn(pool: pl.DataFrame, rows: int) -> Drawn:
         pi = pl.when(pl.col("sure") < last).then(1.0).when(pl.col("sure") == last).then(of_alike).otherwise(of_rest)
     at_random = rest.sort("chance").head(rows - many)
     return Drawn(pl.concat([unsure, at_random]).with_columns(pi.alias(PI)).sort(ID), key)
+
+
+def drawn_of_differing(pool: pl.DataFrame, asked: pl.DataFrame, rows: int, slices: Sequence[LiveSlice]) -> Drawn:
+    """Draw texts that two releases answer otherwise: half for critical slices alike, the other half from all left.
+
+    A text that is in several slices is counted to the one that has the fewest.
+
+    Args:
+        pool: as `pool_of` gives it.
+        asked: the same texts as `asked_texts` gives them, by which slices are known.
+        rows: how many at most.
+        slices: see `slices_of`.
+    """
+    ids, many = pool["prompt_id"], min(rows, pool.height)
+    key = digest_of([sorted(ids), many])
+    of_slice, of_all = (keyed_uniform(ids, key=key, purpose=f"differing {what}").alias(what) for what in ("own", "all"))
+    left = pool.with_columns(of_slice, of_all, pl.lit(0.0).alias("kept"))
+    there = asked.join(pool, on="prompt_id", how="semi")
+    parts = sorted(((each.rows_of(there)["prompt_id"], each.name) for each in slices if each.critical), key=_by_size)
+    kept = list[pl.DataFrame]()
+    for inside, _ in parts:
+        is_inside = pl.col("prompt_id").is_in(inside.implode()) & (pl.col("kept") == 0)
+        own = left.filter(is_inside).sort("own")
+        taken = min(own.height, many // (2 * len(parts)))
+        if taken:
+            left = left.with_columns(pl.when(is_inside).then(taken / own.height).otherwise("kept").alias("kept"))
+            kept.append(own.head(taken).with_columns(pl.lit(taken / own.height).alias("kept")))
+            left = left.join(kept[-1], on="prompt_id", how="anti", maintain_order="left")
+    rest = many - sum(each.height for each in kept)
+    by_chance = left.sort("all").head(rest)
+    pi = pl.col("kept") + (1 - pl.col("kept")) * (rest / max(left.height, 1))
+    return Drawn(pl.concat([*kept, by_chance]).with_columns(pi.alias(PI)).drop("own", "all", "kept").sort(ID), key)
+
+
+def _by_size(part: tuple[pl.Series, str]) -> tuple[int, str]:
+    return len(part[0]), part[1]
 
 
 def ending(recipe: Recipe) -> str:

@@ -176,12 +176,25 @@ class Erasure(Record):
     at: float = Field(description="When it was asked for, in seconds since 1970.")
 
 
+class Differing(Record):
+    """Of which texts a file is a sample: those that champion and challenger of a rollout answer otherwise."""
+
+    rollout: str = Field(description="Its salt.")
+    texts: int = Field(description="Different texts that were put to both, and that neither hands on.")
+    differ: int = Field(description="Of them, those that they answer otherwise.")
+
+
 class Harvest(Record):
     """A file of rows that was made from answers, without their texts."""
 
     file: str = Field(description="Its name in the drop folder.")
     digest: str = Field(description="SHA-256 of its bytes.")
     ids: tuple[str, ...] = Field(description="Of the answers.")
+    differing: Differing | None = Field(
+        None,
+        exclude_if=lambda of: of is None,  # so that any other file is noted as it was
+        description="Of a file of texts that two releases answer otherwise.",
+    )
 
 
 @dataclass(frozen=True)

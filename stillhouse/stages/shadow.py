@@ -37,6 +37,7 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
 from stillhouse.release.bundle import MODEL
 from stillhouse.release.cascade import LABEL, Rule, cascade_in
+from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.stages.names import SHADOW
 from stillhouse.tasks import task_of
@@ -86,6 +87,11 @@ class ShadowFacts(Record):
         None,
         exclude_if=lambda truth: truth is None,  # so that a shadow of which nobody said the truth is written as it was
         description="What people said, where the teacher judges.",
+    )
+    labelled: Labelled | None = Field(
+        None,
+        exclude_if=lambda labelled: labelled is None,  # likewise
+        description="What people said of texts that they were given because the two answer them otherwise.",
     )
 
     @property
@@ -161,12 +167,7 @@ class Replay:
         Raises:
             StillhouseError: if it has no challenger.
         """
-        challenger = deployment.challenger
-        if challenger is None:
-            raise StillhouseError(
-                "no release is on its way to take over", where=f"{file.name}/{SHADOW}", expected="a challenger",
-                do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
-            )  # fmt: skip
+        challenger = challenger_of(file, deployment)
         assert file.recipe.rollout is not None  # it would have no such stage
         spec = file.recipe.rollout.shadow
         before = newest if _counts_on(newest, challenger.salt, spec.mode, spec.judge_by) else None
@@ -201,6 +202,16 @@ class Replay:
         if traffic.feedback == "unknown" and found.counted is None and found.known.is_empty():
             return None
         return found
+
+    @cached_property
+    def given(self) -> GivenTexts | None:
+        """Texts that people were given because the two answer them otherwise."""
+        return given_texts(self.builds, self.file, self.store, self.challenger.salt)
+
+    @cached_property
+    def two(self) -> tuple[Say, Say]:
+        """What champion and challenger say."""
+        return both_say(self.builds, self.file, self.champion, self.challenger)
 
     @property
     def counted(self) -> pl.DataFrame | None:
@@ -268,8 +279,7 @@ class Replay:
             return Draw(due.with_columns(plain=pl.lit(True)))
         recipe = self.file.recipe
         drawn = shadow.draw(due, recipe.slices_of_requests, self.champion.release)
-        both = (_says(self.builds, recipe, each) for each in (self.champion, self.challenger.deployed))
-        return Draw(shadow.replayed(drawn.rows, *both), drawn.whole)
+        return Draw(shadow.replayed(drawn.rows, *self.two), drawn.whole)
 
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
         """Rows with what callers get and the label that is right, and the texts that teachers were asked."""
@@ -301,6 +311,20 @@ class Replay:
             return {}
         answered = ask_live(self.builds, self.file, teacher_behind(self.builds, release), texts, at=self.at)
         return dict(zip(texts, answered["answer"], strict=True))
+
+
+def challenger_of(file: RecipeFile, deployment: Deployment) -> Challenger:
+    """The release that is on its way.
+
+    Raises:
+        StillhouseError: if there is none.
+    """
+    if deployment.challenger is None:
+        raise StillhouseError(
+            "no release is on its way to take over", where=f"{file.name}/{SHADOW}", expected="a challenger",
+            do=f"`stillhouse run {file.name}` offers the next release that passes its gates.",
+        )  # fmt: skip
+    return deployment.challenger
 
 
 def _counts_on(newest: Artifact | None, rollout: str, mode: str, judge: str) -> bool:
@@ -347,7 +371,8 @@ def _count(replay: Replay) -> _Counted:
 
 def plan(replay: Replay) -> Plan[ShadowFacts]:
     """Compare what is due, and add it to what was counted before."""
-    recipe, spec, beside = replay.file.recipe, replay.spec.shadow, replay.truth_beside
+    recipe, spec, beside, given = replay.file.recipe, replay.spec.shadow, replay.truth_beside, replay.given
+    edition = {} if given is None or given.edition is None else {given.name: given.edition}
     slices = recipe.slices_of_requests
     before = None if replay.before is None else replay.before.facts(ShadowFacts)
     segments = [each for day in replay.days for each in replay.store.segments(day, replay.kind)]
@@ -376,6 +401,7 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             whole=tuple(sorted({*counted.whole, *(() if before is None else before.whole)})),
             parts=shadow.judged(counted.tally, slices, spec),
             truth=truth,
+            labelled=None if given is None else labelled(replay.builds, replay.file, given, *replay.two),
         )
 
     return Plan(
@@ -389,9 +415,11 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             "days": replay.days,
             "slices": [each.model_dump(mode="json") for each in slices],
             **({} if beside is None else {"days_of_truth": beside.days}),
+            **({} if given is None else {"labels": [given.name, given.edition]}),
         },
         config={"shadow": spec.model_dump(mode="json")},
-        external_inputs={
+        external_inputs=edition
+        | {
             f"{TRAFFIC}/{replay.store.recipe}/{each.day}/{each.kind}/{each.digest}.parquet": each.digest
             for each in segments
         },
@@ -409,6 +437,13 @@ def _beside(replay: Replay, counted: _Counted, shadow_before: ShadowFacts | None
         whole=tuple(sorted({*counted.whole, *(() if before is None else before.whole)})),
         parts=shadow.judged(counted.tally, replay.file.recipe.slices_of_requests, replay.spec.shadow),
     )
+
+
+def both_say(
+    builds: BuildStore, file: RecipeFile, champion: DeployedRelease, challenger: Challenger
+) -> tuple[Say, Say]:
+    """What a champion and its challenger say."""
+    return _says(builds, file.recipe, champion), _says(builds, file.recipe, challenger.deployed)
 
 
 def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:

@@ -5,6 +5,7 @@ Does not: comparing (stillhouse/stages/shadow.py), gates (checks/shadow.py).
 """
 
 from stillhouse.live.shadow import ALL, Judged
+from stillhouse.stages.labels import Labelled
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
@@ -48,10 +49,12 @@ def parts_by_truth(facts: ShadowFacts) -> list[dict[str, object]]:
 
 def truth(facts: ShadowFacts) -> str | None:
     """How both do against what people said, in one line; None where nobody is asked and nobody says it."""
-    by_truth = facts.by_truth
-    if by_truth is None:
-        return None
-    found = by_truth[ALL]
+    said = [] if facts.by_truth is None else [_by_feedback(facts, facts.by_truth[ALL])]
+    said += [] if facts.labelled is None else [_by_labels(facts.labelled, facts.overall.test.limit)]
+    return "; ".join(said) or None
+
+
+def _by_feedback(facts: ShadowFacts, found: Judged) -> str:
     said = "nothing that people said has matured" if found.rows == 0 else _against_truth(found)
     if facts.truth is None:
         return f"{said}: truth judges"
@@ -60,6 +63,23 @@ def truth(facts: ShadowFacts) -> str | None:
     if facts.truth.selection == "unknown":
         said += "; said by whoever cared to, which is no sample"
     return f"{said}: shown beside the teacher, which judges"
+
+
+def _by_labels(found: Labelled, margin: float) -> str:
+    """What people said of the texts that they were given because the two answer them otherwise."""
+    said = f"of {found.given:,} texts that the two answer otherwise people have labelled {found.labelled:,}"
+    if found.drop is None:
+        return f"{said} ({found.file}): not enough to tell, {found.missing:,} more labels are needed"
+    said += (
+        f": {found.champion_right:,} as the champion answers, {found.challenger_right:,} as the challenger, "
+        f"{found.neither_right:,} as neither; a drop of {points(found.drop)} points over all texts "
+        f"({points(found.low)} to {points(found.high)}), margin {points(margin)}"
+    )
+    if found.missing:
+        return f"{said}: not enough to tell, {found.missing:,} more labels are needed"
+    if found.high < margin:
+        return f"{said}: {_IN_WORDS[Verdict.PASS]}"
+    return f"{said}: {_IN_WORDS[Verdict.FAIL if found.low > margin else Verdict.INCONCLUSIVE]}"
 
 
 def missing(part: Judged) -> str:

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+import orchestration.harvest
 from assets.keys import key_of
 from assets.materializations import newest_artifact
 from orchestration.build import definitions
@@ -29,13 +30,16 @@ from stillhouse.data.outside import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.live.shadow import Word
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipes_locked
+from stillhouse.records.rollouts import offer, withdraw
+from stillhouse.stages.labels import given_texts, labelled
 from stillhouse.stages.names import PROMPTS
 from tests.conftest import Run, verdicts
-from tests.promotions import serve
+from tests.promotions import named, seen, serve
 from tests.small import questions, small_recipe
 from tests.stillhouse.live.made import put, rows
 
@@ -283,3 +287,106 @@ def test_what_cannot_be_harvested_is_refused_in_a_line(folder: Path, home: Home,
     recipe(folder, data__drop_folder=str(folder / "elsewhere"))
     assert "the drop folder does not exist" in str(_refused("--rows", "10"))
     assert files(home) == [] and BuildStore(home).ledger.entries("small", "harvest") == []
+
+
+def says(text: str, _: str | None) -> Word:
+    """The challenger answers every second text otherwise."""
+    return Word("LOC" if ASKED["question"].to_list().index(text) % 2 else "HUM")
+
+
+@pytest.fixture
+def rolling(file: RecipeFile, folder: Path, home: Home, run: Run, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
+    """A release is on its way, and the champion was asked since, as far as this goes without models."""
+    file = recipe(folder, rollout={})
+    assert run(file, "contract", "source", "prompts").success
+    builds = BuildStore(home)
+    traffic(home)
+    offer(builds.ledger, "small", named("b"), seen=seen(builds.ledger, "small"), export="e", run_id="r", relied_on=())
+    monkeypatch.setattr(orchestration.harvest, "both_say", lambda *_: (lambda text, _: Word("HUM"), says))
+    real = orchestration.harvest.asked_texts
+    monkeypatch.setattr(
+        orchestration.harvest, "asked_texts", lambda *of, since, **about: real(*of, since=AT - 1, **about)
+    )
+    return file
+
+
+def test_texts_that_two_releases_answer_otherwise_are_given_to_people_once_and_their_labels_come_back(
+    rolling: RecipeFile, home: Home, instance: dg.DagsterInstance
+) -> None:
+    builds, store = BuildStore(home), TrafficStore(home.artifacts, "small")
+    challenger = seen(builds.ledger, "small").challenger
+    assert challenger is not None and given_texts(builds, rolling, store, challenger.salt) is None
+    output = harvest("--differing")
+    assert "30 of 30 texts, 0 with a label that people gave" in output
+    (path,) = files(home)
+    assert {each["question"] for each in lines(path)} == {*ASKED["question"].gather_every(2, 1)}
+    (entry,) = builds.ledger.entries("small", "harvest")
+    of = {"rollout": challenger.salt, "texts": 60, "differ": 30}
+    assert entry.body["differing"] == of and entry.body["key"] and entry.body["challenger"] == "b"
+    assert "people were given texts of this rollout already" in str(_refused("--differing"))
+
+    path.write_text(path.read_text().replace('"service": null', '"service": "HUM"', 25))
+    sensor = rounds_sensor(rolling, [ingest_job(rolling), distil_job(rolling)])
+    for _ in range(2):
+        sensor(dg.build_sensor_context(instance=instance))
+    given = given_texts(builds, rolling, store, challenger.salt)
+    assert given is not None and given.edition is not None
+    found = labelled(builds, rolling, given, lambda text, _: Word("HUM"), says)
+    assert (found.given, found.labelled, found.champion_right, found.missing) == (30, 25, 25, 0)
+    assert found.drop == pytest.approx(0.5), "half of all texts, on each of which the champion is right"
+
+    id = str(lines(path)[3]["harvest_id"])
+    output = " ".join(CliRunner().invoke(app, ["erase", "small", "--id", id], catch_exceptions=False).output.split())
+    assert f"rows of the harvested file {path.name}" in output and "1 texts erased" in output
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in lines(path) if each["harvest_id"] != id))
+    for _ in range(2):
+        sensor(dg.build_sensor_context(instance=instance))
+    given = given_texts(builds, rolling, store, challenger.salt)
+    assert given is not None
+    left = labelled(builds, rolling, given, lambda text, _: Word("HUM"), says)
+    assert left.labelled == 24, "what was taken out counts no more"
+
+
+def test_a_text_that_is_erased_is_given_to_nobody(rolling: RecipeFile, home: Home) -> None:
+    (id,) = TrafficStore(home.artifacts, "small").frame(day_at(AT), "requests").sort("number")["id"][1:2]
+    CliRunner().invoke(app, ["erase", "small", "--id", id], catch_exceptions=False)
+    assert "29 of 29 texts" in harvest("--differing")
+    (path,) = files(home)
+    assert ASKED["question"][1] not in path.read_text()
+
+
+def test_where_a_release_hands_a_text_on_nobody_is_asked_about_it(
+    rolling: RecipeFile, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What callers get of it is the word of the teacher, which this command does not ask."""
+    on = lambda text, _: Word("LOC", handed_on=ASKED["question"].to_list().index(text) < 50)  # noqa: E731
+    monkeypatch.setattr(orchestration.harvest, "both_say", lambda *_: (lambda text, _: Word("HUM"), on))
+    assert "10 of 10 texts" in harvest("--differing")
+    (entry,) = BuildStore(home).ledger.entries("small", "harvest")
+    assert (entry.body["handed_on"], entry.body["differing"]["texts"], entry.body["differing"]["differ"]) == (
+        50,
+        10,
+        10,
+    )
+
+
+def test_what_cannot_be_given_to_people_is_refused_in_a_line(
+    rolling: RecipeFile, folder: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "both are given" in str(_refused("--differing", "--slice", "people"))
+    assert "how many is not said" in str(_refused())
+    alike = (lambda text, _: Word("HUM"),) * 2
+    with monkeypatch.context() as patches:
+        patches.setattr(orchestration.harvest, "both_say", lambda *_: alike)
+        assert "of 60 texts since the offer the two answer 0 otherwise" in str(_refused("--differing"))
+    builds = BuildStore(home)
+    no_text = {"keep_texts": False, "feedback": "sample"}
+    recipe(folder, traffic=no_text, rollout={"shadow": {"mode": "live", "judge_by": "truth"}})
+    assert "it keeps no texts" in str(_refused("--differing"))
+    secret = {"privacy_class": "personal"}
+    recipe(folder, rollout={}, data__provenance=secret)
+    assert "it keeps no texts" in str(_refused("--differing"))
+    recipe(folder, rollout={})
+    withdraw(builds.ledger, "small", seen(builds.ledger, "small"), by="Ann Lee", reason="it is rude to callers")
+    assert "no release is on its way" in str(_refused("--differing"))
+    assert files(home) == [] and builds.ledger.entries("small", "harvest") == []

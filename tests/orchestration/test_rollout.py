@@ -24,7 +24,7 @@ from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
 from orchestration.status import champion_status
 from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
-from stillhouse.live.segments import TrafficStore, columns_of, day_at, sealed
+from stillhouse.live.segments import Differing, Harvest, TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.shadow import ALL, BOTH, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.recipe.contract import Recipe
@@ -225,7 +225,7 @@ def test_what_people_said_stands_beside_each_step_and_takes_none_where_the_teach
 
 
 def test_what_people_said_since_the_last_look_is_a_reason_to_look_again(builds: BuildStore, tmp_path: Path) -> None:
-    """Truth that has matured, though every request was replayed."""
+    """Truth that has matured, and labels of texts that they were given, though every request was replayed."""
     world = World(builds, tmp_path, traffic={"feedback": "complete", "matures_after_days": 1})
     world.asks(3, arm="champion")
     (day,) = world.store.days()
@@ -235,6 +235,11 @@ def test_what_people_said_since_the_last_look_is_a_reason_to_look_again(builds: 
     world.store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(4, "0-1", time.time(), "x", "desk")])))
     assert not move(builds, world.file, at=soon).replay, "it has not matured"
     assert move(builds, world.file, at=later(3)).replay
+    of = Differing(rollout=world.challenger.salt, texts=9, differ=3)
+    world.store.note_harvest(Harvest(file="h.ndjson", digest="d", ids=("0-1",), differing=of))
+    assert not move(builds, world.file, at=soon).replay, "it was never written"
+    world.ledger.append("harvest", "r", {"file": "h.ndjson"})
+    assert move(builds, world.file, at=soon).replay
 
 
 def test_a_step_of_which_nobody_said_the_truth_is_written_as_it_was(world: World) -> None:

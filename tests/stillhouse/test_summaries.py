@@ -8,6 +8,7 @@ import pytest
 
 from stillhouse.live.shadow import ALL, Judged
 from stillhouse.stages.facts import AnswersFacts, SaidFacts
+from stillhouse.stages.labels import Labelled
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.betting import anytime_non_inferiority
@@ -83,6 +84,34 @@ def test_a_challenger_is_shown_beside_its_champion_part_by_part() -> None:
     assert (numbers["champion"], numbers["challenger"], numbers["requests"]) == ("a", "b", 1500)
     verdict = str(facts.overall.test.verdict)
     assert [row["verdict"] for row in shadow.parts(facts)] == [verdict, f"reported only: {verdict}"]
+
+
+def test_labels_of_texts_on_which_two_releases_differ_are_shown_and_hold_nothing_before_there_are_enough() -> None:
+    test = anytime_non_inferiority(2, 3, 1500, margin=0.05)
+    parts = {ALL: Judged(critical=True, rows=1500, differ=5, lost=2, won=3, unanswered=0, test=test)}
+    facts = ShadowFacts(
+        rollout="salt", champion="a", challenger="b", judge="teacher", days=(), asked=1, left_out=0, parts=parts
+    )
+    assert shadow.truth(facts) is None and "truth" not in shadow.numbers(facts)
+
+    def said(given: int, labelled: int, drop: float | None, low: float, high: float) -> str:
+        of = Labelled(
+            file="harvest.ndjson", edition="e", given=given, labelled=labelled, champion_right=labelled // 2,
+            challenger_right=labelled // 4, texts=1_000, differ=given, drop=drop, low=low, high=high,
+            labelled_at_least=0.8,
+        )  # fmt: skip
+        return str(shadow.truth(facts.model_copy(update={"labelled": of})))
+
+    assert said(200, 0, None, -0.2, 0.2) == (
+        "of 200 texts that the two answer otherwise people have labelled 0 (harvest.ndjson): not enough to tell, 160 "
+        "more labels are needed"
+    )
+    assert said(200, 100, 0.01, 0.0, 0.02).endswith("not enough to tell, 60 more labels are needed")
+    whole = said(200, 160, 0.01, 0.0, 0.02)
+    assert "160: 80 as the champion answers, 40 as the challenger, 40 as neither; a drop of 1.0 points" in whole
+    assert whole.endswith("(0.0 to 2.0), margin 5.0: within the margin")
+    assert said(200, 160, 0.08, 0.06, 0.1).endswith("beyond the margin")
+    assert said(200, 160, 0.05, 0.03, 0.07).endswith("not enough to tell")
 
 
 def test_texts_without_an_answer_are_shown_by_reason() -> None:

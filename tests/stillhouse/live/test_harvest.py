@@ -10,7 +10,18 @@ import pytest
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
-from stillhouse.live.harvest import ID, NEAR_GOLDEN, PI, REQUESTS, asked_texts, content, drawn, ending, pool_of
+from stillhouse.live.harvest import (
+    ID,
+    NEAR_GOLDEN,
+    PI,
+    REQUESTS,
+    asked_texts,
+    content,
+    drawn,
+    drawn_of_differing,
+    ending,
+    pool_of,
+)
 from stillhouse.live.segments import SECONDS_A_DAY, Erasure, Harvest, TrafficStore, day_at, sealed
 from stillhouse.live.slices import slices_of
 from stillhouse.live.traffic import harvested
@@ -49,6 +60,54 @@ def pool(many: int, sure: Sequence[float] | None = None) -> pl.DataFrame:
     texts = pl.Series("text", [f"text {number}" for number in range(many)])
     of = {ID: [f"id {number:04}" for number in range(many)], "harvest_confidence": confidence}
     return pl.DataFrame({"prompt_id": prompt_ids(texts), "text": texts, **of})
+
+
+def differing(many: int, people: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Texts that two releases answer otherwise, of which the champion calls some people."""
+    rows = pool(many)
+    labels = ["HUM"] * people + ["LOC"] * (many - people)
+    return rows, rows.select("prompt_id", pl.Series("label", labels), pl.lit(9).alias("characters"))
+
+
+PEOPLE = slices_of(
+    recipe(slices=[{"name": "people", "column": "label", "values": ["HUM"], "critical": True},
+                   {"name": "places", "column": "label", "values": ["LOC"], "critical": False}])
+)  # fmt: skip
+
+
+def test_of_texts_that_two_releases_answer_otherwise_a_critical_slice_gets_half() -> None:
+    rows, asked = differing(1_000, people=60)
+    found = drawn_of_differing(rows, asked, 200, PEOPLE)
+    people = {*rows["prompt_id"].head(60)}
+    taken = found.rows.filter(pl.col("prompt_id").is_in([*people]))
+    assert found.rows.height == 200 and taken.height == 60, "all of them, where they are no half"
+    assert {*taken[PI]} == {1.0} and {*found.rows.filter(~pl.col("prompt_id").is_in([*people]))[PI]} == {140 / 940}
+    again = drawn_of_differing(rows.reverse(), asked, 200, PEOPLE)
+    assert again.rows.equals(found.rows) and again.key == found.key, "no order decides"
+    few = drawn_of_differing(rows.head(90), asked, 200, PEOPLE)
+    assert few.rows.height == 90 and {*few.rows[PI]} == {1.0}, "all, where there are no more"
+    without = drawn_of_differing(rows, asked, 200, ())
+    assert without.rows.height == 200 and {*without.rows[PI]} == {0.2}
+
+
+def test_the_chance_of_each_of_them_is_what_it_says() -> None:
+    """Over many draws a text is taken as often as its chance says, whether it is of the slice or not."""
+    taken, draws = {True: 0, False: 0}, 300
+    chances: dict[bool, float] = {}
+    for seed in range(draws):
+        rows, asked = differing(120, people=80)
+        rows = rows.with_columns(pl.format("{}-{}", pl.lit(seed), "prompt_id").alias("prompt_id"))
+        asked = asked.with_columns(rows["prompt_id"])
+        found = drawn_of_differing(rows, asked, 60, PEOPLE).rows
+        first = found.filter(pl.col("prompt_id").is_in([rows["prompt_id"][0]]))
+        last = found.filter(pl.col("prompt_id").is_in([rows["prompt_id"][-1]]))
+        for is_of_people, each in ((True, first), (False, last)):
+            taken[is_of_people] += each.height
+            chances[is_of_people] = each[PI][0] if each.height else chances.get(is_of_people, 0.0)
+    assert chances == {True: pytest.approx(30 / 80 + 50 / 80 * 30 / 90), False: pytest.approx(30 / 90)}
+    for is_of_people, chance in chances.items():
+        # Five standard deviations of a binomial share.
+        assert abs(taken[is_of_people] / draws - chance) < 5 * (chance * (1 - chance) / draws) ** 0.5
 
 
 def test_a_text_is_one_row_of_the_champion_however_often_it_was_asked(store: TrafficStore) -> None:
