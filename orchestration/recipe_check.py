@@ -190,6 +190,24 @@ def _rollout_mistakes(file: RecipeFile) -> Iterator[str]:
             expected="teacher, or texts that are kept for longer",
             do="Write teacher, or raise traffic.text_days.",
         )  # fmt: skip
+    if rollout.shadow.judge_by == "truth" and traffic is not None:
+        yield from _no_truth_in_time(file, rollout.shadow.days_at_most, traffic.matures_after_days)
+
+
+def _no_truth_in_time(file: RecipeFile, days_at_most: float, matures_after_days: int) -> Iterator[str]:
+    """A shadow that is over before the answers of its first day have matured, which is a day of UTC and counts whole.
+
+    It would end with nothing judged, whatever was asked: each release would be held until a person decides.
+    """
+    needed = matures_after_days + 1
+    if days_at_most < needed:
+        yield _line(
+            file, "rollout", "shadow", "days_at_most",
+            what=f"the shadow is over after {days_at_most:g} days, and the truth of its first day is there after "
+            f"{needed:g}: that is matures_after_days, {matures_after_days}, after the day has ended",
+            expected=f"at least {needed:g} where judge_by is truth",
+            do=f"Write `days_at_most: {needed:g}` or more, or lower traffic.matures_after_days.",
+        )  # fmt: skip
 
 
 def _refused(define: Callable[[], object]) -> bool:

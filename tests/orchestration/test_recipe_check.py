@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.recipe_check import check
+from orchestration.recipe_check import check, load_mistakes
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.losses import LossTerm
@@ -223,6 +223,8 @@ def test_a_recipe_with_several_mistakes_is_one_line_of_a_list(tmp_path: Path, ho
 
 
 BY_TRUTH = {"shadow": {"judge_by": "truth"}}
+LATE = {"shadow": {"judge_by": "truth", "days_at_most": 30}}
+LATE_LIVE = {"shadow": {"mode": "live", "judge_by": "truth", "days_at_most": 30}}
 LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}}
 
 
@@ -234,13 +236,13 @@ LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}}
         ({}, {"text_days": 0}, "rollout: no texts of requests are kept"),
         (BY_TRUTH, {}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
         (
-            BY_TRUTH, {"feedback": "complete", "matures_after_days": 14},
+            LATE, {"feedback": "complete", "matures_after_days": 14},
             "feedback matures in 14 days, and texts are kept for 14",
         ),
         (BY_TRUTH, {"feedback": "sample"}, None),
         ({}, {}, None),
         (LIVE, {"keep_texts": False, "feedback": "sample"}, None),
-        (LIVE, {"text_days": 0, "feedback": "complete", "matures_after_days": 14}, None),
+        (LATE_LIVE, {"text_days": 0, "feedback": "complete", "matures_after_days": 14}, None),
         (LIVE, None, "rollout.shadow.mode: there is no traffic log to keep what a release answers in the shadow"),
         (LIVE, {"keep_texts": False}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
     ],
@@ -252,6 +254,39 @@ def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(
     found = mistakes(small_recipe(tmp_path, rows=100, **parts))
     assert len(found) == (says is not None)
     assert says is None or says in found[0]
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize(
+    ("days", "matures", "is_over"), [(7, 7, True), (7.9, 7, True), (8, 7, False), (0.5, 0, True), (1, 0, False)]
+)
+def test_a_shadow_that_truth_judges_outlasts_the_wait_for_it(
+    tmp_path: Path, home: Home, live: bool, days: float, matures: int, is_over: bool
+) -> None:
+    shadow = {"days_at_most": days, **(LIVE if live else BY_TRUTH)["shadow"]}
+    traffic = {"feedback": "complete", "matures_after_days": matures, "keep_texts": not live}
+    file = small_recipe(tmp_path, rows=100, rollout={"shadow": shadow}, traffic=traffic)
+    assert load_mistakes(file) == mistakes(file)
+    if not is_over:
+        assert mistakes(file) == ()
+        return
+    (line,) = mistakes(file)
+    number = next(n for n, text in enumerate(file.path.read_text().splitlines(), start=1) if "days_at_most" in text)
+    assert line.startswith(f"{file.path}:{number}: rollout.shadow.days_at_most: the shadow is over after {days:g} days")
+    assert f"Write `days_at_most: {matures + 1}` or more, or lower traffic.matures_after_days" in line
+    by_teacher = {"shadow": {"days_at_most": days}}
+    said = small_recipe(tmp_path, rows=100, rollout=by_teacher, traffic={"matures_after_days": matures})
+    assert mistakes(said) == (), "where the teacher judges truth is shown when it comes"
+
+
+def test_a_shadow_whose_days_are_left_out_is_held_against_the_wait_at_the_line_of_its_part(
+    tmp_path: Path, home: Home
+) -> None:
+    traffic = {"feedback": "complete", "matures_after_days": 14, "text_days": 30}
+    file = small_recipe(tmp_path, rows=100, rollout=BY_TRUTH, traffic=traffic)
+    (line,) = mistakes(file)
+    number = next(n for n, text in enumerate(file.path.read_text().splitlines(), start=1) if "shadow:" in text)
+    assert line.startswith(f"{file.path}:{number}: rollout.shadow.days_at_most: the shadow is over after 14 days"), line
 
 
 def refused(folder: Path, **parts: Any) -> str:
