@@ -281,6 +281,22 @@ def test_what_people_said_is_shown_beside_the_teacher_once_it_has_matured_and_bi
     assert again.truth == facts.truth, "nothing is counted twice"
 
 
+@pytest.mark.parametrize("judge", ["teacher", "truth"])
+def test_of_more_requests_than_a_look_replays_those_whose_truth_is_known_are_not_crowded_out(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str], monkeypatch: pytest.MonkeyPatch, judge: str
+) -> None:
+    keep_texts(builds, asked)
+    say(builds, asked.filter("wanted"))
+    few = partial(stillhouse.live.shadow.draw, at_most=150)
+    monkeypatch.setattr(stillhouse.live.shadow, "draw", few)
+    shadow = {"traffic": {"feedback": "sample"}, "rollout": {"shadow": {"judge_by": judge}}}
+    facts = look(builds, tmp_path, **shadow).facts(ShadowFacts)
+    known = asked.filter("wanted").height
+    assert facts.by_truth is not None and facts.by_truth[stillhouse.live.shadow.ALL].rows == known < 150
+    left_out = facts.left_out if judge == "truth" else facts.truth and facts.truth.left_out
+    assert left_out == 0, "of these no sample was needed"
+
+
 def test_where_too_little_truth_came_for_a_verdict_it_says_how_much_is_missing_and_never_that_it_holds(
     builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, two: list[str]
 ) -> None:
