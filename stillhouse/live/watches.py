@@ -236,10 +236,10 @@ def _of_cascade(reference: Reference, *, asks: bool, truth_binds: bool) -> Itera
 def _held_to_margin(kind: WatchKind, cascade: CascadeReference, many: int) -> Watch:
     """What a student may keep and get wrong before both together lose more than their margin to the teacher.
 
-    The drop is what only the teacher gets right less what only the student does, of all requests. So a student that is
-    wrong on more than the margin, and more than the teacher is wrong on of the same, has broken it. By the teacher's
-    answers alone a request on which they differ is lost unless the teacher is wrong on it, and won where the student is
-    right: what they may differ on beyond the margin is both.
+    The drop is what only the teacher gets right less what only the student does, of all requests. Of what is kept that
+    is how much more the student is wrong on than the teacher: it may be wrong on the margin and on as much as the
+    teacher is. By the teacher's answers alone one on which they differ is lost unless the teacher is wrong on it, and
+    one of these is won where the student is right: they may differ on the margin, and on both of these.
     """
     if kind is WatchKind.CASCADE_TRUTH:
         events, allowed = cascade.wrong, reference_bound(cascade.teacher_wrong, cascade.rows, watches=many)
