@@ -19,6 +19,7 @@ from stillhouse.stages import baselines as stage
 from stillhouse.stages.alternatives import asked_alternatives
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
+from stillhouse.stages.serving_device import serving_device
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
@@ -34,7 +35,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def judged_baselines(context: StageContext, prompts: Artifact, teacher: Artifact) -> StageOutput:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
-        bench = Bench(file.recipe, context.builds, prompts, teacher, meter=context.meter)
+        served_on = serving_device(file, context.builds)
+        bench = Bench(file.recipe, context.builds, prompts, teacher, meter=context.meter, served_on=served_on)
         capture = bench.capture_golden()
         # Asked before what was judged is looked for: texts that a server turned away are asked by each run.
         instead = list(asked_alternatives(file, bench))

@@ -13,6 +13,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import contract as stage
 from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CONTRACT
+from stillhouse.stages.serving_device import serving_device
 from stillhouse.summaries import contract as summary
 
 
@@ -23,6 +24,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(file, CONTRACT, inputs={}, outside=fed_with, kinds={"yaml"}, of_version=recipe.digest[:12])
     def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
+        serving_device(file, context.builds)  # one that is not there ends it here, before anything is computed
         artifact = context.make(stage.plan(file, context.builds.store))
         facts = artifact.facts(ContractFacts)
         return StageOutput(

@@ -18,6 +18,7 @@ from stillhouse.report.figures.slices import slice_bars
 from stillhouse.stages import evaluation as stage
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
+from stillhouse.stages.serving_device import serving_device
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
@@ -43,7 +44,15 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     ) -> StageOutput:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
         known_mb = stage.teacher_mb(baselines, context.builds.device.machine)
-        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=known_mb, meter=context.meter)
+        bench = Bench(
+            recipe,
+            context.builds,
+            prompts,
+            teacher,
+            teacher_mb=known_mb,
+            meter=context.meter,
+            served_on=serving_device(file, context.builds),
+        )
         by_form = {form.name: exported[f"export_{form.name}"] for form in recipe.forms}
         artifact = context.make(stage.plan(recipe, bench, by_form, context.reader))
         evaluations = read_evaluations(artifact.folder)

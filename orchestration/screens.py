@@ -236,7 +236,10 @@ def _add_measures(table: Table, report: ReadReport) -> None:
             faster = f"{_measure(cpu.student_ms, 'ms')}{_by_how_much(cpu.ratio, 'faster')}"
             table.add_row("CPU time, 1 thread", _measure(cpu.teacher_ms, "ms"), faster)
         faster = f"{_measure(latency.student_ms_p50, 'ms')}{_by_how_much(latency.ratio, 'faster')}"
-        table.add_row("wall time, 1 thread", _measure(latency.teacher_ms_p50, "ms"), faster)
+        where = "wall time, 1 thread" if latency.teacher_device is None else "wall time"
+        table.add_row(where, _measure(latency.teacher_ms_p50, "ms"), faster)
+        if latency.teacher_device is not None:
+            table.add_row("timed on", latency.teacher_device, "1 thread of the CPU")
         if latency.caveat:
             table.add_row("", "", Text(latency.caveat, "yellow"))
     memory, cost = report.footprint, report.running_cost

@@ -372,7 +372,7 @@ def leaderboard_notes(found: Board) -> list[str]:
     if any(row.other_terms for row in rows):
         notes.append("* something else was asked of it than of the newest: accuracy compares, verdicts do not")
     if any(row.by_wall_time for row in rows):
-        notes.append("~ of wall time, all that 0.1.0 measured: a busy machine may have changed it")
+        notes.append("~ of wall time: 0.1.0 measured no other, and of a teacher on a GPU no other compares")
     if any(row.another_teacher for row in rows):
         notes.append("+ drop and speed are against another teacher than the newest")
     if not found.terms_are_current:

@@ -1,8 +1,7 @@
 """Where tensors live: the device that an installation trains and asks its teachers on.
 
 Belongs here: choosing it (STILLHOUSE_DEVICE), what a manifest calls it, the settings with which its sums come out in
-one order. Does not: which work goes there (stillhouse/stages/), claims on speed and memory, which are measured on the
-CPU that serves.
+one order. Does not: which work goes there (stillhouse/stages/), where a teacher is timed (stages/serving_device.py).
 
 The same order gives the same bits on the same kind of CPU or CUDA device with the same driver, also when it was killed
 and went on; between two kinds there is no such promise, and none for mps, which nobody has tried. Nothing here imports
@@ -50,6 +49,13 @@ class Device:
         return 1024 if self.kind == "cuda" else 64
 
     @property
+    def card(self) -> str:
+        """What the maker of a CUDA device calls it."""
+        import torch
+
+        return torch.cuda.get_device_name(self.name)
+
+    @property
     def machine(self) -> str:
         """What a manifest calls the machine and this device of it."""
         host = f"{platform.machine()} {platform.system()} python {platform.python_version()}"
@@ -59,7 +65,7 @@ class Device:
 
         if self.kind == "mps":
             return f"{host}, mps, torch {torch.__version__}, bits not promised"
-        return f"{host}, {torch.cuda.get_device_name(self.name)}, CUDA {torch.version.cuda}, torch {torch.__version__}"
+        return f"{host}, {self.card}, CUDA {torch.version.cuda}, torch {torch.__version__}"
 
     def random_states(self) -> "dict[str, torch.Tensor]":
         """The states of all generators that a training on this device draws from, on the CPU."""

@@ -119,10 +119,10 @@ def forecast(spec: EconomicsSpec, budget: BudgetSpec, *, machine_usd_per_hour: f
 
     Args:
         spec: prices, volume and patience.
-        budget: how many times faster than the teacher it has to be, or else how long a call may take.
+        budget: how many times faster than the teacher it has to be on one device, or else how long a call may take.
         machine_usd_per_hour: price of the machine that serves.
     """
-    if budget.latency_ratio_at_least is not None:
+    if budget.latency_ratio_at_least is not None and budget.teacher_serves_on == "cpu":
         per_1000 = spec.teacher_usd_per_1000_calls / budget.latency_ratio_at_least
     else:
         assert budget.latency_ms_at_most is not None, "the recipe asks for one of the two"

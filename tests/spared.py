@@ -54,7 +54,9 @@ def spare_measuring(patches: pytest.MonkeyPatch) -> None:
     patches.setitem(RESOURCES, "meter", Meter(_latencies, _memory))
 
 
-def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *, rounds: int) -> dict[str, Any]:
+def _latencies(
+    teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *, rounds: int, teacher_device: str | None
+) -> dict[str, Any]:
     around = {"ratio": RATIO, "ratio_low": 0.95 * RATIO, "ratio_high": 1.05 * RATIO}
     if teacher is None:
         around = dict.fromkeys(around)
@@ -68,6 +70,7 @@ def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *,
         texts=len(texts),
         device=device_stamp(),
         cpu=CpuTime(teacher_ms=RATIO if teacher else None, student_ms=1.0, waiting_share=0.0, **around),
+        teacher_device=teacher_device,
     )
     return dict.fromkeys(models, each)
 

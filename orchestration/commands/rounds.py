@@ -96,10 +96,12 @@ def run(name: Name) -> None:
     from orchestration.planned import forecast_of_a_first_run, took
     from orchestration.run import distil
     from stillhouse.records.builds import BuildStore
+    from stillhouse.stages.serving_device import serving_device
 
     file, home = find_recipe(name), Home.from_environment()
     builds = BuildStore(home)
     device_of(home.device)  # one that is not there ends it here, before anything is made
+    serving_device(file, builds)  # likewise
     try:
         expected = forecast_of_a_first_run(builds, file)
     except MachineError:

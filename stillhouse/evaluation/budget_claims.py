@@ -27,8 +27,8 @@ def budget_claims(
     assert size_bytes is not None, "only a model behind a server is without a size"
     claims = []
     if budget.latency_ratio_at_least is not None:
-        claims.append(_latency_ratio(budget.latency_ratio_at_least, budget.latency_rounds, latency))
-        if latency is not None:
+        claims.append(_latency_ratio(budget, budget.latency_ratio_at_least, latency))
+        if latency is not None and latency.devices is None:
             claims.append(_latency_ratio_wall(budget.latency_ratio_at_least, latency))
     if budget.latency_ms_at_most is not None:
         claims.append(_latency_ms(budget.latency_ms_at_most, latency))
@@ -72,29 +72,61 @@ def _claims_of_a_server(budget: BudgetSpec, hosted: Hosted) -> list[Claim]:
     ]
 
 
-def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None) -> Claim:
-    """Decided on CPU time, which other processes do not change; the sentence has wall time too."""
-    if latency is None or latency.cpu is None or latency.ratio_bounds is None:
-        return _not_measured(ClaimKind.LATENCY_RATIO, latency)
-    cpu, (low, high) = latency.cpu, latency.ratio_bounds
-    assert cpu.ratio is not None and cpu.ratio_low is not None and cpu.ratio_high is not None
-    only = "only " if high < asked else ""
-    allowed = f", {number(low)} to {number(high)} {_allowing_for(latency)}" if _allowing_for(latency) else ""
-    sentence = (
-        f"{only}{_times(cpu.ratio, asked)} times faster than the teacher in CPU time (95% interval "
-        f"{number(cpu.ratio_low)} to {number(cpu.ratio_high)}{allowed}), at least {number(asked)} asked; "
-        f"{_by_wall(latency)}"
-    )
-    if low < asked <= high:
-        return Claim(
-            name=named(ClaimKind.LATENCY_RATIO),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=f"cannot tell whether it is fast enough: {sentence}; raise budget.latency_rounds (it is {rounds}) "
-            f"or rerun on {'an idle machine' if latency.machine_was_busy else 'a machine that no other one shares'}",
-            binding=True,
+def _latency_ratio(budget: BudgetSpec, asked: float, latency: LatencyComparison | None) -> Claim:
+    """Decided on CPU time, which other processes do not change; on wall time where the teacher serves on a GPU."""
+    kind = ClaimKind.LATENCY_RATIO
+    if latency is None or latency.cpu is None:
+        return _not_measured(kind, latency)
+    if (latency.devices is None) != (budget.teacher_serves_on == "cpu"):
+        where = f"{budget.teacher_serves_on}, where it serves"
+        return _inconclusive(kind, f"the teacher was not timed on {where}, so the budget is not shown to hold")
+    bounds = latency.ratio_bounds
+    if bounds is None and latency.devices is None:
+        return _not_measured(kind, latency)
+    faster = _faster_in_cpu_time(asked, latency) if latency.devices is None else _faster_across(asked, latency)
+    if bounds is None:
+        return _inconclusive(
+            kind, f"cannot tell whether it is fast enough: {faster}{_waited(latency)}; rerun on an idle machine"
         )
-    return _budget(ClaimKind.LATENCY_RATIO, low >= asked, sentence)
+    low, high = bounds
+    sentence = f"{'only ' if high < asked else ''}{faster}"
+    if low < asked <= high:
+        rerun = "an idle machine" if latency.machine_was_busy else "a machine that no other one shares"
+        return _inconclusive(
+            kind,
+            f"cannot tell whether it is fast enough: {sentence}; raise budget.latency_rounds (it is "
+            f"{budget.latency_rounds}) or rerun on {rerun}",
+        )
+    return _budget(kind, low >= asked, sentence)
+
+
+def _faster_in_cpu_time(asked: float, latency: LatencyComparison) -> str:
+    """Both on one thread of the same CPU."""
+    cpu = latency.cpu
+    assert cpu is not None and cpu.ratio is not None
+    return (
+        f"{_times(cpu.ratio, asked)} times faster than the teacher in CPU time "
+        f"({_interval(cpu.ratio_low, cpu.ratio_high, latency)}), at least {number(asked)} asked; {_by_wall(latency)}"
+    )
+
+
+def _faster_across(asked: float, latency: LatencyComparison) -> str:
+    """The student on a thread and the teacher on a GPU, each by its name."""
+    assert latency.devices is not None and latency.ratio is not None
+    students, teachers = latency.devices
+    return (
+        f"{_times(latency.ratio, asked)} times faster on {students} than the teacher on {teachers}, by wall time "
+        f"({_interval(latency.ratio_low, latency.ratio_high, latency)}), at least {number(asked)} asked"
+    )
+
+
+def _interval(low: float | None, high: float | None, latency: LatencyComparison) -> str:
+    """The interval of the deciding ratio, and the wider one that is allowed for."""
+    assert low is not None and high is not None
+    bounds = latency.ratio_bounds
+    allowing = _allowing_for(latency) if bounds is not None else ""
+    allowed = f", {number(bounds[0])} to {number(bounds[1])} {allowing}" if bounds is not None and allowing else ""
+    return f"95% interval {number(low)} to {number(high)}{allowed}"
 
 
 def _allowing_for(latency: LatencyComparison) -> str:
@@ -139,26 +171,15 @@ def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
     measured = latency.student_ms_p95
     sentence = f"95% of answers within {measured:.3g} ms, at most {number(asked)} ms asked{_waited(latency)}"
     if latency.machine_was_busy:
-        return Claim(
-            name=named(ClaimKind.LATENCY_MS),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=f"cannot tell whether it is fast enough: {sentence}; rerun on an idle machine",
-            binding=True,
-        )
+        sentence = f"cannot tell whether it is fast enough: {sentence}; rerun on an idle machine"
+        return _inconclusive(ClaimKind.LATENCY_MS, sentence)
     return _budget(ClaimKind.LATENCY_MS, measured <= asked, sentence)
 
 
 def _size_ratio(asked: float, teacher_bytes: int | None, size_bytes: int) -> Claim:
     if teacher_bytes is None:
         sentence = "the size of the teacher is not known, so the budget is not shown to hold"
-        return Claim(
-            name=named(ClaimKind.SIZE_RATIO),
-            group="budget",
-            verdict=Verdict.INCONCLUSIVE,
-            sentence=sentence,
-            binding=True,
-        )
+        return _inconclusive(ClaimKind.SIZE_RATIO, sentence)
     ratio = teacher_bytes / size_bytes
     only = "" if ratio >= asked else "only "
     sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
@@ -172,7 +193,10 @@ def _budget(kind: ClaimKind, passed: bool, sentence: str) -> Claim:
 
 def _not_measured(kind: ClaimKind, latency: LatencyComparison | None) -> Claim:
     what = "latency" if latency is None else "CPU time"
-    sentence = f"{what} was not measured beside the teacher, so the budget is not shown to hold"
+    return _inconclusive(kind, f"{what} was not measured beside the teacher, so the budget is not shown to hold")
+
+
+def _inconclusive(kind: ClaimKind, sentence: str) -> Claim:
     return Claim(name=named(kind), group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
 
 

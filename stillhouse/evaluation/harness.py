@@ -127,10 +127,9 @@ class Evaluation(Record):
 
     @property
     def latency_ratio(self) -> float | None:
-        """How many times faster than the teacher: in CPU time, by 0.1.0 in wall time; null when not measured."""
-        if self.latency is None:
-            return None
-        return self.latency.ratio if self.latency.cpu is None else self.latency.cpu.ratio
+        """How many times faster than the teacher: in CPU time; by 0.1.0, and where the teacher serves on a GPU, in
+        wall time; null when not measured."""
+        return None if self.latency is None else self.latency.deciding_ratio
 
     @property
     def usd_per_1000_calls(self) -> float | None:

@@ -51,7 +51,7 @@ class Row(Record):
     size_bytes: int | None = Field(description="Null of a model behind a server.")
     latency_ratio: float | None = Field(description="Times faster than its teacher; null when it was not measured.")
     by_wall_time: bool = Field(
-        description="Whether that is of wall time, all that 0.1.0 measured, and not of CPU time."
+        description="Whether that is of wall time, as of 0.1.0 and of a teacher on a GPU, and not of CPU time."
     )
     verdict: Verdict
     other_terms: bool = Field(description="Whether something else was asked of it than of the newest.")
@@ -148,7 +148,8 @@ def _row(judged: JudgedRound, ranks: tuple[int, int], last: Evaluation, champion
         drop_upper_bound=test.drop_upper_bound,
         size_bytes=score.size_bytes,
         latency_ratio=evaluation.latency_ratio,
-        by_wall_time=evaluation.latency is not None and evaluation.latency.cpu is None,
+        by_wall_time=evaluation.latency is not None
+        and (evaluation.latency.cpu is None or evaluation.latency.teacher_device is not None),
         verdict=evaluation.verdict,
         other_terms=evaluation.terms != last.terms,
         another_teacher=evaluation.teacher.digest != last.teacher.digest,

@@ -127,14 +127,20 @@ class BudgetSpec(Record):
         default=None,
         description=(
             "How many times faster than the teacher: ratio of the CPU time of a call, single stream, same machine. CPU "
-            "time, because what else the machine does would change a ratio of wall times. To be given where the "
-            "teacher runs here."
+            "time, because what else the machine does would change a ratio of wall times; wall time where "
+            "teacher_serves_on is cuda. To be given where the teacher runs here."
         ),
     )
     size_ratio_at_least: Positive | None = Field(
         default=None,
         description="How many times smaller than the teacher: bytes of the teacher divided by bytes of the student. "
         "Likewise.",
+    )
+    teacher_serves_on: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        exclude_if=lambda kind: kind == "cpu",  # so that a recipe without the field keeps its digest
+        description="Where the teacher answers its callers, and so is timed: cpu = one thread, beside the student; "
+        "cuda = a GPU of the machine that judges, by wall time, while the student has one thread of its CPU.",
     )
     latency_ms_at_most: Positive | None = Field(
         default=None,

@@ -253,6 +253,10 @@ class Recipe(Part):
         kind, budget = self.teacher.kind, self.budget
         ratios = ("latency_ratio_at_least", "size_ratio_at_least")
         given = [name for name in ratios if getattr(budget, name) is not None]
+        if budget.teacher_serves_on != "cpu":
+            field, mistake = self._unfit_for_a_teacher_on_a_gpu()
+            if mistake:
+                raise FieldError(mistake, "budget", field)
         if self.teacher.runs_here:
             missing = ", budget.".join(name for name in ratios if name not in given)
             if missing:
@@ -267,6 +271,24 @@ class Recipe(Part):
         if budget.latency_ms_at_most is None:
             raise ValueError(f"budget.latency_ms_at_most: must be given where teacher.kind is {kind}")
         return self
+
+    def _unfit_for_a_teacher_on_a_gpu(self) -> tuple[str, str]:
+        """The field without which a teacher cannot be compared that serves on a GPU, and the mistake; or no mistake."""
+        if not self.teacher.runs_here:
+            kind = self.teacher.kind
+            return (
+                "teacher_serves_on",
+                f"must be left out where teacher.kind is {kind}: it is not timed beside students",
+            )
+        if self.cascade is not None:
+            mistake = "must be left out where there is a cascade, whose server asks the teacher on its own CPU"
+            return "teacher_serves_on", mistake
+        if self.economics is not None and self.budget.latency_ms_at_most is None:
+            return "latency_ms_at_most", (
+                "must be given where teacher_serves_on is cuda and there are economics: a ratio to a teacher "
+                "on another device does not say what the student costs"
+            )
+        return "teacher_serves_on", ""
 
     @model_validator(mode="after")
     def _students_learn_what_their_teacher_gives(self) -> "Recipe":

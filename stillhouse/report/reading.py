@@ -84,6 +84,7 @@ class ReadLatency(_Read):
     student_ms_p50: float
     ratio: float | None
     cpu: ReadCpuTime | None = Field(None, description="Null in a report of 0.1.0, which measured wall time alone.")
+    teacher_device: str | None = None
     caveat: str | None = None
 
     @property

@@ -44,6 +44,11 @@ class BaselinesFacts(Record):
         description="What a recipe has to say among its students to release an option, for those of the teacher's own "
         "layers."
     )
+    teacher_timed_on: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a manifest of a teacher on the CPU is what it was
+        description="See EvaluationFacts.",
+    )
 
 
 def plan(file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[AskedAlternative]) -> Plan[BaselinesFacts]:
@@ -63,7 +68,9 @@ def plan(file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[Asked
             evaluations = _judge_all(file, bench, known) + [_judged(each, bench) for each in instead]
         write_evaluations(folder, evaluations)
         judged = tuple(evaluation.name for evaluation in evaluations)
-        return BaselinesFacts(judged=judged, as_students=as_students(bench.teacher))
+        return BaselinesFacts(
+            judged=judged, as_students=as_students(bench.teacher), teacher_timed_on=bench.teacher_device
+        )
 
     rows = digest_of(known.select("prompt_id", "label", "split").rows())
     return Plan(build, {**bench.depends_on(), "known": rows, **depends_on(file, bench, instead)})

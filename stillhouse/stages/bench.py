@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse import progress
+from stillhouse.device import CPU, Device
 from stillhouse.digests import digest_of, files_below
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate
@@ -81,6 +82,7 @@ class Bench:
         teacher: the teacher.
         teacher_mb: memory that serving this teacher takes, where it was measured before; starting it costs seconds.
         meter: measures speed and memory.
+        served_on: where the teacher is timed, see `serving_device`.
     """
 
     recipe: Recipe
@@ -89,6 +91,7 @@ class Bench:
     teacher: Artifact
     teacher_mb: float | None = None
     meter: Meter = THIS_MACHINE
+    served_on: Device = CPU
 
     @cached_property
     def golden(self) -> pl.DataFrame:
@@ -240,6 +243,20 @@ class Bench:
         return TorchClassifier(self.teacher.folder / MODEL)
 
     @cached_property
+    def _served_teacher(self) -> "TorchClassifier":
+        """The teacher as its callers have it."""
+        from stillhouse.models.predictor import TorchClassifier
+
+        if self.served_on == CPU:
+            return self.teacher_model
+        return TorchClassifier(self.teacher.folder / MODEL, self.served_on)
+
+    @property
+    def teacher_device(self) -> str | None:
+        """What the GPU is called that the teacher is timed on; None where it has the CPU of its students."""
+        return None if self.served_on == CPU else self.served_on.card
+
+    @cached_property
     def _told(self) -> dict[str, npt.NDArray[Any]]:
         return {}
 
@@ -257,8 +274,8 @@ class Bench:
 
     @cached_property
     def teacher_memory_mb(self) -> float | None:
-        """Memory that serving the teacher takes; None where it does not run here."""
-        if not self.runs_here:
+        """Memory that serving the teacher takes; None where it does not run here, or not on the CPU."""
+        if not self.runs_here or self.served_on != CPU:
             return None
         return self.teacher_mb or self.meter.memory_mb(self.teacher.folder / MODEL, self.longest_texts)
 
@@ -279,10 +296,11 @@ class Bench:
         """
         with one_thread():
             latencies = self.meter.latencies(
-                (lambda text: self.teacher_model.logits([text])) if self.runs_here else None,
+                (lambda text: self._served_teacher.logits([text])) if self.runs_here else None,
                 {model.evaluated.name: model.predict for model in models},
                 self.texts[: self.meter.timed_texts],
                 rounds=self.recipe.budget.latency_rounds,
+                teacher_device=self.teacher_device,
             )
         evaluations = []
         for number, model in enumerate(models, start=1):

@@ -186,6 +186,7 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         golden_digest=evaluations[0].golden_digest,
         golden_rows=evaluations[0].golden_rows,
         judged={each.name: each.score.digest for each in evaluations},
+        teacher_timed_on=bench.teacher_device,
     )
 
 

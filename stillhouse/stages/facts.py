@@ -328,6 +328,11 @@ class EvaluationFacts(Record):
     golden_digest: str
     golden_rows: int
     judged: dict[str, str | None] = Field(description="Digest of each exported student, by name.")
+    teacher_timed_on: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a manifest of a teacher on the CPU is what it was
+        description="The GPU that the teacher serves on and was timed on; left out where it was the students' CPU.",
+    )
 
 
 class ChampionFacts(Record):

@@ -40,7 +40,8 @@ def terms(recipe: Recipe) -> list[dict[str, str]]:
 
 def _asked_of_the_budget(budget: BudgetSpec) -> Iterator[str]:
     if budget.latency_ratio_at_least is not None:
-        yield f"{budget.latency_ratio_at_least:g}x faster"
+        than = "" if budget.teacher_serves_on == "cpu" else f" than the teacher on {budget.teacher_serves_on}"
+        yield f"{budget.latency_ratio_at_least:g}x faster{than}"
     if budget.size_ratio_at_least is not None:
         yield f"{budget.size_ratio_at_least:g}x smaller"
     if budget.latency_ms_at_most is not None:

@@ -16,6 +16,7 @@ from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.device import CPU, Device, device_of
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.models import steps
 from stillhouse.models.family import FAMILIES
 from stillhouse.models.predictor import TorchClassifier
@@ -25,6 +26,7 @@ from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.facts import EvaluationFacts
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 from stillhouse.teachers.signal import SignalStore, largest_change
@@ -235,3 +237,20 @@ def test_the_whole_way_gives_the_same_models_twice_and_names_the_card(
         first, second = (each[stage] for each in made)
         assert torch.cuda.get_device_name(cuda.name) in first.manifest.device == second.manifest.device
         assert stage == "selection" or first.digest == second.digest  # a selection holds times
+
+
+def test_a_teacher_that_serves_on_a_gpu_is_timed_there_whatever_it_was_trained_on(
+    cuda: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_DEVICE", "cpu")
+    with a_place(tmp_path / "place", measured=True) as place:
+        file = small_recipe(place.folder, budget__teacher_serves_on="cuda", budget__latency_ratio_at_least=0.001)
+        distil(file, place.home, Terminal(quiet=True))
+        card = torch.cuda.get_device_name(cuda.name)
+        assert place.newest("evaluation").facts(EvaluationFacts).teacher_timed_on == card
+        for each in read_evaluations(place.newest("evaluation").folder):
+            assert each.latency is not None and each.latency.teacher_device == card
+            said = next(claim.sentence for claim in each.claims if claim.name == "latency_ratio")
+            assert f"the teacher on {card}, by wall time" in said
+            assert each.footprint is not None and each.footprint.teacher_mb is None
+        assert card not in place.newest("teacher").manifest.device, "it was trained on the CPU"

@@ -87,6 +87,19 @@ def test_the_schema_of_a_plan_has_the_forecast() -> None:
     assert {"claims", "duration"} <= schema["properties"].keys()
 
 
+def test_a_run_where_no_teacher_can_be_timed_as_it_serves_ends_before_anything_is_made(
+    tmp_path: Path, home: Home
+) -> None:
+    file = small_recipe(tmp_path, rows=300, budget__teacher_serves_on="cuda")
+    ended = stillhouse("run", file.name, recipes=file.path.parents[1])
+    (line,) = ended.stderr.strip().splitlines()
+    number = 1 + file.path.read_text().splitlines().index("    teacher_serves_on: cuda")
+    assert ended.returncode == 2
+    assert line.startswith(f"{file.path}:{number}: budget.teacher_serves_on: the teacher serves on cuda, and torch ")
+    assert line.endswith("Run the recipe on such a machine, or say `cpu` if that is what answers its callers.")
+    assert not (home.root / "ledger.db").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_a_device_that_is_not_there_is_said_before_anything_is_made(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, command: str

@@ -46,6 +46,13 @@ def test_a_share_that_falls_back_is_paid_twice_and_can_undo_it() -> None:
     )
 
 
+def test_a_ratio_to_a_teacher_on_a_gpu_is_no_ratio_of_costs() -> None:
+    # 36 ms at 1 USD an hour: 1,000 calls are 36 s, 0.01 USD
+    budget = BudgetSpec(latency_ratio_at_least=0.5, latency_ms_at_most=36, teacher_serves_on="cuda")
+    said = forecast(spec(), budget, machine_usd_per_hour=1.0)
+    assert said.student_usd_per_1000_calls == pytest.approx(0.01)
+
+
 def test_what_was_spent_and_measured_takes_the_place_of_what_was_expected() -> None:
     # 36 ms at 1 USD an hour: 1,000 calls are 36 s, 0.01 USD
     said = actual(spec(), {"training": 30.0, "evaluation": 10.0}, student_ms=36, machine_usd_per_hour=1.0)

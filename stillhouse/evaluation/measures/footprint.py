@@ -32,7 +32,9 @@ class Footprint(Record):
     1,000,000 bytes: runtime, weights, tokenizer and working memory.
     """
 
-    teacher_mb: float | None = Field(description="The teacher, by torch in float32; null where it does not run here.")
+    teacher_mb: float | None = Field(
+        description="The teacher, by torch in float32; null where it does not run here, or serves on a GPU."
+    )
     student_mb: float | None = Field(description="Null for a model that is no folder to be served by itself.")
     texts: int = Field(description="Texts that each answered.")
 

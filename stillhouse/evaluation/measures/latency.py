@@ -2,7 +2,8 @@
 
 Two clocks are read around each call: wall time, which is what a caller waits, and the CPU time of the thread that
 answers, which does not grow while other processes have the processor. Wall time on a busy machine says more about the
-other processes than about the models, so the bar is decided on CPU time.
+other processes than about the models, so the bar is decided on CPU time. Of a teacher on a GPU only wall time means
+something: the bar is then decided on that, and on no machine that was busy.
 
 Belongs here: the interleaved measurement, its ratios with intervals, and the stamp of the machine.
 Does not: loading models, setting threads. All work of a call must be done by the thread that makes it: with torch call
@@ -114,6 +115,21 @@ class LatencyComparison(Record):
     cpu: CpuTime | None = Field(
         default=None, description="Null in an evaluation made by 0.1.0, which measured wall time alone."
     )
+    teacher_device: str | None = Field(
+        default=None,
+        exclude_if=lambda named: named is None,  # so that what was timed on one device is written as it was
+        description="The GPU that the teacher answered on; left out where it had a thread of the same CPU.",
+    )
+
+    @property
+    def devices(self) -> tuple[str, str] | None:
+        """What the student was timed on, and what the teacher; None where that is one CPU."""
+        return None if self.teacher_device is None else (f"one thread of {self.device.cpu}", self.teacher_device)
+
+    @property
+    def deciding_ratio(self) -> float | None:
+        """How many times faster than the teacher: in CPU time, or in wall time where that is all that compares."""
+        return self.ratio if self.cpu is None or self.teacher_device is not None else self.cpu.ratio
 
     @property
     def machine_was_busy(self) -> bool:
@@ -122,17 +138,21 @@ class LatencyComparison(Record):
 
     @property
     def ratio_bounds(self) -> tuple[float, float] | None:
-        """Between what the ratio of CPU times is: its interval, wider for what moves it between measurements.
+        """Between what the deciding ratio is: its interval, wider for what moves it between measurements.
 
         The interval alone is of one moment. A busy machine and, unless the machine is known to be nobody else's, the
-        neighbours on its host move the ratio further than that. None when CPU time was not measured, or no teacher was.
+        neighbours on its host move the ratio further than that. None when CPU time was not measured, no teacher was, or
+        all there is are wall times of a busy machine.
         """
-        if self.cpu is None or self.cpu.ratio_low is None or self.cpu.ratio_high is None:
+        measured = self if self.teacher_device is not None else self.cpu
+        if measured is None or measured.ratio_low is None or measured.ratio_high is None:
             return None
         raised, lowered = (1.0, 1.0) if self.device.shared_host is False else (SHARED_HOST, SHARED_HOST)
         if self.machine_was_busy:
+            if self.teacher_device is not None:
+                return None
             raised, lowered = max(raised, LOAD_RAISES), max(lowered, LOAD_LOWERS)
-        return self.cpu.ratio_low / raised, self.cpu.ratio_high * lowered
+        return measured.ratio_low / raised, measured.ratio_high * lowered
 
     @property
     def caveat(self) -> str | None:
@@ -145,8 +165,9 @@ class LatencyComparison(Record):
         if self.machine_was_busy:
             return (
                 "the machine was busy while speed was measured: the models waited "
-                f"{100 * self.cpu.waiting_share:.0f}% of the time for a processor. CPU time decides; wall time proves "
-                "nothing here"
+                f"{100 * self.cpu.waiting_share:.0f}% of the time for a processor. "
+                + ("CPU time decides; " if self.teacher_device is None else "")
+                + "wall time proves nothing here"
             )
         return None
 
@@ -170,6 +191,7 @@ def latencies_beside_teacher(
     texts: Sequence[str],
     *,
     rounds: int,
+    teacher_device: str | None = None,
     seed: int = 0,
     clocks: Clocks = Clocks(),
 ) -> dict[str, LatencyComparison]:
@@ -186,6 +208,8 @@ def latencies_beside_teacher(
         models: name and the same of each model.
         texts: what to answer, in the lengths production sees.
         rounds: times each text is answered by each.
+        teacher_device: what its maker calls the GPU that the teacher answers on; None where it has the CPU of the
+            others. The thread that waits for a GPU says nothing by its CPU time, so of such a teacher there is none.
         seed: of the order of turns and of the bootstrap.
         clocks: wall and CPU time.
 
@@ -205,11 +229,12 @@ def latencies_beside_teacher(
     wall_ms, cpu_ms = _timed(answering, texts, rounds, np.random.default_rng(seed), clocks)
     if not (np.median(wall_ms, axis=(1, 2)) > 0).all() or not (cpu_ms.sum(axis=(1, 2)) > 0).all():
         raise ValueError("the clock is too coarse: a model took no measurable time")
-    waiting = max(0.0, 1 - float(cpu_ms.sum() / wall_ms.sum()))
+    on_the_cpu = slice(0 if teacher_device is None else 1, None)
+    waiting = max(0.0, 1 - float(cpu_ms[on_the_cpu].sum() / wall_ms[on_the_cpu].sum()))
     if teacher is None:
         return {name: _alone(wall_ms[index], cpu_ms[index], waiting) for index, name in enumerate(models)}
     return {
-        name: _comparison(wall_ms[[0, index]], cpu_ms[[0, index]], waiting, seed)
+        name: _comparison(wall_ms[[0, index]], cpu_ms[[0, index]], waiting, seed, teacher_device)
         for index, name in enumerate(models, start=1)
     }
 
@@ -238,13 +263,13 @@ def _timed(
     return wall_ms, cpu_ms
 
 
-def _comparison(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: int) -> LatencyComparison:
+def _comparison(
+    wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: int, teacher_device: str | None
+) -> LatencyComparison:
     """Of the teacher's times and one model's, each of shape (2, texts, rounds)."""
     texts, rounds = wall_ms.shape[1:]
     low, high = _bootstrap_of_medians(wall_ms[0], wall_ms[1], seed)
-    cpu_low, cpu_high = _bootstrap_of_means(cpu_ms, seed)
     teacher_median, student_median = np.median(wall_ms, axis=(1, 2)).tolist()
-    teacher_mean, student_mean = cpu_ms.mean(axis=(1, 2)).tolist()
     return LatencyComparison(
         **_speed("teacher", wall_ms[0]),
         **_speed("student", wall_ms[1]),
@@ -254,15 +279,28 @@ def _comparison(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: i
         rounds=rounds,
         texts=texts,
         device=device_stamp(),
-        cpu=CpuTime(
-            teacher_ms=teacher_mean,
-            student_ms=student_mean,
-            ratio=teacher_mean / student_mean,
-            ratio_low=cpu_low,
-            ratio_high=cpu_high,
-            waiting_share=waiting,
-        ),
+        cpu=_cpu_time_alone(cpu_ms[1], waiting) if teacher_device else _cpu_times(cpu_ms, waiting, seed),
+        teacher_device=teacher_device,
     )
+
+
+def _cpu_times(cpu_ms: FloatArray, waiting: float, seed: int) -> CpuTime:
+    low, high = _bootstrap_of_means(cpu_ms, seed)
+    teacher_mean, student_mean = cpu_ms.mean(axis=(1, 2)).tolist()
+    return CpuTime(
+        teacher_ms=teacher_mean,
+        student_ms=student_mean,
+        ratio=teacher_mean / student_mean,
+        ratio_low=low,
+        ratio_high=high,
+        waiting_share=waiting,
+    )
+
+
+def _cpu_time_alone(cpu_ms: FloatArray, waiting: float) -> CpuTime:
+    """Of one model, where no teacher's CPU time compares with it."""
+    around = dict.fromkeys(("teacher_ms", "ratio", "ratio_low", "ratio_high"))
+    return CpuTime(student_ms=float(cpu_ms.mean()), waiting_share=waiting, **around)
 
 
 def _alone(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float) -> LatencyComparison:
@@ -276,7 +314,7 @@ def _alone(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float) -> LatencyCo
         rounds=rounds,
         texts=texts,
         device=device_stamp(),
-        cpu=CpuTime(teacher_ms=None, student_ms=float(cpu_ms.mean()), waiting_share=waiting, **around),
+        cpu=_cpu_time_alone(cpu_ms, waiting),
     )
 
 

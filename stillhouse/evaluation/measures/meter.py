@@ -19,7 +19,13 @@ class Latencies(Protocol):
     """Times a teacher and models together, see `latencies_beside_teacher`."""
 
     def __call__(
-        self, teacher: Predict | None, models: Mapping[str, Predict], texts: Sequence[str], *, rounds: int
+        self,
+        teacher: Predict | None,
+        models: Mapping[str, Predict],
+        texts: Sequence[str],
+        *,
+        rounds: int,
+        teacher_device: str | None,
     ) -> dict[str, LatencyComparison]:
         """The comparison of each model, by name."""
 

@@ -10,12 +10,14 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.hosted import hosted
+from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
+from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.wording import percent, points
-from tests.stillhouse.evaluation.conftest import CLASSES, answers_block, answers_rightly, make_outputs
+from tests.stillhouse.evaluation.conftest import BUDGET, CLASSES, answers_block, answers_rightly, make_outputs
 from tests.stillhouse.work import lines_run
 
 
@@ -346,6 +348,52 @@ def test_a_limit_in_milliseconds_is_neither_passed_nor_failed_on_a_busy_machine(
     assert claim_of(idle, "latency_ms").verdict is (Verdict.PASS if most == 100 else Verdict.FAIL)
     busy = claim_of(run(budget=budget, latency=latency(waiting_share=0.6)), "latency_ms")
     assert busy.verdict is Verdict.INCONCLUSIVE and busy.sentence.endswith("rerun on an idle machine")
+
+
+ON_A_GPU = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, teacher_serves_on="cuda")
+
+
+def across(made: LatencyComparison) -> LatencyComparison:
+    """The same wall times, of a teacher on a GPU."""
+    assert made.cpu is not None
+    nothing = dict.fromkeys(("teacher_ms", "ratio", "ratio_low", "ratio_high"))
+    return made.model_copy(update={"cpu": made.cpu.model_copy(update=nothing), "teacher_device": "NVIDIA H200"})
+
+
+@pytest.mark.parametrize(
+    ("how", "verdict", "ends"),
+    [
+        ({}, Verdict.PASS, "(95% interval 7.6 to 8.4), at least 4 asked"),
+        ({"ratio": 2.0}, Verdict.FAIL, "(95% interval 1.9 to 2.1), at least 4 asked"),
+        ({"ratio": 4.1}, Verdict.INCONCLUSIVE, "or rerun on a machine that no other one shares"),
+        ({"waiting_share": 0.6}, Verdict.INCONCLUSIVE, "60% of the time for a processor; rerun on an idle machine"),
+        ({"shared_host": True}, Verdict.PASS, "6.61 to 9.66 allowing for neighbours on the host), at least 4 asked"),
+    ],
+)
+def test_beside_a_teacher_on_a_gpu_wall_time_decides_and_both_devices_are_named(
+    run, latency, how, verdict, ends
+) -> None:
+    judged = run(budget=ON_A_GPU, latency=across(latency(**how)))
+    claim = claim_of(judged, "latency_ratio")
+    assert (claim.verdict, claim.binding) == (verdict, True)
+    assert "times faster on one thread of " in claim.sentence and "than the teacher on NVIDIA H200" in claim.sentence
+    assert claim.sentence.endswith(ends)
+    assert all(each.name != "latency_ratio_wall" for each in judged.claims), "it would say the same again"
+    assert judged.latency_ratio == judged.latency.ratio
+    page = report_html(judged)
+    assert "the teacher on NVIDIA H200" in page
+
+
+def test_a_teacher_that_was_timed_elsewhere_than_it_serves_proves_nothing(run, latency) -> None:
+    for budget, timed in ((ON_A_GPU, latency()), (BUDGET, across(latency()))):
+        claim = claim_of(run(budget=budget, latency=timed), "latency_ratio")
+        assert claim.verdict is Verdict.INCONCLUSIVE and claim.sentence.startswith("the teacher was not timed on c")
+
+
+def test_the_price_of_this_machine_does_not_tell_what_a_teacher_on_a_gpu_costs(run, latency) -> None:
+    judged = run(budget=ON_A_GPU, latency=across(latency()), machine_usd_per_hour=0.1)
+    assert judged.running_cost is not None and judged.running_cost.teacher_usd_per_1000_calls is None
+    assert judged.running_cost.student_usd_per_1000_calls > 0
 
 
 @pytest.mark.parametrize("ratio", [4.4, 3.5])

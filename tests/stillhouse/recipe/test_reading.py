@@ -12,6 +12,7 @@ from stillhouse.models.pretrained import resolve_model
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe, recipes_in, require_recipe_name
+from stillhouse.stages.contract import bar_of
 from stillhouse.stages.names import stage_names
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
@@ -59,7 +60,7 @@ def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
 def written(folder: Path, document: dict[str, Any]) -> Path:
     """Write a recipe named demo."""
     path = folder / "demo" / "defs.yaml"
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_text(yaml.safe_dump(document))
     return path
 
@@ -1047,6 +1048,41 @@ def test_a_cascade_has_rows_that_stand_alone_and_that_its_teacher_may_see(
     document["attributes"]["cascade"] = {"margin": 0.01}
     document["attributes"]["data"] |= data
     with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: cascade: {says}"):
+        read_recipe(written(tmp_path, document))
+
+
+PRICED = {
+    "teacher_usd_per_1000_calls": 2.0, "calls_per_month": 1e6, "engineering_hours": 50, "engineering_usd_per_hour": 100,
+    "labelling_usd": 900, "compute_usd": 100, "payback_months_at_most": 6,
+}  # fmt: skip
+
+
+def test_a_teacher_on_a_cpu_is_no_other_contract_and_one_on_a_gpu_is(tmp_path: Path) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    budget = document["attributes"]["budget"]
+    demo = read_recipe(DEMO).recipe
+    assert "teacher_serves_on" not in demo.model_dump()["budget"]
+    budget["teacher_serves_on"] = "cpu"
+    assert read_recipe(written(tmp_path / "cpu", document)).recipe.digest == demo.digest
+    budget |= {"teacher_serves_on": "cuda", "latency_ms_at_most": 20}
+    on_a_gpu = read_recipe(written(tmp_path / "gpu", document)).recipe
+    assert on_a_gpu.digest != demo.digest and bar_of(on_a_gpu)["budget"]["teacher_serves_on"] == "cuda"
+    assert Recipe.model_validate_json(on_a_gpu.model_dump_json()) == on_a_gpu
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"economics": PRICED}, r"budget.latency_ms_at_most: must be given where teacher_serves_on is cuda"),
+        ({"cascade": {"margin": 0.01}}, r"budget.teacher_serves_on: must be left out where there is a cascade"),
+        ({"budget": {"teacher_serves_on": "mps"}}, r"budget.teacher_serves_on: .*'cpu' or 'cuda'"),
+    ],
+)
+def test_a_teacher_on_a_gpu_is_one_that_is_compared(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["budget"] |= {"teacher_serves_on": "cuda"} | changes.pop("budget", {})
+    document["attributes"] |= {"economics": None, **changes}
+    with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: {says}"):
         read_recipe(written(tmp_path, document))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stillhouse.device import CPU, Device
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.recipe.contract import Recipe
@@ -140,7 +141,7 @@ def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judge
 def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(monkeypatch) -> None:
     asked: list[Any] = []
 
-    def timed(teacher: Any, models: dict[str, Any], texts: list[str], *, rounds: int) -> dict[str, Any]:
+    def timed(teacher: Any, models: dict[str, Any], texts: list[str], *, rounds: int, **on: Any) -> dict[str, Any]:
         asked.append((list(models), texts, rounds))
         return dict.fromkeys(models, "timed")
 
@@ -157,6 +158,37 @@ def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(m
     monkeypatch.setattr(Bench, "task", None)
     assert plain.judge(models) == [("one", "timed"), ("two", "timed")]
     assert asked == [(["one", "two"], ["a", "b"], 7)]
+
+
+@pytest.mark.parametrize("on", [CPU, Device("cuda:1")])
+def test_the_teacher_is_timed_where_it_serves_and_asked_where_its_students_are(monkeypatch, on: Device) -> None:
+    loaded, timed_on = list[str](), list[Any]()
+
+    def classifier(folder: Path, device: Device = CPU) -> Any:
+        loaded.append(device.name)
+        return SimpleNamespace(logits=lambda texts: np.array([[device.name] * len(texts)]))
+
+    def timed(teacher: Any, models: dict[str, Any], texts: list[str], **how: Any) -> dict[str, Any]:
+        timed_on.append((teacher("a").item(), how["teacher_device"]))
+        return dict.fromkeys(models)
+
+    monkeypatch.setattr("stillhouse.models.predictor.TorchClassifier", classifier)
+    monkeypatch.setattr("stillhouse.stages.bench.evaluate", lambda *judged, footprint, **how: footprint.teacher_mb)
+    monkeypatch.setattr(Device, "card", "NVIDIA H200")
+    plain = bench(None)
+    teacher: Any = SimpleNamespace(digest="teacher", folder=Path("teacher"))
+    meter = replace(plain.meter, latencies=timed, memory_mb=lambda folder, texts: 500.0)
+    judging = replace(plain, teacher=teacher, meter=meter, served_on=on)
+    judging.__dict__.update(evaluated_teacher=None)
+    monkeypatch.setattr(Bench, "task", None)
+    model: Any = JudgedModel(SimpleNamespace(name="one"), lambda text: None)
+    memory = judging.judge([model])
+    judging.ask_teacher(["a text that is no golden row"])
+    if on == CPU:
+        assert (timed_on, loaded, memory) == ([("cpu", None)], ["cpu"], [500.0])
+    else:
+        assert (timed_on, loaded) == ([("cuda:1", "NVIDIA H200")], ["cuda:1", "cpu"])
+        assert memory == [None], "what it takes of the CPU's memory is not what serving it takes"
 
 
 def test_more_rounds_are_measured_again_and_are_no_other_bar() -> None:

@@ -216,6 +216,45 @@ def test_the_bounds_allow_for_what_moves_a_ratio_from_one_measurement_to_the_nex
     assert around == pytest.approx([4 * factor for factor in bounds])
 
 
+def beside_a_gpu(student_waits: float = 0.0) -> LatencyComparison:
+    """The teacher takes 12 ms on a GPU, for which its thread works a tenth of that; the student takes 30 ms."""
+    machine = Machine(waits=student_waits)
+
+    def asks_a_gpu(text: str) -> None:
+        machine.cpu += 1.2e6
+        machine.wall += 12e6
+
+    models = {"one": machine.model("one", 30)}
+    timed = latencies_beside_teacher(
+        asks_a_gpu, models, ["a", "b"], rounds=5, teacher_device="GPU", clocks=machine.clocks
+    )
+    measured = timed["one"]
+    return measured.model_copy(update={"device": measured.device.model_copy(update={"shared_host": False})})
+
+
+def test_a_teacher_on_a_gpu_is_compared_by_wall_time_and_its_waiting_makes_no_machine_busy() -> None:
+    latency = beside_a_gpu()
+    assert (latency.teacher_ms_p50, latency.student_ms_p50) == (pytest.approx(12), pytest.approx(30))
+    assert latency.deciding_ratio == pytest.approx(0.4)
+    assert latency.ratio_bounds == pytest.approx((0.4, 0.4))
+    assert latency.devices == (f"one thread of {latency.device.cpu}", "GPU")
+    assert latency.cpu is not None and latency.cpu.teacher_ms is latency.cpu.ratio is None
+    assert latency.cpu.student_ms == pytest.approx(30)
+    assert latency.cpu.waiting_share == 0 and latency.caveat is None
+
+
+def test_a_busy_machine_proves_nothing_beside_a_gpu() -> None:
+    latency = beside_a_gpu(student_waits=0.5)
+    assert latency.machine_was_busy and latency.ratio_bounds is None
+    assert latency.caveat is not None and "CPU time decides" not in latency.caveat
+
+
+def test_what_was_timed_on_one_device_is_written_as_it_was() -> None:
+    assert "teacher_device" not in Machine().measure(["a"], one=3)["one"].model_dump()
+    written = beside_a_gpu().model_dump_json()
+    assert LatencyComparison.model_validate_json(written).teacher_device == "GPU"
+
+
 CPU_OF_OTHER_THREADS = """
 import sys, time
 from pathlib import Path
