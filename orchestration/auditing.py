@@ -15,6 +15,7 @@ from stillhouse.audit.answers import AnswerAudit, audit_answer
 from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
 from stillhouse.audit.records import Audit, AuditedAgainst
+from stillhouse.audit.rows import RowAudit, audit_row
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import TrafficStore
@@ -55,6 +56,15 @@ def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
     builds, traffic = BuildStore(home), TrafficStore(home.artifacts, file.name)
     outside = _outside(home, file.name, None)
     return audit_answer(builds.store, builds.ledger, traffic, outside, id=id, issued_at=issued_at(id))
+
+
+def audit_teachers_row(home: Home, recipe: str, prompt_id: str) -> RowAudit:
+    """Audit what the teacher said of one row that the champion comes from; nothing is written.
+
+    Raises:
+        StillhouseError: see `audit_row`.
+    """
+    return audit_row(BuildStore(home), recipe, _outside(home, recipe, None), prompt_id=prompt_id)
 
 
 def _outside(home: Home, recipe: str, written_down: str | None) -> AuditedAgainst:

@@ -24,6 +24,7 @@ from stillhouse.recipe.reading import Recipes, recipes_in
 
 if TYPE_CHECKING:
     from stillhouse.audit.records import Audit
+    from stillhouse.audit.rows import RowAudit
 
 commands = typer.Typer()
 
@@ -176,20 +177,32 @@ def audit(
     request: Annotated[
         str | None, typer.Option(help="Id of an answer: which release gave it, and that release instead.")
     ] = None,
+    row: Annotated[
+        str | None, typer.Option(help="prompt_id of a row, or its beginning: what the teacher said of it, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove the champion: every byte back to its source, every verdict and decision, and the ledger's own history."""
-    from orchestration.auditing import audit_recipe, audit_request
+    from orchestration.auditing import audit_recipe, audit_request, audit_teachers_row
 
     home, file = Home.from_environment(), find_recipe(name)
+    given = [option for option, value in (("--head", head), ("--request", request), ("--row", row)) if value]
+    if len(given) > 1:
+        raise StillhouseError(
+            "both are given" if len(given) == 2 else "all three are given",
+            where=", ".join(given),
+            expected="one of them",
+            do="Ask once for each: `--head` is about the whole ledger, the others are about one answer.",
+        )
+    if row is not None:
+        behind = audit_teachers_row(home, file.name, row)
+        if as_json:
+            print_json(behind.model_dump_json(indent=1))
+        else:
+            _print_row(behind)
+            _print_audit(behind.audit)
+        raise typer.Exit(0 if behind.ok else 1)
     if request is not None:
-        if head is not None:
-            raise StillhouseError(
-                "both are given",
-                where="--head, --request",
-                expected="one of the two",
-                do="Ask twice: `--head` is about the whole ledger.",
-            )
         answer = audit_request(home, file, request)
         if as_json:
             print_json(answer.model_dump_json(indent=1))
@@ -207,6 +220,27 @@ def audit(
     else:
         _print_audit(found)
     raise typer.Exit(0 if found.ok else 1)
+
+
+def _print_row(found: "RowAudit") -> None:
+    out.print(Text(f"{found.prompt_id[:12]}  {found.split} row of {found.batch}: {found.text}"), soft_wrap=True)
+    out.print(Text(f"label     {'none' if found.label is None else found.label}"), soft_wrap=True)
+    for name, said in {"teacher": found.said, **found.members}.items():
+        answer = f"no answer: {said.failure}" if said.answer is None else said.answer
+        sure = "" if said.confidence is None else f", {said.confidence:.3f} sure"
+        who = "" if said.observed is None else f", by {said.observed}"
+        out.print(Text(f"{name:<8}  {answer}{sure}{who}, fingerprint {said.fingerprint[:12]}"), soft_wrap=True)
+        for reply in said.raw or ():
+            out.print(Text(f"  said    {'nothing' if reply is None else reply}"), soft_wrap=True)
+        rest = said.model_dump(include={"error", "mass", "votes", "disagreement", "rationale", "usd", "seconds"})
+        for field, value in rest.items():
+            if value is not None:
+                out.print(Text(f"  {field:<12}  {value}"), soft_wrap=True)
+    if found.split == "train":
+        fate = "students learned from it" if found.taught else f"students did not learn from it: {found.because}"
+        out.print(Text(fate), soft_wrap=True)
+    for problem in found.problems:
+        out.print(Text(problem, "red"), soft_wrap=True)
 
 
 def _print_audit(found: "Audit") -> None:

@@ -83,6 +83,7 @@ class HasSchema(StrEnum):
     PREDICT = "predict"
     AUDIT = "audit"
     AUDIT_REQUEST = "audit-request"
+    AUDIT_ROW = "audit-row"
 
 
 @commands.command()
@@ -110,6 +111,7 @@ def schema(
     from orchestration.status import Status
     from stillhouse.audit.answers import AnswerAudit
     from stillhouse.audit.records import Audit
+    from stillhouse.audit.rows import RowAudit
     from stillhouse.live.planning import LivePlan
     from stillhouse.recipe.contract import Recipe
     from stillhouse.report.record import Report
@@ -120,7 +122,7 @@ def schema(
         HasSchema.ROI: Account, HasSchema.LEADERBOARD: Board, HasSchema.PLAN: Planned, HasSchema.PREDICT: Predictions,
         HasSchema.AUDIT: Audit, HasSchema.FLEET: Fleet, HasSchema.LIVE: LiveScreen, HasSchema.EVENTS: Events,
         HasSchema.PLAN_LIVE: LivePlan, HasSchema.ASK: Asked, HasSchema.REPORT: Report,
-        HasSchema.AUDIT_REQUEST: AnswerAudit, HasSchema.ASK_READ: BatchRead,
+        HasSchema.AUDIT_REQUEST: AnswerAudit, HasSchema.AUDIT_ROW: RowAudit, HasSchema.ASK_READ: BatchRead,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is HasSchema.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)

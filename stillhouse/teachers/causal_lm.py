@@ -33,7 +33,7 @@ from stillhouse.models.tokenization import MAX_CHARACTERS, batches_by_length
 from stillhouse.models.weights import fingerprint_of, read_language_model_config
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.teachers.asked import LabelPrompt
-from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.columns import ANSWER_SCHEMA, MASS, SAID
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 
 if TYPE_CHECKING:
@@ -221,8 +221,9 @@ class CausalLmTeacher:
                 "observed": nothing,
                 "tokens": answers.tokens,
                 "latency_ms": answers.latency_ms,
+                MASS: answers.mass,
             },
-            schema=ANSWER_SCHEMA,
+            schema={**ANSWER_SCHEMA, MASS: SAID[MASS]},
         )
 
     def answers(self, texts: Sequence[str]) -> LabelAnswers:

@@ -32,6 +32,11 @@ No column of the signal, which has outputs made of them."""
 TOOK: dict[str, pl.DataType] = {"tokens_out": pl.Int64(), "usd": pl.Float64(), "seconds": pl.Float64()}
 """Further columns of teachers that are paid or asked by calls: tokens that were written, what all attempts have cost,
 those that failed too, and how long the calls took that answered. Each is there where the teacher has such a thing."""
+RAW, MASS, VOTES = "raw", "mass", "votes"
+SAID: dict[str, pl.DataType] = {RAW: pl.List(pl.String()), MASS: pl.Float32(), VOTES: pl.List(pl.Int32())}
+"""Further columns of what an answer was read from, each where the teacher has such a thing: every reply to the prompt,
+with single blanks and without personal data; the probability that was on labels before it was spread over them alone;
+of a prompt that was asked several times, how often each label was answered, in the task's order."""
 ERROR = "error"
 """A further column of teachers that are asked by calls: of a prompt without an answer, what was said in its place."""
 
@@ -42,5 +47,5 @@ def further_columns(rows: pl.DataFrame) -> list[str]:
 
 
 def columns_of_calls(rows: pl.DataFrame) -> list[str]:
-    """Which of the columns are there that say what answers took, and what came in the place of one."""
-    return [name for name in (*TOOK, ERROR) if name in rows.columns]
+    """Which of the columns are there that say what answers took, what they were read from, and what came in place."""
+    return [name for name in (*TOOK, ERROR, *SAID) if name in rows.columns]

@@ -228,7 +228,7 @@ class EndpointTeacher:
         return self.answers(self.replies(prompts), prompts)
 
     def answers(self, replies: Replies, prompts: pl.DataFrame) -> pl.DataFrame:
-        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `TOOK` and `error`.
+        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `TOOK`, `error` and `SAID`.
 
         If that is asked for with `rationale`, too.
         """
@@ -240,7 +240,8 @@ class EndpointTeacher:
         answers = answers.drop("tokens", "latency_ms", "observed").join(
             replies.counts, on="prompt_id", maintain_order="left"
         )
-        answers = answers.join(replies.in_place_of_answers, on="prompt_id", how="left", maintain_order="left")
+        for more in (replies.in_place_of_answers, replies.as_said):
+            answers = answers.join(more, on="prompt_id", how="left", maintain_order="left")
         requests = {name: [*self.requests_of(text)] for name, text in prompts.select("prompt_id", "text").iter_rows()}
         booked = self.calls.booked(digest for each in requests.values() for digest in each)
         paid = [sum(booked[digest] for digest in requests[name]) for name in answers["prompt_id"]]

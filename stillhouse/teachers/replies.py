@@ -20,7 +20,7 @@ from stillhouse.data.privacy import redact_text
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
-from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, RATIONALE, further_columns
+from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, MASS, RATIONALE, RAW, SAID, VOTES, further_columns
 from stillhouse.teachers.requests import answer_in, rationale_in
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes
 from stillhouse.teachers.stored import Failure, held_to, one_spelling
@@ -113,6 +113,28 @@ class Replies:
             "observed": pl.String,
         }  # fmt: skip
         return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @property
+    def as_said(self) -> pl.DataFrame:
+        """`prompt_id`, and those of the columns `SAID` that are known of what was asked so.
+
+        Of a text that was turned away nothing: no model has read it.
+        """
+        heard = {
+            name: [reply for reply in each if reply.failure != Failure.TURNED_AWAY] for name, each in self.said.items()
+        }
+        said = {
+            name: [_without_people(one_spelling(reply.content)) if reply.content else None for reply in each] or None
+            for name, each in heard.items()
+        }
+        columns = {"prompt_id": pl.Series([*said], dtype=pl.String), RAW: pl.Series([*said.values()], dtype=SAID[RAW])}
+        if self.asking.codes:
+            on_labels = [self._by_letter(each[0])[1] if each else None for each in heard.values()]
+            columns[MASS] = pl.Series(on_labels, dtype=SAID[MASS])
+        elif self.asking.samples > 1:
+            by_prompt = [[self._votes[name][index] for index in range(len(self.task.names))] for name in said]
+            columns[VOTES] = pl.Series(by_prompt, dtype=SAID[VOTES])
+        return pl.DataFrame(columns)
 
     @property
     def in_place_of_answers(self) -> pl.DataFrame:

@@ -24,7 +24,7 @@ import polars as pl
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE, TOOK
+from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.soft_labels import by_shares
 from stillhouse.teachers.stored_probabilities import shares_of
 
@@ -63,23 +63,27 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            `rationale` and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read.
+            `rationale` and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`,
+            the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
 
     Returns:
         `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
-        and `probabilities`, each the first of a reply with that answer, and the tokens of all replies together.
+        and `probabilities`, each the first of a reply with that answer, the tokens of all replies together, and all
+        replies.
     """
     label_of = _reader(labels, spellings)
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
+    whole = [RAW] if RAW in replies.columns else []
     counted = [name for name in _COUNTED if name in replies.columns]
     held = replies.select(
         "prompt_id",
         "answer",
         *further,
         *counted,
+        *whole,
         pl.Series("label", found, dtype=pl.String),
         pl.lit(None, pl.String).alias("flaw"),
     )
@@ -92,6 +96,7 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
         pl.col("answer").is_not_null().any().alias("said"),
         *(pl.col(name).filter(pl.col("label").is_not_null()).drop_nulls().first() for name in further),
         *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in counted),
+        *(pl.col(name).drop_nulls() for name in whole),
     )
     failure = (
         pl.when(pl.col("labels") > 1)
@@ -111,6 +116,7 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
             "failure",
             *(pl.when(pl.col("failure").is_null()).then(name).alias(name) for name in further),
             *counted,
+            *whole,
         )
         .sort("prompt_id")
     )
@@ -149,6 +155,8 @@ def _plain(label: str) -> str:
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
     """Digest of what `StoredTeacher` answers with; 64 hex digits."""
+    # Not the whole replies: answers of an earlier version have none. So they are no part of the signal either, which
+    # would keep those of an earlier file; they are in the teacher's own artifact.
     further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED) if name in answers.columns]
     said = answers.select("prompt_id", "answer", "failure", *further)
     return digest_of({"answers": said.rows(), "accuracy": accuracy})

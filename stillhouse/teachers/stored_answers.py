@@ -19,7 +19,7 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, TOOK
+from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.stored import taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
@@ -32,7 +32,7 @@ class AnswersRead:
     Args:
         answers: `prompt_id` and `answer`, null where nothing was said, and `rationale` where the recipe reads one; a
             row for each reply, sorted; likewise `probabilities`, see `probabilities_in`, and the `tokens` that were
-            read and `tokens_out`, null of a reply that does not count them.
+            read and `tokens_out`, null of a reply that does not count them; `raw`, the whole reply.
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
@@ -81,6 +81,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         pl.col("text").alias("asked"),
         pl.when(whole).then(_taken("label", spec.answer_pattern, "answer")).alias("label"),
         *why,
+        pl.col("label").alias(RAW),
         *(pl.col(name).alias(PROBABILITIES) for name in shares),
         *(pl.col(name).alias(_USAGE) for name in usage),
     )
@@ -90,7 +91,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
     further = [*([RATIONALE] if why else []), *([PROBABILITIES] if shares else [])]
-    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further, *([_USAGE] if usage else []))
+    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further, RAW, *([_USAGE] if usage else []))
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
@@ -100,10 +101,10 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         raise _no_rationale(file, found.height)
     said = [_probabilities(file, found[PROBABILITIES])] if shares else []
     took = _counted(file, found[_USAGE]) if usage else []
+    in_full = _without_people(found[RAW])
+    read = [ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said, *took, in_full]
     return AnswersRead(
-        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said, *took]).sort(
-            "prompt_id", "answer", *further, *(each.name for each in took)
-        ),
+        pl.DataFrame(read).sort("prompt_id", "answer", *further, *(each.name for each in took), RAW),
         records=rows.height,
         unreadable=replies.rejects.height,
         without_text=rows.height - found.height,

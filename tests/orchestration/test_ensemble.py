@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from orchestration.asking import read_replies, write_requests
-from orchestration.auditing import audit_recipe
+from orchestration.auditing import audit_recipe, audit_teachers_row
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
@@ -126,6 +126,13 @@ def test_an_encoder_a_language_model_and_two_servers_are_copied_into_one_student
         assert {each.name for each in read_members(place.newest("evaluation").folder)} == set(facts.members)
         audit = audit_recipe(place.home, "small")
         assert audit.ok, audit.problems
+        told = audit_teachers_row(
+            place.home, "small", place.newest("transfer_set").frame("transfer_set")["prompt_id"][0]
+        )
+        assert told.ok and told.taught and told.said.raw is None and told.members.keys() == facts.members.keys()
+        assert told.members["large"].raw == (told.members["large"].answer,)
+        assert told.members["here"].mass is not None and told.members["here"].raw is None
+        assert told.members["mine"].answer is not None and told.members["mine"].mass is None
         weights = f"{file.recipe.teacher.members['here'].address}/model.safetensors"
         chain = {link.asset: link.external_inputs for link in audit.chain}
         assert chain["small/contract"][weights] == chain["small/teacher"][weights]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from assets.keys import key_of
 from orchestration.asking import read_replies, write_requests
-from orchestration.auditing import audit_recipe
+from orchestration.auditing import audit_recipe, audit_teachers_row
 from orchestration.planned import planned
 from orchestration.recipe_check import check
 from orchestration.run import distil
@@ -519,6 +519,9 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
         np.testing.assert_allclose(sure[in_doubt], 0.64 / 1.01, rtol=1e-5)
         np.testing.assert_allclose(sure[~in_doubt], 0.96 / 1.01, rtol=1e-5)
         assert audit_recipe(place.home, "small").ok
+        told = audit_teachers_row(place.home, "small", signal["prompt_id"][0])
+        assert told.ok and told.text == signal["text"][0] and told.said.observed == "large-2026-06"
+        assert told.said.raw == (letters[str(told.said.answer)],) and told.said.mass == pytest.approx(0.99)
 
 
 def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: Path) -> None:
@@ -544,6 +547,15 @@ def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: 
         assert said is not None and said.without_rationale == 0
         signal = place.newest("teacher_signal", "base").frame("signal")
         assert set(signal["rationale"].drop_nulls()) == {f"It is about {service}." for service in SERVICES}
+        named = signal["prompt_id"].sort()[0]
+        told = audit_teachers_row(place.home, "small", named[:20])
+        assert told.ok and told.prompt_id == named and told.said.raw is not None
+        assert json.loads(str(told.said.raw[0])) == {"why": told.said.rationale, "label": told.said.answer}
+        assert told.taught or told.split != "train" or told.because
+        with pytest.raises(StillhouseError, match=r"\d+ rows that the champion comes from .* begins with ''"):
+            audit_teachers_row(place.home, "small", "")
+        with pytest.raises(StillhouseError, match="no rows that the champion comes from"):
+            audit_teachers_row(place.home, "small", "no id")
         evaluation = place.newest("evaluation").folder
         (ablation,) = read_ablations(evaluation)
         assert (ablation.student, ablation.control, ablation.against) == ("with_reasons", "one", "without_rationales")

@@ -22,7 +22,7 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import CallLog, CapReachedError
-from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, TOOK
+from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, RAW, SAID, TOOK
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.pace import pace_of, tokens_of
 from stillhouse.teachers.signal import SignalStore
@@ -45,7 +45,7 @@ def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.05)) as server:
         asked = teacher(server, tmp_path, concurrency=4)
         said = asked.ask(rows)
-        assert said.schema == pl.Schema({**ANSWER_SCHEMA, **TOOK, ERROR: pl.String()})
+        assert said.schema == pl.Schema({**ANSWER_SCHEMA, **TOOK, ERROR: pl.String(), RAW: SAID[RAW]})
         assert said["prompt_id"].to_list() == rows["prompt_id"].to_list()
         assert with_answers(said, TASK)["answer"].to_list() == [answer(text) for text in rows["text"]]
         assert set(said["observed"]) == {"large-2026-06"} and said["latency_ms"].min() >= 10
@@ -434,6 +434,21 @@ def test_one_of_several_samples_that_is_turned_away_is_asked_again_unless_anothe
         assert store.capture(rows, asked).computed == (expected is not None)
         assert store.read(rows["prompt_id"].to_list(), asked.fingerprint)["failure"].to_list() == [None]
         assert server.calls == (3 if expected is None else 4)
+
+
+def test_rows_of_an_earlier_version_are_read_beside_those_that_say_what_the_model_said(tmp_path: Path) -> None:
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    rows = texts(4)
+    with serving(Server(lambda asked: f" {answer(asked)}.")) as server:
+        asked = teacher(server, tmp_path)
+        store._write(asked.ask(rows[:2]).drop(*SAID, strict=False), asked.fingerprint)
+        assert store.capture(rows, asked).computed == 2
+    said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
+    by_id = dict(said.select("prompt_id", RAW).iter_rows())
+    full = [by_id[name] for name in rows["prompt_id"]]
+    assert full == [None, None, *([f"{answer(text)}."] for text in rows["text"][2:])]
+    old = store.read(rows["prompt_id"][:2].to_list(), asked.fingerprint)
+    assert not {*SAID} & {*old.columns} or old[RAW].null_count() == 2
 
 
 def test_what_an_earlier_version_called_a_refusal_is_asked_again_where_no_reply_came(tmp_path: Path) -> None:

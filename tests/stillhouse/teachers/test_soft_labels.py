@@ -16,6 +16,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
+from stillhouse.teachers.columns import MASS, RAW, VOTES
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
 from stillhouse.teachers.stored import Failure
@@ -94,6 +95,22 @@ def test_the_most_frequent_answer_counts_and_what_cannot_be_read_has_no_vote() -
     assert found.in_place_of_answers.rows() == [("r", "none of these")], "the first that was said of several"
 
 
+def test_of_several_answers_each_reply_and_the_votes_are_told() -> None:
+    """Replies of a model, that is: one that a server turned away has none."""
+    said = {
+        "p": replied("billing", "access", "Billing.\n\nWrite to ann@ex\u200bample.org"),
+        "q": [*replied("none of these", None), Reply("status 400", Failure.TURNED_AWAY, None, 0, 0, 0.0)],
+        "r": [Reply("status 400", Failure.TURNED_AWAY, None, 0, 0, 0.0)] * 3,
+    }
+    found = Replies(said, THREE, TASK).as_said
+    assert found.rows() == [
+        ("p", ["billing", "access", "Billing. Write to [EMAIL]"], [1, 1]),
+        ("q", ["none of these", None], [0, 0]),
+        ("r", None, [0, 0]),
+    ]
+    assert found.columns == ["prompt_id", RAW, VOTES], "how much of a letter is known is of those that answer by one"
+
+
 def test_two_models_among_the_samples_of_a_text_are_both_named() -> None:
     said = {"p": [*replied("billing", "billing"), Reply("billing", None, "other", 5, 1, 2.0)]}
     assert Replies(said, THREE, TASK).counts["observed"].to_list() == ["large, other"]
@@ -115,6 +132,9 @@ def test_a_letter_is_read_with_the_probabilities_of_all() -> None:
     assert dict(outputs.iter_rows()).keys() == {"p", "q"}
     np.testing.assert_allclose(np.exp(outputs["logits"][0]), [1 / 3, 2 / 3], rtol=1e-6)
     assert found.label_mass == pytest.approx(0.7)  # between 0.5 and 0.9
+    told = found.as_said
+    assert told.columns == ["prompt_id", RAW, MASS] and told[RAW].to_list() == [["B"], ["B"], ["the"], [None]]
+    assert told[MASS].to_list() == pytest.approx([0.9, 0.5, 0.0, 1.0])
 
 
 @pytest.mark.long

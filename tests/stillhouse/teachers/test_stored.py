@@ -153,6 +153,21 @@ def test_the_rationale_is_that_of_a_reply_with_the_answer() -> None:
     assert held_to(replies, TASK.names, {})["rationale"].to_list() == ["the second", None]
 
 
+def test_each_reply_is_kept_in_full_beside_the_answer_and_is_no_part_of_what_is_taught(tmp_path: Path) -> None:
+    lines = table(
+        ("a", "Queue: billing"), ("b", "Queue:  access"), ("b", "I cannot"), ("c", None),
+        ("d", "Queue: other, ask ann@example.org"),
+    )  # fmt: skip
+    held = held_to(read(tmp_path, lines, answer_pattern=r"Queue: (?P<answer>\w+)").answers, TASK.names, {})
+    teacher = StoredTeacher(held, 0.9, TASK)
+    full = {prompt: raw for prompt, raw in held.select("prompt_id", "raw").iter_rows()}
+    ids = asked("a", "b", "c", "d")["prompt_id"].to_list()
+    assert [full[name] for name in ids[:3]] == [["Queue: billing"], ["I cannot", "Queue: access"], []]
+    assert full[ids[3]] == ["Queue: other, ask [EMAIL]"]
+    assert "raw" not in teacher.ask(asked("a")).columns
+    assert StoredTeacher(held.drop("raw"), 0.9, TASK).fingerprint == teacher.fingerprint, "as before it was kept"
+
+
 def test_the_tokens_of_a_call_are_kept_beside_its_answer(tmp_path: Path) -> None:
     lines: list[Line] = [
         {**chat("a", "billing"), "usage": {"prompt_tokens": 51, "completion_tokens": 3, "total_tokens": 54}},
