@@ -20,6 +20,7 @@ from stillhouse.stages.alternatives import asked_alternatives
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
 from stillhouse.stages.serving_device import serving_device
+from stillhouse.stages.stressed import require_that_they_fit
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
@@ -37,6 +38,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
         served_on = serving_device(file, context.builds)
         bench = Bench(file.recipe, context.builds, prompts, teacher, meter=context.meter, served_on=served_on)
+        require_that_they_fit(file, teacher, prompts.frame("prompts"), context.builds)
         capture = bench.capture_golden()
         # Asked before what was judged is looked for: texts that a server turned away are asked by each run.
         instead = list(asked_alternatives(file, bench))

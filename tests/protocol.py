@@ -38,6 +38,7 @@ class Server:
         retry_after: seconds that it asks to wait where there are too many calls.
         tokens_per_minute: that it reads and writes in any sixty seconds; it answers 429 beyond them.
         now: seconds, by whose clock.
+        refuses: from the last message to whether it turns that text away (422).
         models: the day on which each of its models ends, or none; or the status in place of a list of them.
     """
 
@@ -48,6 +49,7 @@ class Server:
     takes: float = 0.0
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
+    refuses: Callable[[str], bool] = lambda text: False
     models: Mapping[str, str | None] | int = 404
     tokens_per_minute: int | None = None
     now: Callable[[], float] = time.monotonic
@@ -157,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})
                 return
             time.sleep(told.takes)
-            fault = told.faults.get(number, "") if told.has_room_for(text) else "429"
+            fault = told.faults.get(number, "422" if told.refuses(text) else "")
+            fault = fault if told.has_room_for(text) else "429"
             if fault.isdecimal():
                 self._send(
                     int(fault),

@@ -52,6 +52,8 @@ class EvaluatedModel:
         predict_logits: answers texts that are no golden rows, as it will when it serves; without it nothing that takes
             new texts can be shown.
         hosted: of a baseline behind a server, what its answers cost and took.
+        perturbed: of a teacher that is not asked by `predict_logits` what it said to the golden texts of a stress test,
+            by perturbation, shape (rows, outputs); not a number where nothing is known of a row yet.
     """
 
     name: str
@@ -65,6 +67,7 @@ class EvaluatedModel:
     more_seeds: Mapping[int, pl.DataFrame | Mapping[str, Sequence[float]]] = field(default_factory=dict)
     predict_logits: PredictLogits | None = field(default=None, compare=False, repr=False)
     hosted: Hosted | None = None
+    perturbed: Mapping[str, FloatArray] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a size that would make every ratio meaningless, and further seeds without the first."""

@@ -258,6 +258,13 @@ class StressSpec(Record):
         ),
     )
 
+    ask_teacher: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,  # so that a recipe without the field keeps its digest
+        description="Whether a teacher that students are not cut from is asked the perturbed texts, too: each is one "
+        "prompt more, asked once, which a server is paid for below its cap. An encoder or a classifier always is.",
+    )
+
     @property
     def names(self) -> tuple[str, ...]:
         """Every perturbation by its name, and every template by itself."""

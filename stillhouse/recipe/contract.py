@@ -313,6 +313,20 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _who_is_asked_under_stress_can_be_asked(self) -> "Recipe":
+        if self.stress is None or not self.stress.ask_teacher:
+            return self
+        kinds = {self.teacher.kind, *(each.kind for each in self.teacher.members.values())}
+        mistake = ""
+        if TeacherKind.STORED in kinds:
+            mistake = "must be left out where answers are stored: nobody can be asked a text that is not among them"
+        elif self.teacher.runs_here:
+            mistake = f"must be left out where teacher.kind is {self.teacher.kind}, which is asked them anyway"
+        if mistake:
+            raise FieldError(mistake, "stress", "ask_teacher")
+        return self
+
+    @model_validator(mode="after")
     def _it_is_said_what_may_leave_this_machine(self) -> "Recipe":
         if self.teacher.servers and "teacher_may_see" not in self.data.provenance.model_fields_set:
             raise ValueError(

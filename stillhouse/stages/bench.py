@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse import progress
+from stillhouse.arrays import FloatArray
 from stillhouse.device import CPU, Device
 from stillhouse.digests import digest_of, files_below
 from stillhouse.errors import StillhouseError
@@ -31,6 +32,7 @@ from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.stages.asking import capture
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
+from stillhouse.stages.stressed import harder, said_under_stress
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
@@ -129,7 +131,7 @@ class Bench:
             "terms": self.recipe.terms.model_dump(mode="json"),
             "usd_per_hour": self.recipe.machine_usd_per_hour,
             "groups": self.groups,
-            **self.asked_again(self.golden),
+            **self.asked_again(self._asked),
         }
 
     def asked_again(self, rows: pl.DataFrame) -> dict[str, list[str]]:
@@ -155,8 +157,22 @@ class Bench:
         return signal_store(self.builds)
 
     def capture_golden(self) -> CaptureReport:
-        """Ask the teacher whatever golden rows it was never asked."""
-        return capture(self.golden, self.teacher, self.recipe.teacher, self.builds)
+        """Ask the teacher whatever golden rows it was never asked, perturbed ones too where the recipe says so."""
+        return capture(self._asked, self.teacher, self.recipe.teacher, self.builds)
+
+    @property
+    def _asked(self) -> pl.DataFrame:
+        """All that the teacher is asked to judge by, `prompt_id` and `text`."""
+        golden = self.golden.select("prompt_id", "text")
+        return pl.concat([golden, harder(self.recipe, golden)])
+
+    @property
+    def _perturbed(self) -> dict[str, FloatArray]:
+        """What the teacher said under stress, where it was asked as rows are."""
+        stress = self.recipe.stress
+        if stress is None or not stress.ask_teacher:
+            return {}
+        return said_under_stress(stress, self.golden, self.signal, self._teacher_facts.fingerprint, self.task)
 
     @property
     def runs_here(self) -> bool:
@@ -191,6 +207,7 @@ class Bench:
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
             predict_logits=self.ask_teacher if self.runs_here else None,
+            perturbed=self._perturbed,
             note=f"{silent.height:,} golden rows without an answer count as right" if silent.height else "",
         )
 

@@ -45,6 +45,7 @@ from stillhouse.stages.names import (
     export,
     stage_names,
 )
+from stillhouse.stages.stressed import harder
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
@@ -62,6 +63,7 @@ PROBED_STEPS = 6
 PROBED_ROWS = 192
 PROBED_CALLS = 30
 PROBED_BY_LANGUAGE_MODEL = 16
+_IS_GOLDEN = pl.col("split") == "golden"
 COUNTED_PROMPTS = 2_000
 """Of which it is counted how long they are; their mean is that of all to a few hundredths."""
 INT8_SHARE = 0.3
@@ -184,9 +186,10 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
     """
     teacher, found = file.recipe.teacher, list[ServerForecast]()
     names = task_of(file.recipe.data.answer, sorted(prompts["label"].drop_nulls().unique())).names
+    bulk = pl.concat([each.select("text") for each in (prompts, harder(file.recipe, prompts.filter(_IS_GOLDEN)))])
     for name, spec in teacher.servers.items():
         assert spec.endpoint is not None
-        found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.voices[name], names)), prompts))
+        found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.voices[name], names)), bulk))
     judging = prompts.filter(pl.col("split").is_in(["validation", "golden"]))
     for index, each in enumerate(teacher.alternatives):
         assert teacher.endpoint is not None
@@ -214,8 +217,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: RowCounts, rates: R
     """
     stress, asked_again = recipe.stress, 0
     if stress is not None:
-        ways = len(stress.perturbations) + len(stress.templates)
-        asked_again = min(stress.rows_at_most, counts.golden) * ways
+        asked_again = min(stress.rows_at_most, counts.golden) * len(stress.names)
     timed = min(TIMED_TEXTS, counts.golden) * (recipe.budget.latency_rounds + 1)
     here = recipe.teacher.runs_here
     teacher = timed * rates.call + asked_again * rates.answering if here else 0.0
@@ -268,7 +270,13 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: RowCounts, rates: R
 
 def _beside_the_network(recipe: Recipe, counts: RowCounts, rates: Rates) -> dict[str, float]:
     """What a stage takes by itself, and to ask a language model, whose pilot's rows are asked again with the rest."""
-    asked = {TEACHER: counts.validation, BASELINES: counts.golden, TEACHER_SIGNAL: counts.train + counts.validation}
+    stress = recipe.stress
+    under_stress = len(stress.names) * min(stress.rows_at_most, counts.golden) if stress and stress.ask_teacher else 0
+    asked = {
+        TEACHER: counts.validation,
+        BASELINES: counts.golden + under_stress,
+        TEACHER_SIGNAL: counts.train + counts.validation,
+    }
     return {stage: STAGE_SECONDS + asked.get(stage, 0) * rates.language_model for stage in stage_names(recipe)}
 
 

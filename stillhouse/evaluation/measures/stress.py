@@ -6,14 +6,14 @@ Does not: the declaration (recipe/bar.py), texts written by hand (behaviour.py),
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_targets
@@ -58,6 +58,12 @@ class StressResult(Record):
     student: Stressed | None = Field(description="Null if the model cannot be asked new texts.")
     teacher: Stressed | None = Field(description="Null if the teacher cannot.")
     against_teacher: AgainstTeacher | None = Field(description="Null if one of them cannot.")
+    teacher_unheard: int = Field(
+        default=0,
+        exclude_if=lambda rows: rows == 0,  # so that a test in which all is known is written as it was
+        description="Rows of which the teacher's server turned the perturbed text away: what is said of the teacher is "
+        "of the others, and the next run asks these again.",
+    )
     drop_at_most: float | None = Field(description="The recipe's limit of the student's drop; null: reported only.")
     test: NonInferiority | None = Field(
         description="That the student's accuracy on perturbed text is not below that on clean text by the limit or "
@@ -108,6 +114,11 @@ def perturb(name: str, text: str) -> str:
     return PERTURBATIONS[name](text) if name in PERTURBATIONS else name.replace(TEXT, text)
 
 
+def rows_under_stress(spec: StressSpec, golden: pl.DataFrame) -> pl.DataFrame:
+    """The golden rows that are perturbed, with their place among the golden rows as `index`."""
+    return golden.with_row_index("index").sort("prompt_id").head(spec.rows_at_most)
+
+
 def stress_test(
     spec: StressSpec,
     model: EvaluatedModel,
@@ -142,7 +153,7 @@ def stress_test(
             expected="the texts that are to be perturbed",
             do="Pass the golden rows with their texts, or leave stress out of the recipe.",
         )
-    taken = golden.select("prompt_id", "text").with_row_index("index").sort("prompt_id").head(spec.rows_at_most)
+    taken = rows_under_stress(spec, golden.select("prompt_id", "text"))
     indices, texts = taken["index"].to_numpy(), taken["text"].to_list()
     targets = golden_targets(golden, task)[indices]
     models = model, teacher
@@ -150,14 +161,18 @@ def stress_test(
     results = []
     for name in spec.names:
         harder = [perturb(name, text) for text in texts]
-        logits = [answers_to(each, harder, task) for each in models]
+        said = [_answers(each, name, harder, task) for each in models]
         asked = [
             None
             if given is None
             else (task.right(before, targets), task.right(given, targets), ~task.agree(before, given))
-            for before, given in zip(clean, logits, strict=True)
+            for before, given in zip(clean, said, strict=True)
         ]
         student, teachers = asked
+        heard = np.ones(len(texts), np.bool_) if said[1] is None else np.isfinite(said[1]).all(axis=1)
+        if teachers is not None:
+            teachers = (teachers[0][heard], teachers[1][heard], teachers[2][heard]) if heard.any() else None
+        beside = None if student is None else (student[0][heard], student[1][heard])
         results.append(
             StressResult(
                 perturbation=name,
@@ -166,7 +181,8 @@ def stress_test(
                 texts_changed=sum(one != other for one, other in zip(texts, harder, strict=True)),
                 student=None if student is None else _stressed(*student),
                 teacher=None if teachers is None else _stressed(*teachers),
-                against_teacher=None if student is None or teachers is None else _against(student[:2], teachers[:2]),
+                against_teacher=None if beside is None or teachers is None else _against(beside, teachers[:2]),
+                teacher_unheard=int((~heard).sum()),
                 drop_at_most=spec.drop_at_most,
                 test=None
                 if student is None or spec.drop_at_most is None
@@ -174,6 +190,11 @@ def stress_test(
             )
         )
     return tuple(results)
+
+
+def _answers(model: EvaluatedModel, name: str, texts: Sequence[str], task: Task) -> FloatArray | None:
+    """What a model says to perturbed texts: None where it cannot be asked, not a number of a row that is unheard."""
+    return model.perturbed[name] if name in model.perturbed else answers_to(model, texts, task)
 
 
 def _stressed(clean: BoolArray, perturbed: BoolArray, changed: BoolArray) -> Stressed:

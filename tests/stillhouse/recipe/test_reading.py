@@ -1086,6 +1086,37 @@ def test_a_teacher_on_a_gpu_is_one_that_is_compared(tmp_path: Path, changes: dic
         read_recipe(written(tmp_path, document))
 
 
+@pytest.mark.parametrize(
+    ("teacher", "says"),
+    [
+        ({"kind": "encoder"}, "must be left out where teacher.kind is encoder, which is asked them anyway"),
+        ({"kind": "stored", "answers": {}}, "must be left out where answers are stored: nobody can be asked"),
+        ({"kind": "endpoint"}, None),
+    ],
+)
+def test_a_teacher_is_asked_under_stress_if_the_recipe_says_so_and_it_can_be(
+    tmp_path: Path, teacher: dict[str, Any], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    own = document["attributes"]
+    assert "ask_teacher" not in read_recipe(DEMO).recipe.model_dump()["stress"], "else another digest"
+    own["stress"] = {"perturbations": ["typos"], "ask_teacher": True}
+    if teacher["kind"] != "encoder":
+        asked = {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": 5}
+        server = {"endpoint": asked, "ask": {"model": "m"}} if teacher["kind"] == "endpoint" else {}
+        own["teacher"] = {**ELSEWHERE, "source": "https://host/v1", **server, **teacher}
+        own |= {"base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None}
+        own["students"] = [{"name": "a", "layers": [0], "training": {"loss": "kl"}}]
+        own["data"]["provenance"] = {"teacher_may_see": ["internal"]}
+    path = written(tmp_path, document)
+    if says is None:
+        recipe = read_recipe(path).recipe
+        assert recipe.stress is not None and recipe.stress.ask_teacher
+        return
+    with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: stress.ask_teacher: {says}"):
+        read_recipe(path)
+
+
 def test_a_recipe_without_a_cascade_has_no_such_stage_and_keeps_its_digest() -> None:
     recipe = read_recipe(DEMO).recipe
     assert "cascade" not in stage_names(recipe) and "cascade" not in recipe.model_dump()

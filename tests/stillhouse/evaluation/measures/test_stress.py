@@ -1,5 +1,6 @@
 """Perturbations that depend on the text alone, and what they cost, counted by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -192,3 +193,25 @@ def test_golden_rows_without_texts_cannot_be_perturbed() -> None:
 def test_a_stress_that_is_none_is_refused(spec: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         StressSpec.model_validate(spec)
+
+
+def test_a_teacher_that_was_asked_before_is_not_asked_again_and_what_it_has_not_said_is_left_out() -> None:
+    golden = world()
+    student = model(golden, [], range(10))
+    teacher = model(golden, [], [], ModelKind.TEACHER, can_be_asked=False)
+    in_order = golden.sort("prompt_id")["text"].to_list()
+    said = np.array([[0.0, 1.0] if int(text.split()[-1]) in (0, 1, 20) else [1.0, 0.0] for text in in_order])
+    heard_all = stressed(student, replace(teacher, perturbed={"case": said}), golden, **CASE)
+    assert (heard_all.teacher.drop, heard_all.teacher_unheard) == (pytest.approx(3 / 40), 0)
+    # More: rows 2 to 9. Less: 20.
+    assert (heard_all.against_teacher.hurt_more, heard_all.against_teacher.hurt_less) == (8, 1)
+    assert "teacher_unheard" not in heard_all.model_dump(), "a test in which all is known is written as it was"
+
+    silent = said.copy()
+    silent[[in_order.index(f"text {row}") for row in (1, 2, 3, 30)]] = np.nan
+    some = stressed(student, replace(teacher, perturbed={"case": silent}), golden, **CASE)
+    assert (some.teacher.drop, some.teacher_unheard) == (pytest.approx(2 / 36), 4)
+    assert (some.against_teacher.hurt_more, some.against_teacher.hurt_less) == (6, 1)
+    assert some.student == heard_all.student, "of the student everything is known"
+    nothing = stressed(student, replace(teacher, perturbed={"case": np.full((40, 2), np.nan)}), golden, **CASE)
+    assert nothing.teacher is nothing.against_teacher is None and nothing.teacher_unheard == 40
