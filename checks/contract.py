@@ -13,10 +13,11 @@ from stillhouse.digests import digest_of
 from stillhouse.economics import Decision, forecast
 from stillhouse.models.fitting import unfit
 from stillhouse.models.memory import memory_gb
+from stillhouse.names import same_person
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
 from stillhouse.recipe.teacher import teacher_part
-from stillhouse.records.governance import amendment_to
+from stillhouse.records.governance import amendment_to, sign_off_of
 from stillhouse.stages.contract import bar_of, bar_values
 from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CANDIDATES, CONTRACT, kind_of
@@ -97,6 +98,27 @@ def licences_are_named(context: GateContext) -> Finding:
         else "teacher and data have one",
         **licences,
     )
+
+
+@gate(
+    "where the stakes are high, the author of a recipe must not start its trainings on their own word",
+    waivable=False,
+    remedy="ask somebody who is not the author to read the contract and to approve the training",
+)
+def another_person_has_approved_the_training(context: GateContext) -> Finding:
+    """Where the recipe's stakes are high: a sign-off of this very contract by a person who is not the author."""
+    recipe, name, digest = context.recipe, context.file.name, context.artifact.digest
+    if recipe.stakes == "low":
+        return passed_if(True, "the stakes are low: no sign-off is asked for")
+    signed = sign_off_of(context.builds.ledger, name, digest)
+    if signed is None:
+        before = context.builds.ledger.newest(name, "sign_off")
+        since = "" if before is None else f" (only {before.body['contract'][:12]}, before the recipe was changed)"
+        how = f"read it, then `stillhouse approve {name} --training --by NAME --reason WHY` and look again"
+        return Finding(Verdict.INCONCLUSIVE, f"nobody has signed off contract {digest[:12]} yet{since}: {how}")
+    own = same_person(str(recipe.author), signed.by)
+    detail = f"signed off by {signed.by}{', its author' if own else ''}: {signed.reason}"
+    return passed_if(not own, detail, signed_by=signed.by)
 
 
 @gate("a bar that is not the recipe's own was frozen for another student")

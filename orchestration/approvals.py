@@ -16,11 +16,12 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, Stage, desired
 from stillhouse.records.gate_names import gate_address, gate_name
-from stillhouse.records.governance import Waiver, approve, valid_waivers, waive, waivers_of_no_content
+from stillhouse.records.governance import Waiver, approve, sign_off, valid_waivers, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord
-from stillhouse.stages.names import BATCHED, BY_DAY, RELEASE, stage_names, stages_beside
+from stillhouse.stages.facts import ContractFacts
+from stillhouse.stages.names import BATCHED, BY_DAY, CONTRACT, RELEASE, stage_names, stages_beside
 
 
 def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str:
@@ -126,6 +127,28 @@ def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, rea
     author = file.recipe.author or file.recipe.owners[0]
     approve(builds.ledger, file.name, release=approved.release, author=author, by=by, reason=reason)
     return approved
+
+
+def approve_training(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> str:
+    """Record a person's sign-off of what the recipe trains, as its newest contract has it.
+
+    Returns:
+        Digest of the contract.
+
+    Raises:
+        StillhouseError: if there is no contract, it is not of the recipe as it is now, or the person is the author.
+    """
+    contract = newest_artifact(builds, key_of(file.name, CONTRACT))
+    if contract.facts(ContractFacts).recipe != file.recipe.digest:
+        raise StillhouseError(
+            "the recipe was changed since its contract was frozen",
+            where=str(file.path),
+            expected=f"the recipe of contract {contract.digest[:12]}",
+            do=f"Run `stillhouse run {file.name}`, which ends at the new contract, read that, and approve again.",
+        )
+    author = file.recipe.author or file.recipe.owners[0]
+    sign_off(builds.ledger, file.name, contract=contract.digest, author=author, by=by, reason=reason)
+    return contract.digest
 
 
 def ended_waivers(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> list[str]:

@@ -48,12 +48,24 @@ def waive(
 
 
 @commands.command()
-def approve(name: Name, by: By, reason: Reason) -> None:
-    """Approve the release that waits for it, where the stakes are high; the recipe's author cannot."""
-    from orchestration.approvals import approve_newest_release
+def approve(
+    name: Name,
+    by: By,
+    reason: Reason,
+    training: Annotated[
+        bool, typer.Option("--training", help="What the newest contract trains, before it is trained; no release.")
+    ] = False,
+) -> None:
+    """Approve the release that waits for it, or a training, where the stakes are high; the recipe's author cannot."""
+    from orchestration.approvals import approve_newest_release, approve_training
     from stillhouse.records.builds import BuildStore
 
-    done = approve_newest_release(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
+    builds, file = BuildStore(Home.from_environment()), find_recipe(name)
+    if training:
+        contract = approve_training(builds, file, by=by, reason=reason)
+        out.print(f"contract {contract[:12]} is signed off; `stillhouse run {name}` trains", soft_wrap=True)
+        return
+    done = approve_newest_release(builds, file, by=by, reason=reason)
     next_step = "rollout" if done.answers_callers else "run"
     out.print(f"{done.release[:12]} is approved; `stillhouse {next_step} {name}` makes it the champion", soft_wrap=True)
 

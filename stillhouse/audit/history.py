@@ -21,6 +21,7 @@ _FIELDS = {
     "promotion": ("digest", "manifest"),
     "waiver": ("gate", "by", "reason", "until"),
     "approval": ("release", "by"),
+    "sign_off": ("contract", "by"),
 }
 
 ArtifactKind = Literal["materialization", "verdict"]

@@ -51,6 +51,7 @@ class Walk:
     problems: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     terms: FrozenTerms | None = None
+    contract: str | None = None
     is_of_the_champion: bool = True
 
     def links(self) -> list[Link]:
@@ -122,19 +123,25 @@ class Walk:
         ]
 
     def decision_problems(self) -> list[str]:
-        """Whether somebody else approved the release, where the stakes are high."""
+        """Whether somebody else approved the training and the release, where the stakes are high."""
         if self.terms is None or self.terms.stakes == "low":
             return []
-        release = self.promotion.body["digest"]
-        approvals = self.history.of_kind(self.recipe, "approval", self.promotion)
-        names = [entry.body["by"] for entry in approvals if entry.body["release"] == release]
-        if not names:
-            return [
-                f"{self.recipe}/release: the stakes are high and nobody approved {release[:12]} before its promotion"
-            ]
-        if same_person(self.terms.author or "", names[-1]):
-            return [f"{self.recipe}/release: approved by {names[-1]}, who cannot be distinguished from its author"]
-        return []
+        decided = [("release", self.promotion.body["digest"], "approval", "approved")]
+        if self.contract is not None:
+            decided.append(("contract", self.contract, "sign_off", "signed off"))
+        problems = []
+        for of, digest, kind, done in decided:
+            entries = self.history.of_kind(self.recipe, kind, self.promotion)
+            names = [entry.body["by"] for entry in entries if entry.body[of] == digest]
+            if not names:
+                problems.append(
+                    f"{self.recipe}/{of}: the stakes are high and nobody {done} {digest[:12]} before its promotion"
+                )
+            elif same_person(self.terms.author or "", names[-1]):
+                problems.append(
+                    f"{self.recipe}/{of}: {done} by {names[-1]}, who cannot be distinguished from its author"
+                )
+        return problems
 
     def _champion(self) -> list[Link]:
         made = self._newest_champion()
@@ -162,6 +169,7 @@ class Walk:
         if frozen is None:
             self.problems.append(f"{asset}: its manifest names no contract")
             return None
+        self.contract = frozen.digest
         try:
             folder = self.store.open(frozen.digest)
             return FrozenTerms.model_validate_json((folder / "recipe.json").read_bytes())

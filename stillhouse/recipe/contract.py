@@ -60,9 +60,11 @@ class Recipe(Part):
         exclude=True,
         description="days after which owners are sent the same again, if it still asks for a person or happens again",
     )
-    author: str | None = Field(None, description="who wrote this recipe and so cannot approve its releases")
+    author: str | None = Field(
+        None, description="who wrote this recipe and so cannot approve its trainings and releases"
+    )
     stakes: Literal["low", "high"] = Field(
-        "low", description="high: a release needs the approval of a named person who is not the author"
+        "low", description="high: training and release need the approval of a named person who is not the author"
     )
     unwaivable: tuple[str, ...] = Field(
         (), description="further gates that nobody can waive; those that docs/gates.md marks stay so"

@@ -1,6 +1,6 @@
 """What people decide about a distillation, each with a name and a reason, recorded in the ledger.
 
-Belongs here: waivers, approvals and changes of a frozen bar; which of them count.
+Belongs here: waivers, approvals, sign-offs and changes of a frozen bar; which of them count.
 Does not: what a name may look like (names.py), gates (checks/), asking people (orchestration/commands/).
 
 Decisions are found by comparing fields of an entry's body, never by words in it. A name is what somebody typed: beside
@@ -196,20 +196,49 @@ def approve(ledger: Ledger, recipe: str, *, release: str, author: str, by: str, 
     Raises:
         StillhouseError: if nobody or no reason is named, or author and approver are one person.
     """
-    decision = signed(by, reason)
-    if same_person(clean_name(author, where="author"), decision["by"]):
-        raise StillhouseError(
-            f"{by} wrote the recipe, or cannot be distinguished from {author}",
-            where="--by",
-            expected="an approver who is not the author",
-            do="Ask somebody else to read the report and approve.",
-        )
+    decision = _signed_by_another(author, by, reason, do="Ask somebody else to read the report and approve.")
     ledger.append("approval", recipe, {"release": release, **decision})
 
 
 def approval_of(ledger: Ledger, recipe: str, release: str) -> Decision | None:
     """Who approved a release, and why; None if nobody has."""
     return _naming(ledger.newest(recipe, "approval", content=release), "release", release)
+
+
+def sign_off(ledger: Ledger, recipe: str, *, contract: str, author: str, by: str, reason: str) -> None:
+    """Record that a person has signed off what a contract has trained.
+
+    Args:
+        ledger: where it is recorded.
+        recipe: whose contract.
+        contract: digest of the contract, so that it counts for no other.
+        author: who wrote the recipe.
+        by: who signs.
+        reason: why.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named, or author and signer are one person.
+    """
+    decision = _signed_by_another(author, by, reason, do="Ask somebody else to read the contract and approve.")
+    ledger.append("sign_off", recipe, {"contract": contract, **decision})
+
+
+def sign_off_of(ledger: Ledger, recipe: str, contract: str) -> Decision | None:
+    """Who signed off a contract, and why; None if nobody has."""
+    return _naming(ledger.newest(recipe, "sign_off", content=contract), "contract", contract)
+
+
+def _signed_by_another(author: str, by: str, reason: str, *, do: str) -> dict[str, str]:
+    """The fields of a decision that the author of a recipe cannot take."""
+    decision = signed(by, reason)
+    if same_person(clean_name(author, where="author"), decision["by"]):
+        raise StillhouseError(
+            f"{by} wrote the recipe, or cannot be distinguished from {author}",
+            where="--by",
+            expected="an approver who is not the author",
+            do=do,
+        )
+    return decision
 
 
 def amend(ledger: Ledger, recipe: str, *, bar: str, by: str, reason: str) -> None:

@@ -14,6 +14,7 @@ import checks.pinning
 from checks.contract import (
     a_moved_bar_has_a_name_and_a_reason,
     a_pain_is_declared,
+    another_person_has_approved_the_training,
     licences_are_named,
     terms_allow_training_on_outputs,
     the_bar_is_frozen,
@@ -26,7 +27,7 @@ from checks.contract import (
 from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import Recipe
-from stillhouse.records.governance import amend
+from stillhouse.records.governance import amend, sign_off
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
@@ -49,11 +50,13 @@ from tests.checks.hand_made import (
 from tests.faults.bench import Fault
 from tests.faults.contract_and_source import (
     A_WEEK_FOR_A_THOUSAND_CALLS,
+    HIGH_STAKES,
     UNKNOWN_WITHOUT_WEIGHTS,
     cut_teacher,
     edited_after_freezing,
     moved_bar,
     pickle_as_teacher,
+    signed_off_by_its_author,
 )
 from tests.faults.plants import NOBODY, changed, with_exchanged_weights
 
@@ -334,7 +337,36 @@ def sizes_found(configs: Mapping[str, Any], folder: Path, asked: Recipe) -> tupl
     return answer_of(the_weights_have_what_the_recipe_asks, contract, recipe=asked, store=store)
 
 
+def test_where_stakes_are_high_another_person_than_the_author_signs_off_this_very_contract(ledger: Ledger) -> None:
+    gate, digest = another_person_has_approved_the_training, artifact().digest
+    assert answer_of(gate, artifact(), ledger=ledger) == (PASS, "the stakes are low: no sign-off is asked for")
+    high = recipe(stakes="high", author="Ada")
+    verdict, sentence = answer_of(gate, artifact(), recipe=high, ledger=ledger)
+    assert verdict is INCONCLUSIVE
+    how = "read it, then `stillhouse approve small --training --by NAME --reason WHY` and look again"
+    assert sentence == f"nobody has signed off contract {digest[:12]} yet: {how}"
+    sign_off(ledger, "small", contract="c" * 64, author="Ada", by="Bob", reason="I have read it")
+    verdict, sentence = answer_of(gate, artifact(), recipe=high, ledger=ledger)
+    assert verdict is INCONCLUSIVE, "what was signed off was another contract"
+    assert f"yet (only {'c' * 12}, before the recipe was changed): read it" in sentence
+    sign_off(ledger, "small", contract=digest, author="Ada", by="Bob", reason="I have read it again")
+    found = ask(gate, artifact(), recipe=high, ledger=ledger)
+    assert (found.verdict, found.sentence) == (PASS, "signed off by Bob: I have read it again")
+    assert found.signed_by == "Bob"
+    own = answer_of(gate, artifact(), recipe=recipe(stakes="high", author="Bob"), ledger=ledger)
+    assert own == (FAIL, "signed off by Bob, its author: I have read it again")
+
+
 FAULTS = [
+    Fault(
+        "nobody has signed off the training, and the stakes are high", CONTRACT,
+        "another_person_has_approved_the_training", changed(**HIGH_STAKES), "nobody has signed off contract",
+        state="inconclusive", refuses=SOURCE,
+    ),
+    Fault(
+        "its author has signed off the training", CONTRACT, "another_person_has_approved_the_training",
+        signed_off_by_its_author, "its author",
+    ),
     Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
     Fault(
         "a thousand calls a month are to pay for a week of work", CONTRACT, "the_student_pays_for_itself",

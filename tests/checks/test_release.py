@@ -30,13 +30,13 @@ from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact
 from tests.faults.bench import NAME, Fault
 from tests.faults.plants import altered, anew, leaves_a_pickle
 from tests.faults.release import (
-    HIGH_STAKES,
     approved_by_its_author,
     bundle_with,
     held,
     of_other_parents,
     renames_the_labels,
     rewrites_the_report,
+    signed_off_for_training,
     waived_and_not_listed,
     withdrawn,
 )
@@ -181,7 +181,7 @@ FAULTS = [
     ),
     Fault(
         "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",
-        lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
+        signed_off_for_training, "nobody has approved", state="inconclusive",
         refuses=CHAMPION,
     ),
     Fault(

@@ -16,7 +16,7 @@ import polars as pl
 from stillhouse.data.provenance import Traced
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import CONTRACT
-from tests.faults.bench import Bench, rows
+from tests.faults.bench import NAME, Bench, rows
 from tests.faults.plants import (
     FEW,
     QUESTION,
@@ -38,6 +38,22 @@ def moved_bar(bench: Bench) -> RecipeFile:
 def edited_after_freezing(bench: Bench) -> RecipeFile:
     bench.must_run(bench.recipe(rows(FEW)), CONTRACT)
     return bench.recipe(rows(FEW), bar={"margin": 0.2})
+
+
+HIGH_STAKES = {"stakes": "high", "author": "Grace Hopper <grace@example.com>"}
+
+
+def signed_off(bench: Bench, by: str = "Ada") -> None:
+    """Past the command line, which would refuse the author: straight into the ledger."""
+    body = {"contract": bench.newest(CONTRACT).digest, "by": by, "reason": "I have read it.", "account": ""}
+    bench.place.builds.ledger.append("sign_off", NAME, body)
+
+
+def signed_off_by_its_author(bench: Bench) -> RecipeFile:
+    file = bench.recipe(rows(FEW), **HIGH_STAKES)
+    bench.run(file, CONTRACT)
+    signed_off(bench, by="grace@example.com")
+    return file
 
 
 def pickle_as_teacher(bench: Bench) -> RecipeFile:

@@ -14,9 +14,10 @@ from typing import Any
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
 from stillhouse.records.promotion import hold
-from stillhouse.stages.names import RELEASE, SELECTION
+from stillhouse.stages.names import CONTRACT, RELEASE, SELECTION
 from tests.conftest import RULES
 from tests.faults.bench import NAME, Bench, Plant
+from tests.faults.contract_and_source import HIGH_STAKES, signed_off
 from tests.faults.evaluation import control_chosen
 from tests.faults.plants import (
     NOBODY,
@@ -59,12 +60,16 @@ def of_other_parents(real: Any) -> Any:
     return lambda **about: real(**{**about, "teacher": NOBODY})
 
 
-HIGH_STAKES = {"stakes": "high", "author": "Grace Hopper <grace@example.com>"}
+def signed_off_for_training(bench: Bench) -> RecipeFile:
+    """A recipe whose stakes are high, with everything before its release as it should be."""
+    bench.run(bench.recipe(**HIGH_STAKES), CONTRACT)
+    signed_off(bench)
+    return bench.up_to(RELEASE, **HIGH_STAKES)
 
 
 def approved_by_its_author(bench: Bench) -> RecipeFile:
     """Past the command line, which refuses it: straight into the ledger."""
-    file = bench.up_to(RELEASE, **HIGH_STAKES)
+    file = signed_off_for_training(bench)
     bench.run(file, RELEASE)
     release = bench.newest(RELEASE).digest
     body = {"release": release, "by": "grace@example.com", "reason": "I wrote it, so it is good."}

@@ -29,7 +29,7 @@ from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.records.governance import Waiver, waive
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
-from tests.command import DIAGNOSIS
+from tests.command import DIAGNOSIS, Ended
 from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.small import small_recipe
@@ -38,6 +38,8 @@ GATE = "small/prompts[base]:every_slice_has_golden_rows"
 NAME = "every_slice_has_golden_rows"
 UNTIL = datetime.now(UTC).date() + timedelta(days=9)
 WHY = "the slice is filled next week"
+SIGNED_OFF = "another_person_has_approved_the_training"
+READ = "read the contract, its rows and its licences"
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
 
 
@@ -48,6 +50,12 @@ def recipe(folder: Path, margin: float = 0.07) -> RecipeFile:
     return small_recipe(
         folder, slices=[empty], stakes="high", author=ANN, students=[student], bar__margin=margin
     )  # fmt: skip
+
+
+def sign(place: Place, by: str) -> Ended:
+    """Sign off the training, by the command line."""
+    options = ("--training", "--by", by, "--reason", READ)
+    return command("approve", "small", *options, recipes=place.folder / "recipes")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,37 @@ def looked_at(place: Place) -> int:
 def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -> None:
     for margin in (0.09, 0.07):
         result = place.run(recipe(place.folder, margin), "contract")
-        assert result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"]
+        assert {name for name, passed in verdicts(result).items() if not passed} == {SIGNED_OFF}
+
+
+def test_where_the_stakes_are_high_nothing_is_trained_on_the_authors_own_word(place: Place, file: RecipeFile) -> None:
+    (refused,) = failures(place.run(file, "source"))
+    assert f"gate small/contract:{SIGNED_OFF} is inconclusive" in refused
+    found = diagnose(place.instance, place.builds, file)
+    assert (found.stage, found.gate) == ("contract", SIGNED_OFF)
+    assert "`stillhouse approve small --training --by NAME --reason WHY` and look again" in str(found.what)
+    with pytest.raises(StillhouseError, match="cannot be waived"):
+        waivable_gate(file, f"small/contract:{SIGNED_OFF}", ["base"])
+    own = sign(place, "lee, ann")
+    assert own.returncode == 2 and "wrote the recipe" in own.stderr and "Traceback" not in own.stderr
+    assert place.builds.ledger.entries("small", "sign_off") == []
+
+    ended = sign(place, BOB)
+    assert ended.returncode == 0, ended.stderr
+    (signed,) = place.builds.ledger.entries("small", "sign_off")
+    assert signed.body["contract"] == place.newest("contract").digest
+    assert failures(place.run(file, "source")), "a sign-off is evidence, and a gate has to look at it"
+    assert place.run(file, "contract").success
+    assert place.states("contract")[SIGNED_OFF].sentence == f"signed off by {BOB}: {READ}"
+
+
+def test_a_sign_off_ends_with_the_recipe_that_it_was_given_for(place: Place) -> None:
+    other = recipe(place.folder, 0.08)
+    refused = sign(place, BOB)
+    assert refused.returncode == 2 and "the recipe was changed since its contract was frozen" in refused.stderr
+    assert not place.run(other, "contract").success
+    assert "before the recipe was changed" in place.states("contract")[SIGNED_OFF].sentence
+    assert place.run(recipe(place.folder), "contract").success, "of the one that was signed off it counts again"
 
 
 def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file: RecipeFile) -> None:
@@ -126,7 +164,7 @@ def test_only_a_gate_that_there_is_and_that_may_be_waived_is_waived(file: Recipe
 def test_a_recipe_can_name_more_gates_that_nobody_can_waive_but_not_fewer(tmp_path: Path, named: list[str]) -> None:
     """Regression: a list in the recipe took the place of the gates that nobody should be able to waive."""
     file = small_recipe(tmp_path, rows=50, unwaivable=named)
-    assert waiver_rules(file.recipe).unwaivable == UNWAIVABLE | set(named) and len(UNWAIVABLE) == 10
+    assert waiver_rules(file.recipe).unwaivable == UNWAIVABLE | set(named) and len(UNWAIVABLE) == 11
     for name in [*named, "no_personal_data_is_left"]:
         with pytest.raises(StillhouseError, match=f"{name} cannot be waived"):
             waivable_gate(file, f"small/prompts[base]:{name}", ["base"])
@@ -273,6 +311,7 @@ def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: 
     options = ("--by", BOB, "--reason", "support agreed to a little more")
     ended = command("amend", "small", *options, recipes=place.folder / "recipes")
     assert ended.returncode == 0, ended.stderr
+    assert sign(place, BOB).returncode == 0, "another bar is another contract"
     result = place.run(moved, "contract")
     assert result.success
     opened = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]

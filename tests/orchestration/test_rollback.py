@@ -300,6 +300,8 @@ def test_what_need_not_or_cannot_be_promoted_is_refused(place: Place, release: s
 def test_a_release_with_another_closed_gate_is_not_promoted(place: Place) -> None:
     """Only the two gates that a promotion answers are answered by it."""
     high = recipe(place, 6, stakes="high", author="Grace Hopper")
+    assert closed(distil(high, place.home, Terminal(quiet=True))) == {"another_person_has_approved_the_training"}
+    assert command("approve", "small", "--training", "--by", BY, "--reason", WHY).exit_code == 0
     assert closed(distil(high, place.home, Terminal(quiet=True))) == {NOT_APPROVED}
     entries = len(place.builds.ledger.entries())
     with pytest.raises(StillhouseError, match=f"{NOT_APPROVED} was closed"):

@@ -372,11 +372,22 @@ def test_a_waiver_that_came_after_the_promotion_is_too_late(chain: Chain) -> Non
 HIGH = {**CONTRACT, "stakes": "high", "author": "Grace Hopper <grace@example.org>"}
 
 
+def signed_off(chain: Chain, by: str = "Ann Lee") -> None:
+    """Somebody has signed off the newest contract, by whatever way it came into the ledger."""
+    made = chain.builds.ledger.newest("r", "materialization", subject="r/contract")
+    assert made is not None
+    body = {"contract": made.body["digest"], "by": by, "reason": "read it", "account": ""}
+    chain.builds.ledger.append("sign_off", "r", body)
+
+
 def test_where_the_stakes_are_high_an_approval_is_asked_for(chain: Chain) -> None:
     release = chain.release(contract=HIGH)
     assert release.digest
     chain.promote(release)
-    assert "the stakes are high and nobody approved" in said(chain)
+    assert "r/release: the stakes are high and nobody approved" in said(chain)
+    assert "r/contract: the stakes are high and nobody signed off" in said(chain)
+    signed_off(chain)
+    assert "nobody signed off" in said(chain), "a sign-off that came after the promotion"
     approve(chain.builds.ledger, "r", release=release.digest, author=HIGH["author"], by="Ann", reason="read all slices")
     assert "nobody approved" in said(chain), "an approval that came after the promotion"
 
@@ -393,8 +404,18 @@ def test_an_entry_that_no_version_writes_is_a_problem_and_no_crash(chain: Chain,
 def test_only_the_approval_of_somebody_else_counts(chain: Chain, by: str, ok: bool) -> None:
     release = chain.release(contract=HIGH)
     chain.builds.ledger.append("approval", "r", {"release": release.digest, "by": by, "reason": "", "account": ""})
+    signed_off(chain)
     chain.promote(release)
     assert chain.audit().ok is ok
+
+
+@pytest.mark.parametrize("by", ["grace+work@example.org", "Hopper, Grace"])
+def test_no_author_signs_off_a_training_of_their_own(chain: Chain, by: str) -> None:
+    release = chain.release(contract=HIGH)
+    approve(chain.builds.ledger, "r", release=release.digest, author=HIGH["author"], by="Ann", reason="read all slices")
+    signed_off(chain, by)
+    chain.promote(release)
+    assert f"r/contract: signed off by {by}, who cannot be distinguished from its author" in said(chain)
 
 
 def test_verdicts_of_0_1_0_are_said_in_one_line_with_what_to_run(chain: Chain) -> None:
