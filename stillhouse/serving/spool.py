@@ -306,8 +306,14 @@ class TrafficLog:
             while not self._closing.wait(self._limits.write_seconds):
                 self._forward(database, everything=False)
             self._written.wait()
-            with transaction(database):
-                end_life(database, self._counts)
+            for _ in range(2):
+                try:
+                    with transaction(database):
+                        end_life(database, self._counts)
+                    break
+                except sqlite3.Error as error:  # as of a full disk, on which there is room once something was moved
+                    self._has_failed(WRITING, error)
+                    self._forward(database, everything=False)
             self._forward(database, everything=True)
 
     def _forward(self, database: sqlite3.Connection, *, everything: bool) -> None:
@@ -318,9 +324,12 @@ class TrafficLog:
                 self._today = today
                 if self._room is not None:
                     self._room.look_again()
+            # First, since what was moved leaves room on a disk that is full: without it nothing could be sealed.
+            self._move_all(database)
             if everything or self._is_due(database):
-                waited, self._sealed_at = time.monotonic() - self._sealed_at, time.monotonic()
-                self._seal_all(database, waited)
+                now = time.monotonic()
+                self._seal_all(database, waited=now - self._sealed_at)
+                self._sealed_at = now  # only now: what could not be sealed stays due, and its problem is seen
             self._move_all(database)
             self._publish_tallies(database)
         # Each fsspec backend raises errors of its own; nothing is lost, and the problem is seen.
@@ -394,25 +403,32 @@ class TrafficLog:
         content = sealed(frame)
         digest = hashlib.sha256(content).hexdigest()
         path = self._folder / "outgoing" / digest
-        path.write_bytes(content)
-        sync_file(path)
-        sync_folder(path.parent)
-        with transaction(database):
-            database.execute("INSERT INTO outgoing VALUES (?, ?, ?)", (digest, day, kind))
-            database.execute(f"DELETE FROM {kind} WHERE day = ? AND number <= ?", (day, frame["number"][-1]))
-            database.execute(f"UPDATE days SET {kind} = {kind} + ? WHERE day = ?", (frame.height, day))
+        try:
+            path.write_bytes(content)
+            sync_file(path)
+            sync_folder(path.parent)
+            with transaction(database):
+                database.execute("INSERT INTO outgoing VALUES (?, ?, ?)", (digest, day, kind))
+                database.execute(f"DELETE FROM {kind} WHERE day = ? AND number <= ?", (day, frame["number"][-1]))
+                database.execute(f"UPDATE days SET {kind} = {kind} + ? WHERE day = ?", (frame.height, day))
+        except (OSError, sqlite3.Error):  # its rows are still in the spool, and a full disk has no room for both
+            path.unlink(missing_ok=True)
+            raise
         return True
 
     def _move_all(self, database: sqlite3.Connection) -> None:
         # Answers after texts: whose a text is stands in them alone, so that whoever erases an answer finds its text
         # beside it. What a challenger said comes last, so that whoever reads it finds the answer.
         waiting = "SELECT digest, day, kind FROM outgoing ORDER BY kind = 'shadow', kind = 'requests'"
-        for digest, day, kind in database.execute(waiting).fetchall():
+        found = database.execute(waiting).fetchall()
+        for digest, day, kind in found:
             path = self._folder / "outgoing" / digest
-            self._store.put(_day_name(day), kind, path.read_bytes())
+            if path.exists():  # else it was moved, and that was not written down any more
+                self._store.put(_day_name(day), kind, path.read_bytes())
+                path.unlink()  # before that is written down: to write needs room, which a full disk has only then
+        if found:
             with transaction(database):
-                database.execute("DELETE FROM outgoing WHERE digest = ?", (digest,))
-            path.unlink()
+                database.executemany("DELETE FROM outgoing WHERE digest = ?", [(digest,) for digest, _, _ in found])
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what has left the spool leaves its log, too
 
     def _publish_tallies(self, database: sqlite3.Connection) -> None:

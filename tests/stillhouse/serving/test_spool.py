@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.columns import KeptColumns
-from stillhouse.live.segments import FILE_KINDS, FileKind, Tally, TrafficStore
+from stillhouse.live.segments import FILE_KINDS, Erasure, FileKind, Tally, TrafficStore
 from stillhouse.live.thinning import LEAST, Room, is_kept, least_share
 from stillhouse.live.traffic import arithmetic, expire
 from stillhouse.recipe.traffic import TrafficSpec
@@ -35,7 +37,7 @@ from stillhouse.serving.spool import (
     log_of,
     nothing_is_left,
 )
-from stillhouse.serving.spool_database import insertion, opened, thin
+from stillhouse.serving.spool_database import insertion, opened, thin, transaction
 from stillhouse.stages.traffic import plan
 from tests.small import small_recipe
 from tests.stillhouse.serving.killed import DAY, QUICK, served
@@ -166,6 +168,75 @@ def test_a_file_whose_move_was_not_confirmed_is_moved_again_and_is_there_once(
     assert "a question" not in caplog.text
     log_in(tmp_path).close()
     check_arithmetic(TrafficStore(str(tmp_path / "store"), "small"), 1)
+
+
+class SometimesAway(TrafficStore):
+    """A store of which a person says when it is away, and for what."""
+
+    away_for: frozenset[str] = frozenset()
+
+    def put(self, day: str, kind: FileKind, content: bytes) -> str:
+        self._answer("put")
+        return super().put(day, kind, content)
+
+    def erasures(self) -> list[Erasure]:
+        self._answer("erasures")
+        return super().erasures()
+
+    def _answer(self, to: str) -> None:
+        if to in self.away_for:
+            raise ConnectionError("away")
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_a_disk_that_filled_while_the_store_was_away_has_room_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """Moving a file must need no room: servers that cannot write their log are not ready, and all would stay so."""
+    store, outgoing = SometimesAway(str(tmp_path / "store"), "small"), tmp_path / "spool" / "outgoing"
+    fills_the_disk: list[Path] = []
+
+    @contextmanager
+    def on_a_full_disk(database: sqlite3.Connection) -> Iterator[None]:
+        if any(path.exists() for path in fills_the_disk):
+            raise sqlite3.OperationalError("database or disk is full")
+        with transaction(database):
+            yield
+
+    monkeypatch.setattr("stillhouse.serving.spool.transaction", on_a_full_disk)
+    store.away_for = frozenset({"put"})
+    log = log_in(tmp_path, store)
+    for place in range(5):
+        log.put(served(str(place)))
+    until(lambda: log.stored == 5 and any(outgoing.iterdir()))
+    fills_the_disk.extend(outgoing.iterdir())
+    log.put(served("5"))
+    until(lambda: not log.is_writable)
+    store.away_for = frozenset()
+    if not ends:
+        until(lambda: log.problem is None and log.stored == 6)
+    log.close()
+    assert not any(outgoing.iterdir())
+    counted = check_arithmetic(store, 6)
+    assert counted["stored"] + counted["lost"] == 6 and (ends or not counted["lost"])
+
+
+def test_while_the_store_is_away_that_is_said_at_every_moment(tmp_path: Path) -> None:
+    """And not only when rows are to be sealed: whoever is to be woken by it looks once a minute."""
+    store = SometimesAway(str(tmp_path / "store"), "small")
+    log = log_in(tmp_path, store, limits=SpoolLimits(write_seconds=0.002, seal_seconds=0.05))
+    log.put(served("a"))
+    until(lambda: not store.frame("2024-10-04", "requests").is_empty())
+    store.away_for = frozenset({"erasures"})
+    log.put(served("b"))
+    until(lambda: log.problem is not None)
+    for _ in range(100):
+        assert log.problem == f"{MOVING} (ConnectionError)"
+        time.sleep(0.002)
+    store.away_for = frozenset()
+    until(lambda: log.problem is None)
+    log.close()
+    check_arithmetic(store, 2)
 
 
 class BreaksAfterTheFirst(TrafficStore):
