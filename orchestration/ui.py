@@ -264,6 +264,8 @@ def _webserver(
         server = _Server(
             uvicorn.Config(
                 app,
+                # Headers of any length fill the memory under httptools, and a body beside `Upgrade` is lost.
+                http="h11",
                 log_config=None,
                 access_log=False,  # an address may hold the token
                 proxy_headers=False,

@@ -191,6 +191,8 @@ curl -s http://127.0.0.1:3000/report_asset_materialization/small/calls -H 'conte
   -H "Authorization: Bearer $STILLHOUSE_UI_TOKEN" -d '{"description": "the price list has changed", "metadata": {"by": "erp"}}'
 """  # noqa: E501
 """As docs/events.md has it."""
+AS_JAVA = " -H 'connection: Upgrade, HTTP2-Settings' -H 'upgrade: h2c' -H 'http2-settings: AAMAAABkAAQ'"
+"""Its HTTP client would rather go on in HTTP/2; what it sends counts all the same."""
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -199,9 +201,10 @@ def test_a_call_by_curl_is_one_event_of_the_recipe_though_it_is_sent_twice(tmp_p
     file = small_recipe(tmp_path, rows=300, slices=[], refresh=refresh)
     assert CALL.strip().replace("/small/", "/question_routing/") in (CHECKOUT / "docs/events.md").read_text()
     with stillhouse_ui(tmp_path, file, home, STILLHOUSE_UI_TOKEN=TOKEN) as server:
-        for token, answer in ((TOKEN, "{}"), (TOKEN, "{}"), ("another", "refused: open the address")):
+        calls = (TOKEN, "", "{}"), (TOKEN, AS_JAVA, "{}"), ("another", "", "refused: open the address")
+        for token, more, answer in calls:
             called = subprocess.run(
-                ["bash", "-c", CALL.replace("http://127.0.0.1:3000", server.url)],
+                ["bash", "-c", CALL.strip().replace("http://127.0.0.1:3000", server.url) + more],
                 env={**os.environ, "STILLHOUSE_UI_TOKEN": token}, capture_output=True, text=True, check=True,
             )  # fmt: skip
             assert called.stdout.startswith(answer), called
