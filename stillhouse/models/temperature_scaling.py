@@ -48,8 +48,14 @@ def calibrate_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float
 
 
 def temperature_of(task: Task, logits: Logits, targets: Targets) -> float:
-    """The temperature of a model's answers; 1 where the kind of answer has no probability that one could change."""
-    return 1.0 if task.classes is None else calibrate_temperature(logits, targets)
+    """The temperature of a model's answers; 1 where the kind of answer has no probability that one could change.
+
+    One for all that an answer decides: of a set of labels the likelihood is that of each label, there or not.
+    """
+    decisions = task.decisions(logits, targets)
+    if not decisions:
+        return 1.0
+    return calibrate_temperature(*(np.concatenate(part) for part in zip(*decisions, strict=True)))
 
 
 def is_at_an_end(temperature: float) -> bool:

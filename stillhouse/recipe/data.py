@@ -11,8 +11,11 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_validator,
 
 from stillhouse.recipe.fields import FieldError, Part, Share
 
-TaskKind = Literal["single_label"]
+TaskKind = Literal["single_label", "multi_label"]
 """What an answer can be: see stillhouse/tasks/."""
+
+SETS: frozenset[TaskKind] = frozenset({"multi_label"})
+"""Kinds of answers that are sets of labels, each written as one text (stillhouse/tasks/label_sets.py)."""
 
 DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
@@ -212,6 +215,13 @@ class DataSpec(Part):
     hidden_label_share: Share = Field(
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
+
+    @field_validator("answer")
+    @classmethod
+    def _sets_have_no_way_through_a_round_yet(cls, answer: TaskKind) -> TaskKind:
+        if answer in SETS:
+            raise ValueError("single_label: a round cannot release a model of sets of labels yet")
+        return answer
 
     @field_validator("labels")
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from stillhouse.base import Record
 
 AS_CUT = "as_cut"
-LossName = Literal["kl", "standardised_kl", "dkd", "logit_mse", "answers", "labels"]
+LossName = Literal["kl", "standardised_kl", "dkd", "bce", "logit_mse", "answers", "labels"]
 EmbeddingLossName = Literal["mse", "cosine", "distances", "angles"]
 
 
@@ -39,10 +39,16 @@ NEEDS: dict[LossName, Gives] = {
 }
 """What a loss needs of a teacher, where that is more than its answers."""
 
+OF_SETS: frozenset[LossName] = frozenset({"bce", "logit_mse", "answers", "labels"})
+"""Losses that there are where an answer is a set of labels, each there or not."""
+
+ONLY_OF_SETS: frozenset[LossName] = frozenset({"bce"})
+"""Of these, those that there are nowhere else."""
+
 SAME_WIDTH: frozenset[EmbeddingLossName] = frozenset({"mse", "cosine"})
 """Comparisons of a state with a state; the others compare relations between states, which have no width."""
 
-Temperature = Annotated[float, Field(gt=0, description="Softens both sides of kl, standardised_kl and dkd.")]
+Temperature = Annotated[float, Field(gt=0, description="Softens both sides of kl, standardised_kl, dkd and bce.")]
 Smoothing = Annotated[
     float, Field(ge=0, lt=1, description="Share of an answer that is spread over all labels, where loss is answers.")
 ]

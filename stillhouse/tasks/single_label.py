@@ -121,6 +121,10 @@ class SingleLabel:
         divergence: FloatArray = np.maximum(0.0, (np.exp(first) * (first - second)).sum(axis=1))
         return divergence
 
+    def decisions(self, logits: Logits, targets: npt.NDArray[Any]) -> list[tuple[FloatArray, IntArray]]:
+        """One, among the classes."""
+        return [(np.asarray(logits, np.float64), np.asarray(targets, np.int64))]
+
     def stated(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
         """Log-probabilities: `accuracy` for the class that was answered, the rest alike for every other one.
 

@@ -4,7 +4,7 @@ Belongs here: the interface. Does not: a kind of answer (a module for each besid
 which are the same for all (stillhouse/statistics/).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stillhouse.arrays import BoolArray, FloatArray
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.recipe.losses import LossTerm
 
 if TYPE_CHECKING:
@@ -100,6 +100,12 @@ class Task(Protocol):
 
     def divergence(self, teacher: Logits, student: Logits) -> FloatArray:
         """How far each row of the student is from the teacher's, shape (n,), never negative, 0 where both are equal."""
+        ...
+
+    def decisions(self, logits: Logits, targets: Targets) -> Sequence[tuple[FloatArray, IntArray]]:
+        """What an answer decides, each as one of several choices: logits, shape (n, choices), and the right choice's
+        number, shape (n,). A class is one decision, a set of labels one for each label, in the order of `names`; a
+        number is none. Each target is known."""
         ...
 
     def stated(self, targets: Targets, accuracy: float) -> FloatArray:
