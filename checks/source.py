@@ -12,6 +12,7 @@ from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.data import GOLDEN_FILE
 from stillhouse.stages.source import SourceFacts
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import label_names
 
 # UTF-8 that was read as Latin-1 or Windows-1252, and what is left where a byte could not be decoded at all.
 GARBLED = (
@@ -87,7 +88,7 @@ def two_classes_are_labelled(context: GateContext) -> Finding:
     if not context.is_base:
         return passed_if(True, f"{rows['label'].count():,} labelled rows; a later batch needs none")
     labels = (rows if golden is None else rows.filter(pl.col("batch") == GOLDEN_FILE))["label"].drop_nulls()
-    classes = labels.n_unique()
+    classes = len(label_names(context.recipe.data.answer, labels))
     return passed_if(classes >= 2, f"{len(labels):,} labelled rows of {classes} classes", observed=classes, limit=2)
 
 

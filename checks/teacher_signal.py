@@ -172,7 +172,8 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     "a tenth of wrong labels costs a student more than most architectures give, and golden labels come from there too"
 )
 def few_labels_look_wrong(context: GateContext) -> Finding:
-    """Confident learning on known labels that the teacher was not trained on: validation rows and later batches.
+    """Confident learning on known labels that the teacher was not trained on: validation rows and later batches. A set
+    looks wrong where one of its labels does, or one that is missing.
 
     By the probabilities of a teacher that computes here, or by their mean over an ensemble whose members all give some.
     Those that one server or one file gives are not used: its errors look like those of labels.
@@ -180,7 +181,7 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     prompts = context.made_from("prompts").frame("prompts")
     unseen = ["validation"] if context.is_base else ["train", "validation"]
     task = context.artifact.facts(SignalFacts).task
-    if task.classes is None:
+    if not task.decisions(np.empty((0, len(task.names))), task.targets(pl.Series([], dtype=pl.String))):
         return Finding(Verdict.INCONCLUSIVE, "confident learning needs classes, and the answers are none")
     teacher = context.recipe.teacher
     if not teacher.computes_here and not (teacher.members and teacher.gives is Gives.PROBABILITIES):
@@ -193,8 +194,9 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     rows = context.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
         return passed_if(True, "no label of this batch can be held against the teacher")
-    probabilities = np.exp(log_softmax(outputs_for(rows, task)))
-    wrong = with_answers(rows, task).filter(likely_label_errors(probabilities, task.targets(rows["label"])))
+    decisions = task.decisions(outputs_for(rows, task), task.targets(rows["label"]))
+    suspect = [likely_label_errors(np.exp(log_softmax(logits)), given) for logits, given in decisions]
+    wrong = with_answers(rows, task).filter(np.any(suspect, axis=0))
     low, high = wilson_interval(wrong.height, rows.height)
     limit = context.recipe.data.wrong_labels_at_most
     return passed_if(

@@ -7,9 +7,11 @@ import polars as pl
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.quoting import quoted
+from stillhouse.evaluation.slices.declared import is_member
 from stillhouse.stages.facts import TransferSetFacts
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import one_name_a_row
 
 
 @gate("a row that was dropped without a line in the ledger cannot be asked about")
@@ -35,9 +37,8 @@ def no_golden_or_validation_row_is_inside(context: GateContext) -> Finding:
 @gate("a student never answers a class whose rows were mostly filtered out")
 def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
     """Of the labelled training rows of each class only a part may be rejected."""
-    train = context.frames_made_from("prompts", "prompts").filter(
-        (pl.col("split") == "train") & pl.col("label").is_not_null()
-    )
+    prompts = context.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")
+    train = one_name_a_row(context.recipe.data.answer, prompts)
     kept = context.frame("transfer_set").select("prompt_id", pl.lit(True).alias("kept"))
     loss = (
         train.join(kept, on="prompt_id", how="left")
@@ -77,7 +78,7 @@ def no_slice_loses_more_than_its_share(context: GateContext) -> Finding:
     kept, limits = context.frame("transfer_set")["prompt_id"].implode(), context.recipe.limits
     loss: list[dict[str, Any]] = []
     for item in context.recipe.slices:
-        rows = train.filter(pl.col(item.column).is_in(item.values)).unique("prompt_id")
+        rows = train.filter(is_member(item)).unique("prompt_id")
         if rows.height >= limits.lost_share_rows:
             lost = 1 - rows["prompt_id"].is_in(kept).sum() / rows.height
             loss.append({"slice": item.name, "lost": lost, "rows": rows.height})

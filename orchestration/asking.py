@@ -221,5 +221,5 @@ def _answered(file: RecipeFile, labels: tuple[str, ...]) -> pl.DataFrame:
     """Ids of prompts that have an answer which counts; none where there is no file of answers yet."""
     if not may_be_there(file.recipe.teacher.source, file.root):
         return pl.DataFrame(schema={"prompt_id": pl.String})
-    answers = held_to(read_answers(file).answers, labels, file.recipe.data.labels)
+    answers = held_to(read_answers(file).answers, labels, file.recipe.data.labels, file.recipe.data.answer)
     return answers.filter(pl.col("failure").is_null()).select("prompt_id")

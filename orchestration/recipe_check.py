@@ -37,6 +37,7 @@ from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.live_reference import terms_of
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
+from stillhouse.tasks import label_names
 from stillhouse.teachers.causal_lm import label_prompt_of
 from stillhouse.teachers.classifier import outputs_in_order
 from stillhouse.teachers.requests import asking_of, asking_of_alternative
@@ -248,7 +249,7 @@ def _row_mistakes(file: RecipeFile) -> tuple[tuple[str, ...], list[str]]:
             _line(file, *unknown.field, what=unknown.what, expected=f"one of {unknown.there_are}", do=unknown.hint)
             for unknown in unknown_classes(file.recipe, prompts["label"].drop_nulls().unique())
         ]
-        classes = sorted(prompts["label"].drop_nulls().unique())
+        classes = [*label_names(file.recipe.data.answer, prompts["label"])]
     return tuple(found), classes
 
 
@@ -310,7 +311,7 @@ def _unknown_outputs(file: RecipeFile, folder: Path, classes: Sequence[str]) -> 
     found: list[str] = []
     if file.recipe.teacher.kind is TeacherKind.CLASSIFIER and classes:
         with _collected(found, file.where("teacher", "rename")):
-            outputs_in_order(folder, classes, file.recipe.teacher.rename)
+            outputs_in_order(folder, classes, file.recipe.teacher.rename, file.recipe.data.answer)
     return found
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
     from stillhouse.serving.loaded import LoadedRelease, load
+    from stillhouse.tasks.multi_label import MultiLabel
     from stillhouse.tasks.single_label import SingleLabel
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Evaluation",
     "LoadedRelease",
     "ModelKind",
+    "MultiLabel",
     "SingleLabel",
     "SliceSpec",
     "Terms",
@@ -36,6 +38,7 @@ _FOUND_IN = {
     "stillhouse.evaluation.models": ("EvaluatedModel", "ModelKind"),
     "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
     "stillhouse.serving.loaded": ("LoadedRelease", "load"),
+    "stillhouse.tasks.multi_label": ("MultiLabel",),
     "stillhouse.tasks.single_label": ("SingleLabel",),
 }
 

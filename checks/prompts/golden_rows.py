@@ -17,10 +17,12 @@ from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.prompt_set import redacted
 from stillhouse.data.quoting import quoted
 from stillhouse.evaluation.planning import plan
+from stillhouse.evaluation.slices.declared import is_member
 from stillhouse.recipe.data import GOLDEN_FILE
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import one_name_a_row
 
 
 @gate("a row that judges without a person having labelled it lets a teacher agree with itself")
@@ -47,7 +49,7 @@ def every_golden_label_is_in_the_source(context: GateContext) -> Finding:
     data = context.recipe.data
     if data.golden is None or not context.is_base:
         return passed_if(True, "asked of the base batch, where data.golden names a file")
-    rows = context.made_from("source").frame("rows").drop_nulls("label")
+    rows = one_name_a_row(data.answer, context.made_from("source").frame("rows"))
     of_people = rows["batch"] == GOLDEN_FILE
     golden, known = label_counts(rows.filter(of_people)["label"]), set(rows.filter(~of_people)["label"])
     if data.label is None:
@@ -152,7 +154,4 @@ def base_before(context: GateContext) -> pl.DataFrame | None:
 
 def _slice_counts(context: GateContext) -> list[dict[str, Any]]:
     golden = context.frame("prompts").filter(pl.col("split") == "golden")
-    return [
-        {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
-        for item in context.recipe.slices
-    ]
+    return [{"slice": item.name, "rows": golden.filter(is_member(item)).height} for item in context.recipe.slices]

@@ -13,11 +13,13 @@ from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, none_of, off
 from checks.prompts.base_batch import base_of, label_counts
 from stillhouse.data.class_rows import class_rows, with_too_few
 from stillhouse.data.declared_labels import CLASSES_SHOWN, named_classes, unknown_classes
-from stillhouse.data.leakage import target_proxies
+from stillhouse.data.leakage import proxies_of_sets, target_proxies
 from stillhouse.data.quoting import quoted
 from stillhouse.data.several_labels import several_in_a_cell
 from stillhouse.data.spellings import alike, has_unseen, shown
+from stillhouse.recipe.data import SETS
 from stillhouse.stages.facts import PromptFacts
+from stillhouse.tasks import label_names, one_name_a_row
 
 
 @gate("a student that learns a word which gives the label away fails where the word is missing")
@@ -26,7 +28,11 @@ def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
     labelled = context.frame("prompts").filter(pl.col("label").is_not_null())
     if labelled["label"].n_unique() < 2:
         return passed_if(True, "fewer than two labels, so none can be given away")
-    proxies = target_proxies(labelled["label"], labelled["text"])
+    proxies = (
+        proxies_of_sets(labelled["label"], labelled["text"])
+        if context.recipe.data.answer in SETS
+        else target_proxies(labelled["label"], labelled["text"])
+    )
     detail = [
         f"{quoted(proxy.marker)!r} means {quoted(proxy.label)} in {proxy.right:.1%} of {proxy.rows:,} rows"
         for proxy in proxies
@@ -54,8 +60,8 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
 @gate("a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant")
 def labels_have_one_spelling_each(context: GateContext) -> Finding:
     """Labels that differ only in case, width, blanks, marks or how a number is written, and no map names."""
-    here = label_counts(context.made_from("source").frame("rows")["label"])
-    base = {} if context.is_base else label_counts(base_of(context)["label"])
+    here = name_counts(context, context.made_from("source").frame("rows"))
+    base = {} if context.is_base else name_counts(context, base_of(context))
     counts = {label: here.get(label, 0) + base.get(label, 0) for label in {**base, **here}}
     found = [
         spellings for spellings in alike(counts, context.recipe.data.labels) if not here.keys().isdisjoint(spellings)
@@ -85,7 +91,8 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
     """Classes without enough training, validation or golden rows are named; too many of them close the gate."""
     if not context.is_base:
         return passed_if(True, "asked of the base batch, which alone is split")
-    classes, limits = class_rows(context.frame("prompts")), context.recipe.limits
+    prompts, limits = one_name_a_row(context.recipe.data.answer, context.frame("prompts")), context.recipe.limits
+    classes = class_rows(prompts)
     taught = context.recipe.data.label is not None
     few = with_too_few(classes, limits, labels_are_taught=taught)
     unwatched = [quoted(each.label) for each in classes if not each.validation and each not in few]
@@ -109,19 +116,22 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
 
 @gate("a model that gives one class of several cannot learn rows that have several", blocking=False)
 def labels_name_one_class_each(context: GateContext) -> Finding:
-    """Labels that are lists of other labels."""
-    found = several_in_a_cell(label_counts(context.frame("prompts")["label"]))
+    """Labels that are lists of other labels; where sets of labels are learned, a label of a set that is one."""
+    found = several_in_a_cell(name_counts(context, context.frame("prompts")))
     if found is None:
         return passed_if(True, "no label is a list of labels")
-    return passed_if(False, found.sentence, names=list(found.names[:CLASSES_SHOWN]))
+    how = found.in_a_set if context.recipe.data.answer in SETS else found.sentence
+    return passed_if(False, how, names=list(found.names[:CLASSES_SHOWN]))
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")
 def no_batch_brings_a_new_label(context: GateContext) -> Finding:
     """The classes are those of the recipe's own source."""
     prompts = context.frame("prompts")
-    known = base_of(context)["label"].drop_nulls().unique()
-    new = prompts.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(known.implode()))
+    answer = context.recipe.data.answer
+    known = pl.Series(label_names(answer, base_of(context)["label"]), dtype=pl.String)
+    named = one_name_a_row(answer, prompts.with_row_index("row"))
+    new = named.filter(~pl.col("label").is_in(known.implode())).unique("row", keep="first", maintain_order=True)
     return none_of(
         new.height,
         f"{new.height} rows have a label that the source does not have"
@@ -129,6 +139,11 @@ def no_batch_brings_a_new_label(context: GateContext) -> Finding:
         else f"{len(known)} labels, all known",
         rows=offenders(new.select("batch", "label", "text")),
     )
+
+
+def name_counts(context: GateContext, rows: pl.DataFrame) -> dict[str, int]:
+    """How many rows have each label, or have it in their set."""
+    return label_counts(one_name_a_row(context.recipe.data.answer, rows.select("label"))["label"])
 
 
 def _as_map(spellings: Collection[str], *, one_class: bool) -> str:

@@ -20,11 +20,19 @@ from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.spellings import alike, shown
+from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import CoverageFacts
+from stillhouse.tasks import one_name_a_row
 from stillhouse.wording import points
 
 _NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "\\n"})
+
+
+SETS_ARE_LEARNED = (
+    "some rows have several labels: a model learns which of them apply, and is right where it gives the whole set "
+    "(data.answer: multi_label)"
+)
 
 
 def left_out(read: SourceRead, made: PromptSet) -> str:
@@ -56,9 +64,9 @@ def thin_classes(suggested: Suggestion) -> Iterator[str]:
         )
 
 
-def spellings(made: PromptSet) -> Iterator[str]:
+def spellings(made: PromptSet, answer: TaskKind) -> Iterator[str]:
     """Labels that a gate will ask about, and those that other programs write where there is none."""
-    counts = dict(made.prompts["label"].drop_nulls().value_counts().iter_rows())
+    counts = dict(one_name_a_row(answer, made.prompts.select("label"))["label"].value_counts().iter_rows())
     found = [" and ".join(map(shown, each)) for each in alike(counts, {})]
     if found:
         yield f"one class? {'; '.join(found[:CLASSES_SHOWN])}: `data.labels` says so, or that they are two"

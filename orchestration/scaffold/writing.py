@@ -28,22 +28,32 @@ from orchestration.scaffold.open_questions import (
     TERMS_OF_ANSWERS,
     AnsweredQuestions,
 )
-from orchestration.scaffold.remarks import how_much_it_proves, left_out, several_labels, spellings, thin_classes, unread
+from orchestration.scaffold.remarks import (
+    SETS_ARE_LEARNED,
+    how_much_it_proves,
+    left_out,
+    several_labels,
+    spellings,
+    thin_classes,
+    unread,
+)
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_label, split_of_a_golden_file, suggest
 from orchestration.scaffold.template import listed, recipe_text
 from orchestration.scaffold.weights import Weights, as_labels_call_it, base_in, packaged, teacher_in
 from stillhouse.data.dropped import read_like_the_source
 from stillhouse.data.prompt_set import split_golden_file, split_rows
+from stillhouse.data.several_labels import are_sets
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.answers import AnswersFormat
-from stillhouse.recipe.data import GOLDEN_FILE, DataSpec
+from stillhouse.recipe.data import GOLDEN_FILE, SETS, DataSpec, TaskKind
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
+from stillhouse.tasks import label_names
 from stillhouse.wording import points
 
 FEWEST_ROWS = 60
@@ -137,16 +147,24 @@ def write_recipe(
     may_lack = [] if golden is None and is_trained else [label]
     with advice_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
-        read = read_rows(uri, RowColumns(text, label, optional=may_lack), reading.format_of_rows)
+        columns = RowColumns(text, label, optional=may_lack, lists=[label])
+        read = read_rows(uri, columns, reading.format_of_rows)
     _require_that_most_are_read(uri, read)
     taught = bool(read.rows["label"].count())
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
+    with advice_as_options():
+        beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
+        answer = _answer_of(pl.concat([read.rows, *beside_them]))
+        if answer in SETS:
+            read = read_rows(uri, columns, reading.format_of_rows, answer=answer)
+    _require_that_most_are_read(uri, read)
     said_of_rows = DataSpec(
         source=uri,
         text=text,
         label=label if taught else None,
         golden=golden,
         golden_label=None if taught else label,
+        answer=answer,
         licence=answers.licence,
         **asdict(reading),
     )
@@ -165,14 +183,16 @@ def write_recipe(
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
         )
-    labels = sorted(made.prompts["label"].drop_nulls().unique())
-    cut_from, remark = as_labels_call_it(cut_from, labels, taught=taught)
-    suggested = suggest(made, key=name, golden_file=golden is not None, labels_are_taught=taught)
+    labels = label_names(answer, made.prompts["label"])
+    cut_from, remark = as_labels_call_it(cut_from, labels, answer, taught=taught)
+    suggested = suggest(made, key=name, answer=answer, golden_file=golden is not None, labels_are_taught=taught)
     texts = made.prompts["text"].to_list()
     read_by_models = _coverage(cut_from.folder, texts)
     root = addresses_begin_at(path)
     values: dict[str, str | float] = {
-        "task": f"Give a text of {Path(uri).name} the right one of its {len(labels)} labels.",
+        "task": f"Give a text of {Path(uri).name} the right one of its {len(labels)} labels."
+        if answer not in SETS
+        else f"Give a text of {Path(uri).name} those of its {len(labels)} labels that apply.",
         "owner": f"team:{name}",
         "data": as_seen_from(root, uri),
         "text": text,
@@ -184,9 +204,10 @@ def write_recipe(
         *([] if remark is None else [remark]),
         *unread(read_by_models),
         *thin_classes(suggested),
-        *spellings(made),
+        *spellings(made, answer),
         *([] if golden is None else [how_much_it_proves(suggested, golden)]),
-        *(several_labels(uri, reading, text, label, made) if taught else []),
+        *([SETS_ARE_LEARNED] if answer in SETS else []),
+        *(several_labels(uri, reading, text, label, made) if taught and answer not in SETS else []),
     )
     content = recipe_text(
         values,
@@ -197,6 +218,7 @@ def write_recipe(
         seen=seen,
         rows=made.prompts.height,
         labels=labels,
+        answer=answer,
         cut_from=_as_the_recipe_names(cut_from, root),
         language_model=None if has_layers or teacher is None else _as_the_recipe_names(teacher, root),
         taught=taught,
@@ -208,6 +230,18 @@ def write_recipe(
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
     write_atomically(path, content)
     return Written(path, seen, {**answers.open, **_open_of(cut_from, None if has_layers else teacher, is_elsewhere)})
+
+
+def _answer_of(rows: pl.DataFrame) -> TaskKind:
+    """What a label of some rows is, by what their cells look like."""
+    counts = dict(rows["label"].drop_nulls().value_counts().iter_rows())
+    return "multi_label" if are_sets(counts) else "single_label"
+
+
+def _rows_of_golden(golden: str, text: str, label: str, reading: Reading) -> pl.DataFrame:
+    """Rows of a golden file, before it is known what a label is."""
+    said = DataSpec(source=golden, text=text, label=label, licence="", **asdict(reading))
+    return read_like_the_source(said, golden, RowColumns(text, label, lists=[label]), batch=GOLDEN_FILE).rows
 
 
 def _as_the_recipe_names(weights: Weights, root: Path) -> Weights:

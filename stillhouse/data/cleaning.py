@@ -4,6 +4,8 @@ Belongs here: normalising, identity of a prompt, rules on a text or a label alon
 Does not: near-duplicates (near_duplicates.py), which rows train and which evaluate (splits.py).
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,6 +15,9 @@ from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.tasks import label_names
+from stillhouse.tasks.label_sets import LABELS_AT_MOST, names_of
 
 # Control characters other than white space; zero-width space, word joiner, soft hyphen and byte order mark; the marks
 # that turn the reading direction. Joiners stay: emoji and several scripts need them.
@@ -85,22 +90,46 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
     )
 
 
-def label_problems(rows: pl.DataFrame, *, where: str) -> Cleaned:
-    """Refuse labels from which nothing can be learnt, and reject rows whose label is seen once.
+def label_problems(rows: pl.DataFrame, answer: TaskKind = "single_label", *, where: str) -> Cleaned:
+    """Refuse labels from which nothing can be learnt, and reject rows whose label, or one of whose set, is seen once.
 
     Call it on the base batch, after `clean`, which removes copies.
 
     Args:
         rows: `text`, `label`, `batch` and any further columns.
+        answer: what a label is.
         where: the source, named in errors.
 
     Raises:
-        StillhouseError: if there is no label, or fewer than two labels have two rows.
+        StillhouseError: if there is no label, or fewer than two labels have two rows; or more than a set can have.
     """
-    once = rows.select((pl.col("label").is_not_null() & (pl.len().over("label") < 2)).alias("once"))["once"]
+    once = (
+        _carrying_a_label_seen_once(rows["label"])
+        if answer in SETS
+        else rows.select((pl.col("label").is_not_null() & (pl.len().over("label") < 2)).alias("once"))["once"]
+    )
     kept = rows.filter(~once)
     _refuse_too_few_labels(rows, kept, where)
+    if answer in SETS:
+        _refuse_unfit_sets(label_names(answer, kept["label"]), where)
     return Cleaned(kept, rejected(rows.filter(once), RejectReason.LABEL_SEEN_ONCE))
+
+
+def _carrying_a_label_seen_once(labels: pl.Series) -> pl.Series:
+    """Which sets have a label that no other row has, also once those rows are left out; Boolean, false where null.
+
+    Args:
+        labels: sets in their one spelling, or null.
+    """
+    held = [() if label is None else names_of(label) for label in labels]
+    left = [True] * len(held)
+    while True:
+        counts = Counter(name for names, is_left in zip(held, left, strict=True) if is_left for name in names)
+        rare = {name for name, rows in counts.items() if rows < 2}
+        still = [is_left and rare.isdisjoint(names) for names, is_left in zip(held, left, strict=True)]
+        if still == left:
+            return pl.Series("once", [not is_left for is_left in left], dtype=pl.Boolean)
+        left = still
 
 
 def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -> None:
@@ -120,6 +149,21 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
             expected="two labels or more, each with two rows or more",
             do="Check which column has the labels, or add rows of the other ones.",
         )
+
+
+def _refuse_unfit_sets(names: Sequence[str], where: str) -> None:
+    if 2 <= len(names) <= LABELS_AT_MOST:
+        return
+    shown = ", ".join(repr(quoted(name)) for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    raise StillhouseError(
+        f"there are {len(names)} labels in sets with two rows or more each ({shown})",
+        where=where,
+        expected=f"2 to {LABELS_AT_MOST}, where data.answer is multi_label",
+        do="Let several labels be one, or rare ones nothing, by `data.labels`."
+        if names[2:]
+        else "Check which column has the labels. Of one label alone `data.answer: single_label` learns whether it is "
+        "given.",
+    )
 
 
 def _single_blanks(text: pl.Expr) -> pl.Expr:

@@ -100,7 +100,17 @@ def read_like_the_source(
         StillhouseError: see `read_rows`.
     """
     how = format_of_source(data) if _as_the_source(data, name) else BY_ITS_ENDING
-    return read_rows(name, columns, how, kept=kept, batch=batch, root=root, classes=data.labels, limits=data.limits)
+    return read_rows(
+        name,
+        columns,
+        how,
+        kept=kept,
+        batch=batch,
+        root=root,
+        classes=data.labels,
+        answer=data.answer,
+        limits=data.limits,
+    )
 
 
 def format_of_source(data: DataSpec) -> RowFormat:

@@ -30,12 +30,18 @@ _PLACE = re.compile(r"-?\d+", re.ASCII)
 """In a list, from its end where it is negative."""
 
 
-def read_json(place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str]) -> Table:
+def read_json(
+    place: Place,
+    columns: Sequence[str],
+    optional: Collection[str],
+    objects: Collection[str],
+    lists: Collection[str] = (),
+) -> Table:
     """Read one JSON object a line, or one array of objects, whichever the file begins with.
 
     A column is a key, or a path such as `ticket.body`, `choices.0.label` or `messages.-1.content` (the last one)
     where no key has that name. What is no object, or holds a list or object where text belongs, is a reject; `objects`
-    are the columns in which an object is text, namely its JSON.
+    are the columns in which an object is text, namely its JSON, and `lists` those in which a list is.
 
     Raises:
         StillhouseError: if a column that is not optional is in no record at all, holds a list or object in all of them,
@@ -62,6 +68,7 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str], o
                 values = {name: _at(item.value, name) for name in columns}
                 found |= {name for name, value in values.items() if value is not _NOT_THERE}
                 values |= {name: as_json(values[name]) for name in objects if isinstance(values[name], dict)}
+                values |= {name: as_json(values[name]) for name in lists if isinstance(values[name], list)}
                 parts = {name: value for name, value in values.items() if isinstance(value, dict | list)}
                 if parts:
                     several |= any(isinstance(value, list) and len(value) > 1 for value in parts.values())

@@ -15,6 +15,8 @@ import polars as pl
 
 from stillhouse.data.near_duplicates import has_few_blanks
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.tasks import label_names
+from stillhouse.tasks.label_sets import carries_any
 
 MOST_CHARACTERS = 20_000_000
 """Texts that are searched, in characters: about 330,000 rows of 60; of more, a fixed random sample."""
@@ -87,6 +89,29 @@ def target_proxies(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
     rows = rows.drop_nulls("label").sample(fraction=1.0, shuffle=True, seed=_SEED)
     rows = rows.filter(pl.col("text").str.len_chars().fill_null(0).cum_sum() <= MOST_CHARACTERS).with_row_index("row")
     return _text_proxies(rows.select("row", "label", "text"))
+
+
+def proxies_of_sets(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
+    """Find markers in the text that stand for a label of a set: for each label, between rows with and without it.
+
+    Args:
+        labels: sets of labels, shape (n,); rows without one are left out.
+        texts: see `target_proxies`.
+
+    Returns:
+        See `target_proxies`.
+    """
+    rows = pl.DataFrame({"label": labels, "text": texts}).drop_nulls("label")
+    found = []
+    for name in label_names("multi_label", rows["label"]):
+        has = pl.when(carries_any(pl.col("label"), [name])).then(pl.lit(name)).otherwise(pl.lit(_WITHOUT))
+        of_one = rows.select(has.alias("label"), "text")
+        found += [proxy for proxy in target_proxies(of_one["label"], of_one["text"]) if proxy.label == name]
+    return found
+
+
+_WITHOUT = "\0"
+"""In the place of a label that a row does not have; no text spells it."""
 
 
 def future_rows(dates: pl.Series, *, now: datetime) -> pl.Series:

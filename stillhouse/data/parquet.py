@@ -20,11 +20,15 @@ from stillhouse.errors import StillhouseError
 
 
 def read_parquet(
-    place: Place, columns: Sequence[str], optional: Collection[str], objects: Collection[str] = ()
+    place: Place,
+    columns: Sequence[str],
+    optional: Collection[str],
+    objects: Collection[str] = (),
+    lists: Collection[str] = (),
 ) -> Table:
     """Read columns of a parquet file as strings; a column may be a path such as `ticket.body`.
 
-    Of the columns in `objects` one that holds objects is read as their JSON.
+    Of the columns in `objects` one that holds objects is read as their JSON, and in `lists` one that holds lists.
 
     Raises:
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
@@ -43,7 +47,8 @@ def read_parquet(
     table.frames.append(
         frame.select(
             _json_column(frame[name])
-            if name in objects and isinstance(frame[name].dtype, pl.Struct)
+            if (name in objects and isinstance(frame[name].dtype, pl.Struct))
+            or (name in lists and isinstance(frame[name].dtype, pl.List))
             else _string_column(frame[name], place)
             for name in frame.columns
         )
@@ -115,7 +120,9 @@ def _is_utf8(value: bytes) -> bool:
 
 def _json_column(column: pl.Series) -> pl.Series:
     # Not by polars, which writes null for what is not a number.
-    return pl.Series(column.name, [None if each is None else as_json(each) for each in column], dtype=pl.String)
+    return pl.Series(
+        column.name, [None if each is None else as_json(each) for each in column.to_list()], dtype=pl.String
+    )
 
 
 def _string_column(column: pl.Series, place: Place) -> pl.Series:

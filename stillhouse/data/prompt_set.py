@@ -74,7 +74,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
             expected="rows with a text each, and one label for each text",
             do="Check which columns have texts and labels, and how the file is read.",
         )
-    labelled = label_problems(cleaned.kept, where=where)
+    labelled = label_problems(cleaned.kept, data.answer, where=where)
     alone = _without_near_duplicates(labelled.kept)
     sided = _sided(alone.prompts, split, data.group)
     kept = hide_labels(sided.prompts, share=data.hidden_label_share, key=split.key)
@@ -104,7 +104,8 @@ def split_golden_file(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, w
     alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()))
     sided = _sided(alone.prompts, split, data.group)
     taught = _beside(redaction.rows.filter(~of_people), sided.prompts, data)
-    labelled = label_problems(pl.concat([sided.prompts, taught.prompts], how="diagonal"), where=where)
+    together = pl.concat([sided.prompts, taught.prompts], how="diagonal")
+    labelled = label_problems(together, data.answer, where=where)
     kept = hide_labels(labelled.kept, share=data.hidden_label_share, key=split.key)
     rejects = [audited.rejects, unlabelled, alone.rejects, sided.rejects, taught.rejects, labelled.rejects]
     return PromptSet(kept, all_rejects(rejects), redaction.counts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.data.quoting import quoted
+from stillhouse.tasks.label_sets import SEPARATOR, NoLabelSetError, names_in_cell
 
 _LIST = re.compile(r"\s*[\[({](.*)[\])}]\s*")
 _SEPARATORS = ("|", ";", ",", "\uff0c", "\uff1b", "\u3001", "\u060c")
@@ -42,8 +43,17 @@ class SeveralLabels:
     def sentence(self) -> str:
         """What was found, and what to do."""
         return (
-            f"labels of {self.rows:,} rows hold several classes, such as {quoted(self.example)!r}. A model here gives "
-            "one class of several: keep the class that decides, or make a recipe for each that says whether it is given"
+            f"labels of {self.rows:,} rows hold several classes, such as {quoted(self.example)!r}. A model that gives "
+            "one class of several cannot learn them: `data.answer: multi_label` learns sets of labels, written a;b or "
+            "as JSON lists; or keep the class that decides"
+        )
+
+    @property
+    def in_a_set(self) -> str:
+        """The same of single labels of sets."""
+        return (
+            f"single labels of {self.rows:,} rows hold several, such as {quoted(self.example)!r}. The labels of a set "
+            "are written a;b or as a JSON list: write them so, or let each be another one by `data.labels`"
         )
 
 
@@ -64,6 +74,25 @@ def several_in_a_cell(counts: Mapping[str, int]) -> SeveralLabels | None:
     ]
     several = max((each for each in found if each is not None), key=lambda each: each.rows, default=None)
     return several if several is not None and several.rows >= _SHARE * sum(counts.values()) else None
+
+
+def are_sets(counts: Mapping[str, int]) -> bool:
+    """Whether labels are sets of labels as a recipe reads them: some cells are JSON lists, or have semicolons.
+
+    Args:
+        counts: rows of each label.
+    """
+    listed = sum(rows for label, rows in counts.items() if label.startswith("[") and _is_set(label))
+    parted = _under(SEPARATOR, counts)
+    return max(listed, 0 if parted is None else parted.rows) >= max(_SHARE * sum(counts.values()), 1)
+
+
+def _is_set(label: str) -> bool:
+    try:
+        names_in_cell(label)
+    except NoLabelSetError:
+        return False
+    return True
 
 
 def answers_yes_or_no(labels: Collection[str]) -> bool:

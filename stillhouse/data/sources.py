@@ -27,9 +27,10 @@ from stillhouse.data.places import (
     unpacked_name,
 )
 from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.data.sets_of_labels import with_sets
 from stillhouse.data.table import Format, Table
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import Limits
+from stillhouse.recipe.data import SETS, Limits, TaskKind
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -74,6 +75,7 @@ class RowColumns:
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
         objects: those of `keep` that may hold an object, which is read as its JSON; elsewhere one is no text.
+        lists: those that may hold a list, which is read as its JSON; likewise.
     """
 
     text: str
@@ -81,6 +83,7 @@ class RowColumns:
     keep: Sequence[str] = ()
     optional: Collection[str] = ()
     objects: Collection[str] = ()
+    lists: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def read_rows(
     batch: str = "base",
     root: str | Path | None = None,
     classes: Mapping[str, str] | None = None,
+    answer: TaskKind = "single_label",
     limits: Limits | None = None,
 ) -> SourceRead:
     """Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -131,6 +135,7 @@ def read_rows(
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         classes: from a spelling of a label to the class that it stands for.
+        answer: what a label is; of a set of labels each cell gets its one spelling, and one that is no set is a reject.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -145,7 +150,8 @@ def read_rows(
     else:
         places = [Place(name, path, how.encoding, limits or Limits()) for name, path in kept.items()]
     readers = [_reader(place, how) for place in places]
-    tables = [reader.read(names, columns.optional, label, columns.objects) for reader in readers]
+    lists = (*columns.lists, *([label] if label and answer in SETS else []))
+    tables = [reader.read(names, columns.optional, label, columns.objects, lists) for reader in readers]
     counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in found.columns)
@@ -157,6 +163,10 @@ def read_rows(
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),
     )
+    if answer in SETS:
+        rows, no_sets = with_sets(rows, classes or {})
+        unread += no_sets
+        _refuse_nothing_read(uri, rows, unread)
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
     return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")), counted)
@@ -182,17 +192,22 @@ class _Reader:
     dialect: Dialect
 
     def read(
-        self, columns: Sequence[str], optional: Collection[str], label: str | None, objects: Collection[str]
+        self,
+        columns: Sequence[str],
+        optional: Collection[str],
+        label: str | None,
+        objects: Collection[str],
+        lists: Collection[str],
     ) -> Table:
         if self.kind == "csv":
             return delimited.read_csv(self.place, columns, optional, self.dialect, label)
         if self.kind in ("json", "ndjson"):
-            return json_rows.read_json(self.place, columns, optional, objects)
+            return json_rows.read_json(self.place, columns, optional, objects, lists)
         if self.kind == "xlsx":
             return workbooks.read_xlsx(self.place, columns, optional)
         if self.pattern is not None:
             return lines.read_lines(self.place, columns, self.pattern)
-        return parquet.read_parquet(self.place, columns, optional, objects)
+        return parquet.read_parquet(self.place, columns, optional, objects, lists)
 
     def count(self, table: Table) -> int:
         """Count the records again, without the parser; of a table, only what its rows look like is taken."""
@@ -282,6 +297,10 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
             )
 
 
+_SAYS_HOW = {RejectReason.OTHER_FIELDS: "separator", RejectReason.NO_SET_OF_LABELS: "answer"}
+"""The field that says how what is rejected for a reason is read; that of any other is the format."""
+
+
 def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[str, RejectReason, str]]) -> None:
     if found.is_empty() and unread:
         _, reason, detail = unread[0]
@@ -289,7 +308,7 @@ def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[s
             f"none of {len(unread)} records is readable; the first: {reason} ({detail})",
             where=uri,
             expected="at least one row",
-            field="separator" if reason is RejectReason.OTHER_FIELDS else "format",
+            field=_SAYS_HOW.get(reason, "format"),
             otherwise="Or fix the file.",
         )
     if found.is_empty():

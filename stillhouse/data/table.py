@@ -26,8 +26,8 @@ Item = TypeVar("Item")
 
 PATHS_TOLD = 30
 LIST_ADVICE = (
-    "The path of one element leaves the others out. Of several labels a row a model here learns one: write that one "
-    "into a column, or make a recipe for each label that says whether it is given."
+    "The path of one element leaves the others out. A column with several labels a row is read whole where the recipe "
+    "says `data.answer: multi_label`."
 )
 """Said of a column of lists with several elements, of which a path takes one."""
 """Paths to values that an error names at most."""
@@ -126,6 +126,6 @@ def as_text(value: str | bool | int | float | None) -> str | None:
     return str(int(value)) if value == value // 1 and abs(value) < 2**53 else repr(value)
 
 
-def as_json(value: Mapping[str, Any]) -> str:
-    """Spell an object; what JSON has no form for, such as a date, is text in it."""
+def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Spell an object or a list; what JSON has no form for, such as a date, is text in it."""
     return json.dumps(value, ensure_ascii=False, default=str)

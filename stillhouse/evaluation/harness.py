@@ -28,6 +28,7 @@ from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.measures.fidelity import Fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
+from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.regressions import Regression
 from stillhouse.evaluation.measures.score import Score, score_of
@@ -76,8 +77,15 @@ class Evaluation(Record):
     fairness: tuple[FairnessResult, ...] = Field(description="One for each sensitive column that was asked for.")
     behaviour: tuple[BehaviourResult, ...] = Field(default=(), description="The behavioural tests of the recipe.")
     stress: tuple[StressResult, ...] = Field(default=(), description="Each perturbation; empty without a stress test.")
-    per_class: tuple[metrics.ClassMetrics, ...] = Field(description="Empty where answers are no classes.")
-    confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Likewise.")
+    per_class: tuple[metrics.ClassMetrics, ...] = Field(
+        description="Of each class, or of each label of sets; empty where answers are neither."
+    )
+    of_labels: LabelScores | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # so that a record of classes is what it was
+        description="Where answers are sets of labels: what of them is right label by label.",
+    )
+    confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Empty where answers are no classes.")
     teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(
         default=None, description="The teacher's; null in an evaluation from before it was kept."
     )

@@ -34,9 +34,12 @@ def lost_classes(evaluation: Evaluation) -> tuple[LostClass, ...]:
     """Classes of which the upper limit of the recall (95 %) is under half of the teacher's; of a few rows none is.
 
     Args:
-        evaluation: of any model; without the teacher's answers by class, or without classes, there is none.
+        evaluation: of any model; labels of sets count as classes do; without the teacher's answers by class, or
+            without classes, there is none.
     """
     teachers = {cell.label: cell.rows for cell in evaluation.teacher_confusion or () if cell.label == cell.predicted}
+    if evaluation.of_labels is not None:
+        teachers = {each.label: round(each.recall * each.rows) for each in evaluation.of_labels.teacher}
     counted = [
         LostClass(
             label=each.label,

@@ -25,6 +25,7 @@ from stillhouse.evaluation.claims import (
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
+from stillhouse.evaluation.measures.label_scores import label_scores
 from stillhouse.evaluation.measures.regressions import regressions
 from stillhouse.evaluation.measures.score import score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
@@ -140,9 +141,7 @@ def _discovered(rows: Aligned) -> tuple[DiscoveredSlice, ...]:
 
 
 def _per_class(rows: Aligned) -> tuple[metrics.ClassMetrics, ...]:
-    if rows.task.classes is None:
-        return ()
-    return metrics.per_class(*metrics.confusion_of(rows.task, rows.logits, rows.targets))
+    return metrics.by_name(rows.task, rows.logits, rows.targets)
 
 
 def _confusion(rows: Aligned) -> tuple[metrics.ConfusionCell, ...]:
@@ -179,6 +178,7 @@ MEASURES: tuple[Measure[Any], ...] = (
     Measure("per_class", _per_class),
     Measure("confusion", _confusion),
     Measure("teacher_confusion", _teacher_confusion),
+    Measure("of_labels", lambda rows: label_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
     Measure("regressions", lambda rows: regressions(rows.fidelity, rows.golden)),
     Measure("seeds", _seeds),
 )

@@ -18,6 +18,7 @@ from stillhouse.base import Record
 from stillhouse.live.slices import LiveSlice, SliceReference, slice_references
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
+from stillhouse.tasks.label_sets import names_of
 
 _LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
 _UNSURE = 0.1
@@ -79,7 +80,7 @@ class Reference(Record):
     origin: Literal["golden", "live"] = Field(description="Golden rows, or a month of live answers.")
     until: str | None = Field(None, description="Last day of a live reference.")
     rows: int
-    labels: dict[str, int] = Field(description="Answers by label; one that never occurred has 0.")
+    labels: dict[str, int] = Field(description="Answers with each label; one that never occurred has 0.")
     edges: tuple[int, ...] = Field(description="Between bins of length in characters, ascending.")
     lengths: tuple[int, ...] = Field(description="Texts in each bin.")
     unsure_below: float | None = Field(description="Confidence below which an answer is unsure; null without any.")
@@ -149,7 +150,7 @@ def golden_reference(
     lengths = tuple(int(edge) for edge in edges)
     known = [each for each in confidence if each is not None]
     unsure_below = float(np.quantile(known, _UNSURE)) if known else None
-    counts = Counter(answers)
+    counts = Counter(name for answer in answers for name in ((answer,) if answer in names else names_of(answer)))
     return Reference(
         release=release,
         origin="golden",

@@ -18,6 +18,7 @@ import polars as pl
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.release.cascade import LABEL
+from stillhouse.tasks.label_sets import carries_any
 
 COLUMNS = "columns"
 """Of a row of traffic, what is kept of the columns that its caller sent."""
@@ -80,8 +81,9 @@ def is_in_slice(slice: SliceSpec, label: str) -> pl.Expr:
         slice: see `Recipe.slices_of_requests`.
         label: the column of what the student answers.
     """
-    value = pl.col(label) if slice.column == LABEL else value_sent(slice.column)
-    return value.is_in(slice.values)
+    if slice.column == LABEL:
+        return carries_any(pl.col(label), slice.values)
+    return value_sent(slice.column).is_in(slice.values)
 
 
 def columns_sent(kept: str | None) -> dict[str, str] | None:

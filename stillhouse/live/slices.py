@@ -21,6 +21,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.watch import lengths_in
 from stillhouse.release.cascade import LABEL
 from stillhouse.statistics.accuracy_test import rows_needed_for
+from stillhouse.tasks.label_sets import carries_any
 
 
 class LiveSlice(Record):
@@ -46,7 +47,7 @@ class LiveSlice(Record):
         if self.column is not None:
             return rows.filter(value_sent(self.column).is_in(self.values))
         if self.characters is None:
-            return rows.filter(pl.col("label").is_in(self.labels))
+            return rows.filter(carries_any(pl.col("label"), self.labels))
         fewest, most = self.characters
         found = rows.filter(pl.col("characters") >= fewest)
         return found if most is None else found.filter(pl.col("characters") <= most)

@@ -20,6 +20,7 @@ from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_bound, reference_limit
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
+from stillhouse.tasks.label_sets import carries
 from stillhouse.wording import percent, points
 
 
@@ -312,7 +313,9 @@ def counted(
     found = {}
     for each in watches:
         if each.kind is WatchKind.LABEL:
-            hits, of = int(labels.get(each.of, 0)), every.height
+            named = (each.of or "",)
+            hits = sum(answers for label, answers in labels.items() if label is not None and carries(label, named))
+            of = every.height
         elif each.kind is WatchKind.LENGTH:
             hits, of = int(bins.get(int(each.of or 0), 0)), every.height
         elif each.kind in events:

@@ -89,7 +89,8 @@ class SliceSpec(Record):
 
     name: Name = Field(description="What the slice is called in reports and checks.")
     column: Name = Field(
-        description="The column that decides membership; `label` is the class, whatever the column of labels is called."
+        description="The column that decides membership; `label` is the class, or any label of a set, whatever "
+        "the column of labels is called."
     )
     values: tuple[str, ...] = Field(min_length=1, description="The values of that column which belong to the slice.")
     critical: bool = Field(

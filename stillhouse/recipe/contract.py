@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from stillhouse.digests import digest_of
+from stillhouse.recipe.answer_kinds import unfit_for_sets, unfit_losses
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
 from stillhouse.recipe.cascade import CascadeSpec
-from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.data import SETS, DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
@@ -307,9 +308,10 @@ class Recipe(Part):
                 if term.embedding_loss is not None and term.layers is None and has_reasons:
                     continue  # the base has a state of each
                 if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
+                    alone = "bce" if self.data.answer in SETS else "kl"
                     raise FieldError(
                         f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "
-                        f"there are {self.teacher.gives.in_words}: use kl alone",
+                        f"there are {self.teacher.gives.in_words}: use {alone} alone",
                         *("students", index, "training", *field),
                     )
         return self
@@ -326,6 +328,25 @@ class Recipe(Part):
             mistake = f"must be left out where teacher.kind is {self.teacher.kind}, which is asked them anyway"
         if mistake:
             raise FieldError(mistake, "stress", "ask_teacher")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_asked_goes_with_the_answers(self) -> "Recipe":
+        answer = self.data.answer
+        trainings: dict[tuple[str | int, ...], TrainingConfig] = {
+            ("students", index, "training"): student.training
+            for index, student in enumerate(self.students)
+            if student.training is not None
+        }
+        for field, mistake in unfit_losses(answer, trainings):
+            raise FieldError(mistake, *field)
+        if answer not in SETS:
+            return self
+        for field, mistake in unfit_for_sets(answer, self.teacher, self.bar):
+            raise FieldError(mistake, *field)
+        for part in ("behaviour", "sensitive"):
+            if getattr(self, part):
+                raise FieldError(f"must be left out where data.answer is {answer}: it counts by class", part)
         return self
 
     @model_validator(mode="after")

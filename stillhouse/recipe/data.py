@@ -171,7 +171,11 @@ class DataSpec(Part):
     golden_label: str | None = Field(
         None, exclude_if=_is_not_said, description="column of the golden file with the label; as `label` when left out"
     )
-    answer: TaskKind = Field("single_label", description="what a label is: one of a fixed set of classes")
+    answer: TaskKind = Field(
+        "single_label",
+        description="what a label is: one of a fixed set of classes (single_label), or any number of a fixed set of "
+        "labels (multi_label), in a cell as a;b or a JSON list, of which [] says that none applies",
+    )
     labels: dict[str, str] = Field(
         {},
         description="from a spelling of a label to its class, such as {'Billing': 'billing'}; two that look like one "
@@ -215,13 +219,6 @@ class DataSpec(Part):
     hidden_label_share: Share = Field(
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
-
-    @field_validator("answer")
-    @classmethod
-    def _sets_have_no_way_through_a_round_yet(cls, answer: TaskKind) -> TaskKind:
-        if answer in SETS:
-            raise ValueError("single_label: a round cannot release a model of sets of labels yet")
-        return answer
 
     @field_validator("labels")
     @classmethod

@@ -38,8 +38,8 @@ class TrainingConfig(Record):
     loss: LossName = Field(
         "logit_mse",
         description="Beside the teacher's distribution (kl; standardised_kl of logits at one mean and spread; dkd with "
-        "a weight of its own for the other labels), its logits (logit_mse) or its smoothed answer (answers); or the "
-        "labels alone (labels).",
+        "a weight of its own for the other labels; bce of each label of a set), its logits (logit_mse) or its smoothed "
+        "answer (answers); or the labels alone (labels).",
     )
     temperature: Temperature = TEMPERATURE
     smoothing: Smoothing = SMOOTHING

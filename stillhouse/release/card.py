@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.data import SETS, TaskKind
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, percent
@@ -126,6 +126,7 @@ def model_card(
         record=record,
         release=exported_from,
         labels=labels,
+        gives_sets=recipe.data.answer in SETS,
         recipe=recipe,
         report=report,
         max_tokens=max_tokens,

@@ -16,6 +16,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
+from stillhouse.tasks.label_sets import carries
 from stillhouse.teachers.asked import Asking
 
 CASCADE = "cascade.json"
@@ -107,6 +108,6 @@ def protects(slices: Sequence[ProtectedSlice], label: str, columns: Mapping[str,
         value = label if protected.column == LABEL else columns.get(protected.column)
         if value is None:
             return HandedOn.UNKNOWN_SLICE
-        if value in protected.values:
+        if carries(value, protected.values) if protected.column == LABEL else value in protected.values:
             return HandedOn.PROTECTED
     return None

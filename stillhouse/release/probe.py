@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stillhouse.arrays import Float32Array
+from stillhouse.arrays import BoolArray, Float32Array
 from stillhouse.base import Record
 from stillhouse.tasks.task import Task
 
@@ -46,15 +46,21 @@ def probe_of(texts: Sequence[str], logits: Float32Array, task: Task) -> Probe:
         logits: shape (n, classes), what the released model said to them.
         task: what an answer is.
     """
-    best = np.sort(logits, axis=1)
-    sure = best[:, -1] - best[:, -2] > 2 * TOLERANCE if logits.shape[1] > 1 else np.ones(len(logits), bool)
-    chosen = np.flatnonzero(sure)[:TEXTS]
+    chosen = np.flatnonzero(_stands(logits, task))[:TEXTS]
     return Probe(
         texts=tuple(texts[index] for index in chosen),
         labels=tuple(task.written(task.answers(logits[chosen]))),
         logits=tuple(tuple(float(value) for value in row) for row in logits[chosen]),
         tolerance=TOLERANCE,
     )
+
+
+def _stands(logits: Float32Array, task: Task) -> BoolArray:
+    """Which answers stay what they are where a logit, or two against each other, move by the tolerance."""
+    if logits.shape[1] < 2:
+        return np.ones(len(logits), bool)
+    moves = 2 * TOLERANCE * np.concatenate([each * np.eye(logits.shape[1], dtype=np.float32) for each in (1, -1)])
+    return np.asarray(np.all([task.agree(logits, logits + move) for move in moves], axis=0))
 
 
 def probe_problems(probe: Probe, ask: Callable[[str], Float32Array], task: Task) -> list[str]:

@@ -10,23 +10,27 @@ tokenizer gives a text the one spelling that training and evaluation gave it.
 import errno
 import json
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stillhouse.arrays import Float32Array, FloatArray
 from stillhouse.digests import digest_of_file, files_below
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, move_into_place, plain_disk_errors
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import load_tokenizer
+from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
 from stillhouse.release.card import ToldRecipe, ToldReport, model_card
-from stillhouse.tasks import task_of
+from stillhouse.statistics.calibration import log_softmax
 
 CONFIDENCE = "confidence"
-"""The output that is added to the graph: shape (batch, classes), probabilities that add up to 1."""
+"""The output that is added to the graph: shape (batch, labels), probabilities; those of classes add up to 1."""
 LOADER = "classify.py"
 _INVISIBLE = r"[\p{Cc}&&[^\s]]|[\x{200B}\x{2060}\x{00AD}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
 """As in data/cleaning.py, in the spelling of tokenizers' engine (Oniguruma); a test holds the two alike."""
@@ -78,19 +82,20 @@ def _is_taken(target: Path) -> StillhouseError:
 def _fill(folder: Path, bundle: Path, release: str) -> None:
     recipe = ToldRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
     released = OnnxClassifier(bundle / MODEL)
-    if task_of(recipe.data.answer, released.labels).classes is None:
+    gives = GIVES.get(recipe.data.answer)
+    if gives is None:
         raise StillhouseError(
             "its answers have no probabilities, which is what the exported graph gives",
             where=f"release {release[:12]}",
-            expected="a task whose answers are classes",
+            expected="a task whose answers are classes, or sets of labels",
             do="Take model/model.onnx out of the release itself.",
         )
-    _add_confidence(released, folder / "model.onnx")
+    _add_confidence(released, gives, folder / "model.onnx")
     tokenizer = _with_cleaning(json.loads(load_tokenizer(bundle / MODEL).to_str()))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
     (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    _compare(released, folder)
-    (folder / LOADER).write_text(files("stillhouse.release").joinpath("classify.py.j2").read_text("utf-8"), "utf-8")
+    _compare(released, gives, folder)
+    (folder / LOADER).write_text(files("stillhouse.release").joinpath(gives.loader).read_text("utf-8"), "utf-8")
     written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     record = ReleaseRecord.model_validate(written)
     report = ToldReport.model_validate_json((bundle / "report.json").read_bytes())
@@ -103,8 +108,8 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def _add_confidence(released: OnnxClassifier, target: Path) -> None:
-    """Divide the logits by the temperature and take the softmax, inside the graph; the weights stay as they are."""
+def _add_confidence(released: OnnxClassifier, gives: "Given", target: Path) -> None:
+    """Divide the logits by the temperature and make probabilities of them, inside the graph; the weights stay."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -114,21 +119,20 @@ def _add_confidence(released: OnnxClassifier, target: Path) -> None:
     certified = helper.make_tensor("certified_temperature", TensorProto.FLOAT, [], [released.temperature])
     graph.initializer.append(certified)
     graph.node.append(helper.make_node("Div", [logits.name, certified.name], ["certified_logits"]))
-    graph.node.append(helper.make_node("Softmax", ["certified_logits"], [CONFIDENCE], axis=-1))
+    graph.node.append(helper.make_node(gives.operation, ["certified_logits"], [CONFIDENCE], **gives.settings))
     shape = [place.dim_param or place.dim_value for place in logits.type.tensor_type.shape.dim]
     graph.output.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     onnx.save(model, target)
 
 
-def _compare(released: OnnxClassifier, folder: Path) -> None:
+def _compare(released: OnnxClassifier, gives: "Given", folder: Path) -> None:
     """Ask the folder as a stranger would, and the released model, the same texts: short ones, and more than they read.
 
     Raises:
         StillhouseError: if a confidence is not the one at the certified temperature.
     """
     import onnxruntime
-    from scipy.special import softmax
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -136,7 +140,7 @@ def _compare(released: OnnxClassifier, folder: Path) -> None:
     for text in [*released.labels[:20], " ".join(released.labels * 20)]:
         ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
         said = session.run([CONFIDENCE], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-        expected = softmax(released.logits([text]) / released.temperature, axis=-1)
+        expected = gives.expected(released.logits([text]) / released.temperature)
         if np.abs(said - expected).max() > _CLOSE:
             raise StillhouseError(
                 f"its confidence is {np.abs(said - expected).max():.1e} away from that of the release",
@@ -144,6 +148,38 @@ def _compare(released: OnnxClassifier, folder: Path) -> None:
                 expected=f"the same confidence, within {_CLOSE}",
                 do="Report this as a fault of Stillhouse, with the versions of onnx, onnxruntime and tokenizers.",
             )
+
+
+def _softmax(logits: Float32Array) -> FloatArray:
+    return np.asarray(np.exp(log_softmax(np.asarray(logits, np.float64))))
+
+
+def _sigmoid(logits: Float32Array) -> FloatArray:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64))))
+
+
+@dataclass(frozen=True)
+class Given:
+    """How the graph of a folder makes probabilities of logits.
+
+    Args:
+        operation: of ONNX.
+        settings: of that operation.
+        expected: the same in numpy.
+        loader: the file that becomes classify.py.
+    """
+
+    operation: str
+    settings: Mapping[str, Any]
+    expected: Callable[[Float32Array], FloatArray]
+    loader: str
+
+
+GIVES: dict[TaskKind, Given] = {
+    "single_label": Given("Softmax", {"axis": -1}, _softmax, "classify.py.j2"),
+    "multi_label": Given("Sigmoid", {}, _sigmoid, "classify_sets.py.j2"),
+}
+"""By the kind of answer; of any other a folder cannot be written."""
 
 
 def _with_cleaning(tokenizer: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stillhouse.economics import amount
 from stillhouse.error_analysis.rules import ErrorAnalysis
 from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.measures.metrics import ClassMetrics
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
@@ -72,6 +73,7 @@ def report_html(
         billed_usd=billed_usd,
         one_seed=ONE_SEED,
         agreement_hides=evaluation.fidelity.warning(context.limits.repeated_mistakes_at_most),
+        label_rows=_label_rows(evaluation),
         selection=context.selection,
         comparison=context.comparison,
         ablations=context.ablations,
@@ -116,6 +118,18 @@ def _conclusions_of_others(evaluation: Evaluation, analyses: Mapping[str, ErrorA
     """Of the model that the report is about, a section of its own says it."""
     others = ((name, each.conclusion) for name, each in analyses.items() if name != evaluation.name)
     return {name: conclusion.sentence for name, conclusion in others if conclusion is not None}
+
+
+def _label_rows(evaluation: Evaluation) -> list[tuple[str, ClassMetrics | None, ClassMetrics | None]]:
+    """Of each label of sets that occurs, what the model and the teacher find of it; most rows first."""
+    if evaluation.of_labels is None:
+        return []
+    own = {each.label: each for each in evaluation.per_class}
+    teachers = {each.label: each for each in evaluation.of_labels.teacher}
+    rows = {label: each.rows for label, each in {**own, **teachers}.items()}
+    return [
+        (label, own.get(label), teachers.get(label)) for label in sorted(rows, key=lambda each: (-rows[each], each))
+    ]
 
 
 def _data_uri(png: bytes) -> str:

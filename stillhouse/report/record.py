@@ -18,6 +18,7 @@ from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.measures.fidelity import Fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
+from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.metrics import ClassMetrics
 from stillhouse.evaluation.measures.score import Score
@@ -55,7 +56,9 @@ class ReportedScore(Record):
     digest: str | None = Field(description="Content digest of the artifact measured.")
     accuracy: float
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
-    macro_f1: float | None = Field(description="Null where answers are no classes.")
+    macro_f1: float | None = Field(
+        description="Over classes, or labels of sets of labels; null where answers are neither."
+    )
     size_bytes: int | None = Field(
         description="Null of a teacher that does not run here, and of a model behind a server."
     )
@@ -263,7 +266,12 @@ class Report(_Reported):
     behaviour: tuple[BehaviourResult, ...]
     stress: tuple[ReportedStress, ...]
     claims: tuple[Claim, ...]
-    per_class: tuple[ClassMetrics, ...]
+    per_class: tuple[ClassMetrics, ...] = Field(description="Of each class, or of each label of sets.")
+    of_labels: LabelScores | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="Where answers are sets of labels: micro F1, and the teacher's measures label by label.",
+    )
     terms: Terms = Field(description="All that was asked of the model.")
     others: tuple[ReportedOption, ...] = Field(description="What else was judged: baselines, controls, students.")
     selection: Selection | None
@@ -318,6 +326,7 @@ def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Repor
         ),
         claims=evaluation.claims,
         per_class=evaluation.per_class,
+        of_labels=evaluation.of_labels,
         terms=evaluation.terms,
         others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(context.others))),
         selection=context.selection,

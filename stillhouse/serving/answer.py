@@ -8,7 +8,7 @@ Nothing of what a caller sends is quoted in an error: neither a value nor the na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -16,9 +16,12 @@ from stillhouse.base import Record
 from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.refused import RefusedError
 from stillhouse.serving.routing import Arm, ServedChallenger, Taken
+from stillhouse.tasks.label_sets import written_set
 
 KEY_CHARACTERS = 200
 VALUE_CHARACTERS = 200
+TRUTH_CHARACTERS = 10_000
+"""A set may have many labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +171,32 @@ class Truth(_Sent):
     """What turned out to be true of an answer."""
 
     id: str = Field(max_length=100, description="of the answer")
-    truth: str = Field(max_length=200, description="the label that is right")
+    truth: str = Field(
+        max_length=TRUTH_CHARACTERS,
+        description="the label that is right; of a set of labels its one text, as an answer has it, or a list of them",
+    )
     # No free text: what is said here is kept, and read by people.
     by: Annotated[str, Field(pattern=r"^[a-z0-9_.:-]{1,60}$")] | None = Field(
         None, description="which system or desk says so: lower-case letters, digits and _.:-"
     )
+
+    @field_validator("truth", mode="before")
+    @classmethod
+    def _a_list_is_a_set(cls, truth: object) -> object:
+        is_list = isinstance(truth, list) and all(isinstance(name, str) for name in truth)
+        return written_set(cast(list[str], truth)) if is_list else truth
 
 
 class Answer(Record):
     """What is said of one text."""
 
     id: str = Field(description="by which feedback names it")
-    label: str
+    label: str = Field(description="the answer; a set of labels as one text, a JSON list of them, sorted")
+    labels: tuple[str, ...] | None = Field(
+        None,
+        exclude_if=lambda given: given is None,
+        description="those of a set of labels, sorted; left out where an answer is one label",
+    )
     confidence: float | None = Field(
         description="calibrated probability that the label is right; null where there is none"
     )

@@ -193,6 +193,7 @@ class Server:
         answer = Answer(
             id=id,
             label=final.label,
+            labels=given.release.labels_in(final.label),
             confidence=final.confidence,
             source=final.source,
             release=given.release.release,
@@ -210,7 +211,7 @@ class Server:
         truth = read_truth(await request.body(slot.limits.body_bytes))
         if not self._ids.is_ours(truth.id):
             raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
-        if slot.serving is not None and truth.truth not in slot.serving.champion.labels:
+        if slot.serving is not None and not slot.serving.champion.can_be_true(truth.truth):
             raise RefusedError(422, "truth: it is none of the labels", "a label, as GET of this recipe lists them")
         log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
         return Response(202)

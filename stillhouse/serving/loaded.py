@@ -23,6 +23,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
+from stillhouse.recipe.data import SETS, TaskKind
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
@@ -31,6 +32,7 @@ from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
 from stillhouse.tasks import task_of
+from stillhouse.tasks.label_sets import is_written_set, names_of
 
 if TYPE_CHECKING:
     from stillhouse.serving.teacher import ServingTeacher
@@ -47,11 +49,13 @@ class Said:
         label: the answer.
         confidence: calibrated probability that it is right; None where answers have none.
         tokens: that it read, special ones included.
+        labels: those of the answer, sorted, where that is a set of labels; None where it is one.
     """
 
     label: str
     confidence: float | None
     tokens: int
+    labels: tuple[str, ...] | None = None
 
 
 class _OneAtATime(OnnxClassifier):
@@ -105,7 +109,8 @@ class LoadedRelease:
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
         self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
-        self.task = task_of(recipe["data"].get("answer", "single_label"), self._model.labels)  # 0.1.0 knew no other
+        kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
+        self.task, self.gives_sets = task_of(kind, self._model.labels), kind in SETS
 
     def prove(self) -> str:
         """Hold it against what it said where it was judged.
@@ -130,8 +135,18 @@ class LoadedRelease:
 
     @cached_property
     def labels(self) -> frozenset[str]:
-        """All that it can answer."""
+        """All that it can answer, or that can be in the sets that it answers."""
         return frozenset(self._model.labels)
+
+    def labels_in(self, label: str) -> tuple[str, ...] | None:
+        """The labels of an answer, sorted, where answers are sets of labels; None where they are one label each."""
+        return names_of(label) if self.gives_sets else None
+
+    def can_be_true(self, label: str) -> bool:
+        """Whether what somebody says is right is one of the labels, or a set of them in its one spelling."""
+        if not self.gives_sets:
+            return label in self.labels
+        return is_written_set(label) and self.labels.issuperset(names_of(label))
 
     def warm_up(self) -> None:
         """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""
@@ -169,7 +184,8 @@ class LoadedRelease:
     def say(self, clean: str) -> Said:
         """Ask about a text that has its one spelling."""
         logits, tokens = self._model.say(clean)
-        return Said(*read_row(self.task, logits, self._temperature), tokens)
+        label, confidence = read_row(self.task, logits, self._temperature)
+        return Said(label, confidence, tokens, self.labels_in(label))
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:

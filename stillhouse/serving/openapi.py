@@ -163,17 +163,25 @@ def _schemas_of(slot: Slot) -> Json:
     prefix = f"{slot.name}."
     schemas = _schemas(_OF_A_RECIPE, prefix)
     question, answer, truth = (schemas[prefix + name]["properties"] for name in ("Question", "Answer", "Truth"))
-    _as_list(question["texts"])["maxItems"] = slot.limits.texts
+    _narrow(question["texts"], maxItems=slot.limits.texts)
     serving = slot.serving
     if serving is not None:
         champion = serving.champion
         most = f"at most {champion.max_characters:,} characters, in the spelling in which texts are compared"
         question["text"]["description"] += f"; {most}"
         question["texts"]["description"] += f"; each {most}"
-        truth["truth"]["enum"] = sorted(champion.labels)
+        if champion.gives_sets:
+            one_of = {"type": "array", "items": {"enum": sorted(champion.labels)}, "uniqueItems": True}
+            truth["truth"] = {"anyOf": [truth["truth"], one_of], "description": truth["truth"].pop("description")}
+        else:
+            truth["truth"]["enum"] = sorted(champion.labels)
         others = [] if serving.challenger is None else [serving.challenger.release]
         others += [each.instead for each in serving.taken if each.instead is not None]
-        answer["label"]["enum"] = _labels([champion, *others])
+        if champion.gives_sets:
+            _narrow(answer["labels"], items={"enum": _labels([champion, *others])})
+        else:
+            answer["label"]["enum"] = _labels([champion, *others])
+            del answer["labels"]
     return schemas
 
 
@@ -182,7 +190,6 @@ def _labels(releases: Iterable[LoadedRelease]) -> list[str]:
     return sorted({label for release in releases for label in release.labels})
 
 
-def _as_list(schema: Json) -> Json:
-    """What a field is where it is a list; it may be left out as well."""
-    found: Json = next(each for each in schema["anyOf"] if each["type"] == "array")
-    return found
+def _narrow(schema: Json, **limits: Any) -> None:
+    """Add limits to a list that may be left out as well."""
+    next(each for each in schema["anyOf"] if each["type"] == "array").update(limits)

@@ -17,6 +17,7 @@ from stillhouse.live.segments import end_of
 from stillhouse.records.deployments import Quarantine
 from stillhouse.serving.breaker import ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.tasks.label_sets import carries
 
 Arm = Literal["champion", "challenger", "instead"]
 """Whose a request was. `challenger` stays even where it failed and the champion answered; `instead` is what was taken
@@ -99,4 +100,4 @@ class Taken:
             return fewest <= characters and (most is None or characters <= most)
         if self.quarantine.column is not None:  # a caller that does not say is treated as one that it is about
             return columns.get(self.quarantine.column, self.quarantine.values[0]) in self.quarantine.values
-        return label in self.quarantine.labels
+        return carries(label, self.quarantine.labels)

@@ -122,7 +122,7 @@ class PromptFacts(Record):
     rejected: int
     redacted: dict[str, int] = Field(description="Places taken out, by kind of personal data.")
     golden_digest: str
-    labels: tuple[str, ...] = Field(description="Every label that a kept row has, sorted.")
+    labels: tuple[str, ...] = Field(description="Every label that a kept row has, or that its set has, sorted.")
     train: int
     validation: int
     golden: int

@@ -310,15 +310,18 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
     training = recipe.trainings[0] if recipe.trainings else TrainingConfig()
     some = known.sample(n=min(known.height, PROBED_STEPS * training.batch_size), seed=0)
     texts = known["text"].sample(n=min(known.height, PROBED_ROWS), seed=1).to_list()
-    names = sorted(known["label"].unique())
+    task = task_of(recipe.data.answer, sorted(known["label"].unique()))
+    names = task.names
     with tempfile.TemporaryDirectory() as temporary:
         start, taught = Path(temporary) / "start", Path(temporary) / "taught"
         if recipe.teacher.kind is TeacherKind.CLASSIFIER:
             spec = recipe.teacher
-            take_classifier(encoder, names, start, rename=spec.rename, max_tokens=spec.longest_text)
+            take_classifier(
+                encoder, names, start, rename=spec.rename, max_tokens=spec.longest_text, answer=recipe.data.answer
+            )
         else:
             build_classifier(encoder, names, start, seed=0)
-        examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
+        examples = labelled_examples(some.with_columns(split=pl.lit("train")), task)
         # A step costs the same whatever its loss is, and labels are all that is known before a teacher was asked.
         without_a_teacher = {"loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0, "mixture": ()}
         probed = training.model_copy(update={"epochs": 1, **without_a_teacher})

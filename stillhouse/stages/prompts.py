@@ -14,10 +14,12 @@ from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.splits import golden_digest
 from stillhouse.data.table import require_columns
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import SETS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CoverageFacts, PromptFacts
 from stillhouse.stages.names import CONTRACT
+from stillhouse.tasks import label_names
 
 TOKENIZER, ENCODER_CONFIG = "tokenizer.json", "config.json"
 _WHOLE = 0.99
@@ -56,7 +58,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
             rejected=made.rejects.height,
             redacted=made.redacted,
             golden_digest=golden_digest(golden, recipe.judged_columns),
-            labels=tuple(sorted(kept["label"].drop_nulls().unique())),
+            labels=label_names(recipe.data.answer, kept["label"]),
             train=train.height,
             validation=validation.height,
             golden=golden.height,
@@ -75,6 +77,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),
         **({"golden_file": True} if recipe.data.golden else {}),
+        **({"answer": recipe.data.answer} if recipe.data.answer in SETS else {}),
         "max_tokens": recipe.shortest_reading,
     }
     depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}

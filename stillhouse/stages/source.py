@@ -198,6 +198,7 @@ def _read(
         batch=batch,
         root=file.root,
         classes=data.labels,
+        answer=data.answer,
         limits=data.limits,
     )
 

@@ -14,10 +14,17 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.family import ACTIVATIONS, family_of
 from stillhouse.models.published import described, loaded
 from stillhouse.models.tokenization import tokenizer_text
+from stillhouse.recipe.data import TaskKind
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+PROBLEMS: dict[TaskKind, tuple[str | None, ...]] = {
+    "single_label": (None, "single_label_classification"),
+    "multi_label": ("multi_label_classification",),
+}
+"""What transformers calls each kind of answer in the `problem_type` of a config; where it says none it is one label."""
 
 _UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
 """The outputs of a classifier whose config names none: transformers leaves these out when it saves one."""
@@ -56,7 +63,13 @@ def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) 
 
 
 def take_classifier(
-    published: Path, names: Sequence[str], out: Path, *, rename: Mapping[str, str], max_tokens: int
+    published: Path,
+    names: Sequence[str],
+    out: Path,
+    *,
+    rename: Mapping[str, str],
+    max_tokens: int,
+    answer: TaskKind = "single_label",
 ) -> None:
     """Take somebody's classifier as it is, with the head that it was published with.
 
@@ -66,6 +79,7 @@ def take_classifier(
         out: the model folder to write.
         rename: names of its outputs that are called something else in `names`.
         max_tokens: longest text that it is asked; its positions are the limit in any case.
+        answer: what its outputs have to answer.
 
     Raises:
         StillhouseError: if its outputs are not those of `names`, or there is no such head among the weights.
@@ -75,7 +89,7 @@ def take_classifier(
 
     from stillhouse.models import network
 
-    order = outputs_in_order(published, names, rename)
+    order = outputs_in_order(published, names, rename, answer)
     weights, config = _read(published, AutoModelForSequenceClassification)
     config |= _named("PublishedClassifier", names)
     last = [
@@ -89,20 +103,26 @@ def take_classifier(
     network.load(out)
 
 
-def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str, str]) -> list[int]:
+def outputs_in_order(
+    published: Path, names: Sequence[str], rename: Mapping[str, str], answer: TaskKind = "single_label"
+) -> list[int]:
     """Which output of a published classifier is which of some names.
 
     Raises:
-        StillhouseError: if they are not the same.
+        StillhouseError: if they are not the same, or answer something else.
     """
     path = published / "config.json"
     config = json.loads(path.read_text("utf-8"))
-    if config.get("problem_type") not in (None, "single_label_classification"):
+    problem = config.get("problem_type")
+    if problem not in PROBLEMS[answer]:
+        others = [kind for kind, problems in PROBLEMS.items() if problem in problems]
         raise StillhouseError(
-            f"a classifier for {config['problem_type']}",
+            f"a classifier for {problem or 'one label of several, as it says no problem_type'}",
             where=str(path),
-            expected="one answer of several: single_label_classification",
-            do="Choose another teacher; what this one answers is no task of Stillhouse yet.",
+            expected=f"problem_type {PROBLEMS[answer][-1]}, where data.answer is {answer}",
+            do=f"Set `data.answer: {others[0]}`, or choose another teacher."
+            if others
+            else "Choose another teacher; what this one answers is no task of Stillhouse yet.",
         )
     if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
         raise StillhouseError(

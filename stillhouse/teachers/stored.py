@@ -16,13 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
+from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.soft_labels import by_shares
@@ -55,7 +57,9 @@ def taken(said: str, pattern: str | None, group: str) -> str | None:
     return match and match[group]
 
 
-def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str, str]) -> pl.DataFrame:
+def held_to(
+    replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str, str], answer: TaskKind = "single_label"
+) -> pl.DataFrame:
     """The label that each prompt was answered with.
 
     Each reply is held against the labels first: one that is none says nothing, and takes nothing from another one to
@@ -67,6 +71,7 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
             the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
+        answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it.
 
     Returns:
         `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
@@ -74,6 +79,8 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
         replies.
     """
     label_of = _reader(labels, spellings)
+    if answer in SETS:
+        label_of = partial(_set_of, label_of)
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
     whole = [RAW] if RAW in replies.columns else []
@@ -129,6 +136,16 @@ def _reader(labels: Sequence[str], spellings: Mapping[str, str]) -> Callable[[st
     alike |= {_plain(label): label for label in labels if plain[_plain(label)] == 1}
     exact = {**{spelling: label for spelling, label in spellings.items() if label in labels}, **{x: x for x in labels}}
     return lambda said: exact.get(said, alike.get(_plain(said)))
+
+
+def _set_of(label_of: Callable[[str], str | None], said: str) -> str | None:
+    """The set of labels that something said is, in its one spelling; None where a part of it is no label."""
+    try:
+        names = [label_of(name) for name in names_in_cell(said)]
+    except NoLabelSetError:
+        return None
+    known = [name for name in names if name is not None]
+    return written_set(known) if len(known) == len(names) else None
 
 
 def _with_shares(held: pl.DataFrame, labels: Sequence[str], label_of: Callable[[str], str | None]) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
+from stillhouse.recipe.data import SETS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.protocol import counted_tokens
@@ -227,7 +228,7 @@ def _read(
     try:
         return read_rows(
             uri,
-            RowColumns(text, also, keep, optional, objects),
+            RowColumns(text, also, keep, optional, objects, lists=[also] if file.recipe.data.answer in SETS else []),
             kept=None if kept is None else kept[uri],
             root=file.root,
             limits=file.recipe.data.limits,

@@ -37,6 +37,7 @@ def option(
         summary=f"{name} misses.",
         per_class=(),
         teacher_confusion=(),
+        of_labels=None,
     )
 
 

@@ -20,6 +20,7 @@ from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.names import TEACHER_SIGNAL
+from stillhouse.tasks.multi_label import MultiLabel
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.asked import Asking, LabelPrompt
 from stillhouse.teachers.teacher import NetworkTeacher
@@ -225,9 +226,32 @@ def test_labels_that_look_wrong_are_counted_where_the_teacher_did_not_train() ->
 
 def test_answers_that_are_no_classes_could_not_be_looked_at() -> None:
     rows = prompts("validation", ["A", "B"])
-    number = artifact(SimpleNamespace(task=SimpleNamespace(classes=None)), stage="teacher_signal", batch="base")
+    task = SimpleNamespace(names=("score",), targets=list, decisions=lambda logits, targets: [])
+    number = artifact(SimpleNamespace(task=task), stage="teacher_signal", batch="base")
     found = answer_of(few_labels_look_wrong, number, made_from=made_from(rows))
     assert found == (INCONCLUSIVE, "confident learning needs classes, and the answers are none")
+
+
+def test_a_set_looks_wrong_where_one_of_its_labels_does_or_one_is_missing() -> None:
+    """The teacher is as sure of all; of three rows a label is missing, and of two another one should not be there."""
+    labels = ['["a"]', '["a","b"]', "[]", '["b"]'] * 25
+    known = prompts("validation", labels)
+    task = MultiLabel(("a", "b"))
+    said = labels.copy()
+    said[0], said[4], said[8], said[1], said[5] = '["a","b"]', '["a","b"]', '["a","b"]', '["a"]', '["a"]'
+    outputs = task.stated(task.targets(pl.Series(said)), 0.95)
+    rows = known.select("prompt_id").with_columns(
+        pl.Series("logits", outputs.tolist()), pl.lit(None, pl.String).alias("failure")
+    )
+    facts = SimpleNamespace(labels=task.names, task=task)
+    asked = artifact(facts, {"signal": rows}, stage="teacher_signal", batch="base")
+    found = ask(few_labels_look_wrong, asked, made_from=made_from(known), recipe=recipe(data__wrong_labels_at_most=0.1))
+    assert found.verdict is PASS and found.sentence.startswith("5 of 100 known labels look wrong (2.2% to 11.2%)")
+    assert {(row["label"], row["answer"]) for row in found.evidence["labels"]} == {
+        ('["a"]', '["a","b"]'), ('["a","b"]', '["a"]'),
+    }  # fmt: skip
+    right = answer_of(the_teacher_is_right_on_labelled_rows, asked, made_from=made_from(known), recipe=recipe())
+    assert right[1].startswith("0.950 of 100 rows right")
 
 
 def test_where_no_label_is_known_none_looks_wrong() -> None:

@@ -219,6 +219,7 @@ def option(name: str, accuracy: float, verdict: str, **recall: float) -> Any:
         score=SimpleNamespace(accuracy=accuracy, macro_f1=0.5),
         per_class=[SimpleNamespace(label=label, rows=100, recall=found) for label, found in recall.items()],
         teacher_confusion=[SimpleNamespace(label=label, predicted=label, rows=90) for label in recall],
+        of_labels=None,
     )  # fmt: skip
 
 

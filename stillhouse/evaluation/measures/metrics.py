@@ -96,9 +96,61 @@ def per_class(confusion: IntArray, classes: Sequence[str]) -> tuple[ClassMetrics
     )
 
 
+def per_label(task: Task, logits: FloatArray, targets: Targets) -> tuple[ClassMetrics, ...]:
+    """Precision, recall and F1 of every label of a set that occurs, in a truth or in an answer.
+
+    Args:
+        task: whose answers are sets of labels.
+        logits: shape (n, labels).
+        targets: shape (n,), known.
+    """
+    found = []
+    for name, counts in zip(task.names, _counts_of_labels(task, logits, targets), strict=True):
+        right, answered, there = counts
+        if answered + there:
+            found.append(
+                ClassMetrics(
+                    label=name,
+                    rows=there,
+                    precision=_ratio(right, answered),
+                    recall=_ratio(right, there),
+                    f1=_ratio(2 * right, answered + there),
+                )
+            )
+    return tuple(found)
+
+
+def micro_f1(task: Task, logits: FloatArray, targets: Targets) -> float:
+    """F1 over all labels of all rows, each counted by itself; 0 where no row has one or is given one."""
+    right, answered, there = np.sum(_counts_of_labels(task, logits, targets), axis=0)
+    return _ratio(2 * right, answered + there)
+
+
+def _counts_of_labels(task: Task, logits: FloatArray, targets: Targets) -> list[tuple[int, int, int]]:
+    """Of each label the rows that have it and are given it, those that are given it, and those that have it."""
+    counts = []
+    for scores, truth in task.decisions(logits, targets):
+        given = scores[:, 1] > scores[:, 0]
+        counts.append((int((given & (truth == 1)).sum()), int(given.sum()), int((truth == 1).sum())))
+    return counts
+
+
 def macro_f1(metrics: Sequence[ClassMetrics]) -> float:
     """Mean F1 over the classes that occur, each weighing the same."""
     return float(np.mean([metric.f1 for metric in metrics]))
+
+
+def by_name(task: Task, logits: FloatArray, targets: Targets) -> tuple[ClassMetrics, ...]:
+    """How well each class is found, or each label of sets; empty where an answer is neither, or none occurs.
+
+    Args:
+        task: what an answer is.
+        logits: shape (n, outputs).
+        targets: shape (n,), known.
+    """
+    if task.classes is not None:
+        return per_class(*confusion_of(task, logits, targets))
+    return per_label(task, logits, targets) if task.decisions(logits[:0], targets[:0]) else ()
 
 
 def confusion_cells(confusion: IntArray, classes: Sequence[str]) -> tuple[ConfusionCell, ...]:

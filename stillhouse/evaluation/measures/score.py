@@ -24,7 +24,7 @@ class Score(Record):
     digest: str | None = Field(description="Content digest of the artifact measured.")
     accuracy: float
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
-    macro_f1: float | None = Field(description="Null where answers are no classes.")
+    macro_f1: float | None = Field(description="Over classes, or labels of sets; null where answers are neither.")
     calibration: Calibration | None = Field(description="Null where answers have no probability.")
     size_bytes: int | None = Field(
         description="Null of a teacher that does not run here, and of a model behind a server."
@@ -43,15 +43,14 @@ def score_of(model: EvaluatedModel, logits: FloatArray, targets: Targets, task: 
     """
     correct = task.right(logits, targets)
     right, by_class = int(np.count_nonzero(correct)), task.classes is not None
+    by_name = metrics.by_name(task, logits, targets)
     return Score(
         name=model.name,
         kind=model.kind,
         digest=model.digest,
         accuracy=right / len(correct),
         accuracy_interval=wilson_interval(right, len(correct)),
-        macro_f1=metrics.macro_f1(metrics.per_class(*metrics.confusion_of(task, logits, targets)))
-        if by_class
-        else None,
+        macro_f1=metrics.macro_f1(by_name) if by_name else None,
         calibration=calibration(logits, targets, correct, temperature=model.temperature) if by_class else None,
         size_bytes=model.size_bytes,
         note=model.note,

@@ -24,6 +24,7 @@ from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.multiplicity import holm_levels
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.label_sets import carries_any
 
 
 class SliceResult(Record):
@@ -76,9 +77,14 @@ def slice_masks(golden: pl.DataFrame, specs: Sequence[SliceSpec]) -> BoolArray:
                 expected=f"one of {', '.join(sorted(golden.columns))}",
                 do="Correct the slice's column in the recipe, or add the column to the source.",
             )
-        member = golden[spec.column].cast(pl.String).is_in(list(spec.values)).fill_null(False)
-        masks[index] = member.to_numpy()
+        masks[index] = golden.select(is_member(spec).fill_null(False)).to_series().to_numpy()
     return masks
+
+
+def is_member(spec: SliceSpec) -> pl.Expr:
+    """Whether a row is in a slice, null where it says nothing; of a set of labels any label may decide."""
+    column = pl.col(spec.column).cast(pl.String)
+    return carries_any(column, spec.values) if spec.column == "label" else column.is_in(list(spec.values))
 
 
 def slice_table(

@@ -46,7 +46,14 @@ def _build(making: Making, folder: Path) -> TeacherFacts:
     neighbours = None
     with making.builds.one_heavy_task():
         if spec.training is None:
-            take_classifier(base.folder, task.names, folder / MODEL, rename=spec.rename, max_tokens=spec.longest_text)
+            take_classifier(
+                base.folder,
+                task.names,
+                folder / MODEL,
+                rename=spec.rename,
+                max_tokens=spec.longest_text,
+                answer=making.file.recipe.data.answer,
+            )
             report = None
         else:
             report = _trained(making, folder, examples, spec.training)

@@ -21,7 +21,8 @@ from stillhouse.teachers.stored import held_to
 def plan(making: Making) -> Plan[TeacherFacts]:
     """Keep the answers that the contract took in."""
     taken_in = making.contract.frame(answers_of(making.file.member))
-    answers = held_to(taken_in, making.task.names, making.file.recipe.data.labels)
+    data = making.file.recipe.data
+    answers = held_to(taken_in, making.task.names, data.labels, data.answer)
     return making.plan(partial(_build, making, answers), depends_on={"answers": digest_of(answers.rows())})
 
 

@@ -224,7 +224,7 @@ def test_several_labels_in_a_list_are_said_beside_the_path_of_the_first(tmp_path
             write(tmp_path / "made")
         error = refused(tmp_path, name, (tmp_path / "made").read_bytes())
         assert "'label.0'" in error.expected
-        assert ("a recipe for each label that says whether it is given" in error.do) is is_told
+        assert ("`data.answer: multi_label`" in error.do) is is_told
 
 
 def test_the_limits_hold_for_a_nested_column_and_for_bytes(tmp_path: Path) -> None:

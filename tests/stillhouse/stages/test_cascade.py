@@ -10,6 +10,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.release.cascade import ProtectedSlice, Rule
 from stillhouse.stages.cascade import Both, calibrated, swept, terms_of
 from stillhouse.statistics.fixed_sequence import cascade_threshold
+from stillhouse.tasks.multi_label import MultiLabel
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import recipe
 
@@ -116,3 +117,24 @@ def test_what_is_protected_is_in_every_share_and_what_is_as_sure_is_answered_ali
     found = swept(both, (by_post,), None, None)
     assert [each.to_teacher for each in found] == [0.4, 1.0], "six rows are as sure as each other"
     assert {each.usd_per_1000_calls for each in found} == {None}
+
+
+def test_of_sets_of_labels_the_whole_set_is_unsure_and_each_label_of_it_can_be_protected() -> None:
+    """The student adds a wrong `b` to each tenth row, as sure of it as of all; the teacher is right."""
+    task, n = MultiLabel(("a", "b", "c")), 600
+    truth = np.where(np.arange(n) % 2, 1, 4)  # {a} and {c}
+    said = np.where(np.arange(n) % 10 == 0, truth | 2, truth)
+    labels = pl.DataFrame({"prompt_id": [f"{i:05}" for i in range(n)], "label": task.written(truth)})
+    both = Both(labels, task.stated(said, 0.9), task.stated(truth, 0.99), (1.0, 1.0), task)
+    slices = [{"name": "with_b", "column": "label", "values": ["b"], "critical": False}]
+    of_sets = {"data__answer": "multi_label", "behaviour": [], "sensitive": [], "slices": slices}
+    students = [{"name": "one", "layers": [0], "training": {"loss": "bce"}}]
+    protecting = recipe(**of_sets, students=students, cascade={"margin": 0.02, "protect": ["with_b"]})
+    found, cannot = calibrated(protecting, both)
+    assert [each.name for each in found.protected] == ["with_b"] and cannot == ()
+    assert both.handed_on(found).tolist() == (np.arange(n) % 10 == 0).tolist(), "those whose answer has b"
+    assert both.confidence == pytest.approx(0.9) and found.threshold.lost == 0
+    table = both.table(found)
+    assert table["answer"].to_list()[:2] == ['["b","c"]', '["a"]'] and table["student_right"].sum() == 0.9 * n
+    outputs = both.outputs(both.handed_on(found))
+    assert task.right(outputs, truth).all(), "who answers is right"

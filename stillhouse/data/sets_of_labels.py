@@ -1,0 +1,59 @@
+"""Rows whose label is a set of labels: from what a cell holds to the set's one spelling.
+
+Belongs here: the spelling of each label of a set, cells that are no set.
+Does not: what of a text is a set (stillhouse/tasks/label_sets.py), one label of several (sources.py, cleaning.py).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from stillhouse.data.one_text import spelled
+from stillhouse.data.quoting import quoted
+from stillhouse.data.rejects import RejectReason
+from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
+
+
+def with_sets(
+    rows: pl.DataFrame, classes: Mapping[str, str]
+) -> tuple[pl.DataFrame, list[tuple[str, RejectReason, str]]]:
+    """Give each label of a set the spelling that it would have alone, and the set its own.
+
+    Args:
+        rows: `text` and `label`, a cell as it came, or null; in the order of the source.
+        classes: from a spelling of a label to the label; one that stands for nothing is left out of a set. What a whole
+            cell is was looked up already.
+
+    Returns:
+        The rows that have a set or nothing, and of the others what they are rejected as, see `Table`.
+    """
+    known = {spelled(one): other for one, other in classes.items()}
+    sets: dict[str, str] = {}
+    why: dict[str, str] = {}
+    for cell in rows["label"].drop_nulls().unique():
+        try:
+            sets[cell] = written_set(_spelled(names_in_cell(cell), known))
+        except NoLabelSetError as error:
+            why[cell] = str(error)
+    is_one = rows["label"].is_null() | rows["label"].is_in(list(sets))
+    rejects = [
+        (text or "", RejectReason.NO_SET_OF_LABELS, f"row {row + 1}, {quoted(cell)!r}: {why[cell]}")
+        for row, text, cell in rows.with_row_index("row").filter(~is_one).select("row", "text", "label").iter_rows()
+    ]
+    spelling = pl.DataFrame(
+        {"label": list(sets), "set": list(sets.values())}, schema=dict.fromkeys(("label", "set"), pl.String)
+    )
+    kept = rows.filter(is_one).join(spelling, on="label", how="left", maintain_order="left")
+    return kept.with_columns(pl.col("set").alias("label")).drop("set").select(rows.columns), rejects
+
+
+def _spelled(names: Sequence[str], known: Mapping[str, str]) -> Iterator[str]:
+    for name in names:
+        alone = spelled(name)
+        if not alone:
+            raise NoLabelSetError("a label in it is empty")
+        meant = known.get(alone, alone)
+        if meant.startswith("["):
+            raise NoLabelSetError("a label in it begins with a bracket, as a list does")
+        if meant:
+            yield meant

@@ -1,0 +1,146 @@
+"""Several labels for one text: from a file of rows to a champion that gives sets, by the commands of the README.
+
+The questions are real. Their labels follow from what they are about and from rules on their words, so that a question
+has any number of them, or none.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+import stillhouse
+from tests.end_to_end.test_new_to_champion import Person
+from tests.small import questions, small_teacher
+from tests.stillhouse.serving.server import serving
+
+pytestmark = pytest.mark.slow
+
+LEARNING = {"epochs": 6, "learning_rate": 1e-3, "max_tokens": 32}
+WHO = "Who was the first king of Denmark ?"
+
+
+def with_labels(rows: int, skip: int = 0) -> pl.DataFrame:
+    """Questions with the labels that apply, `a;b` in a cell and `[]` where none does."""
+    asked = questions(rows, skip)
+    word = pl.col("question").str.to_lowercase().str.extract(r"^(\w+)")
+    labels = {
+        "person": pl.col("service") == "HUM",
+        "place": pl.col("service") == "LOC",
+        "amount": pl.col("service") == "NUM",
+        "number": pl.col("question").str.contains(r"\d"),
+        "question_word": word.is_in(["who", "where", "when", "why", "how", "which", "what"]),
+    }
+    names = pl.concat_str(
+        (pl.when(has).then(pl.lit(name)) for name, has in labels.items()), separator=";", ignore_nulls=True
+    )
+    cell = pl.when(names == "").then(pl.lit("[]")).otherwise(names)
+    return asked.select("question", "kind", cell.alias("labels"))
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    folder = tmp_path_factory.mktemp("person")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("home", "keys", "witness"):
+            environment.setenv(f"STILLHOUSE_{name.upper()}", str(folder / name))
+        environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
+        environment.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+        environment.setenv("COLUMNS", "200")
+        yield Person(folder)
+
+
+def smaller(path: Path) -> None:
+    """What keeps the run short; what `new` says of rows, labels and losses stays as written."""
+    document = yaml.safe_load(path.read_text())
+    recipe = document["attributes"]
+    assert recipe["data"]["answer"] == "multi_label" and recipe["bar"]["metric"] == "accuracy"
+    assert {each["training"]["loss"] for each in recipe["students"]} == {"bce", "labels"}
+    teacher = {"source": str(small_teacher(path.parent / "teacher")), "training": {**LEARNING, "loss": "labels"}}
+    recipe["teacher"] = {**recipe["teacher"], **teacher, "minimum_accuracy": 0.4}
+    del recipe["teacher"]["fingerprint"]
+    recipe["students"] = [{"name": "one", "layers": [0], "training": {**LEARNING, "loss": "bce"}}]
+    recipe["data"]["wrong_labels_at_most"] = 0.4  # a weak teacher takes right ones for wrong ones
+    recipe["slices"] = [{"name": "places", "column": "label", "values": ["place"], "critical": True, "margin": 0.3}]
+    recipe["bar"]["margin"] = 0.1
+    recipe["budget"] = {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 6}
+    recipe["traffic"] = {"feedback": "complete"}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def test_what_new_wrote_is_run_to_a_champion(person: Person) -> None:
+    with_labels(1500).write_csv(person.folder / "tickets.csv")
+    said = person.reads(
+        "new", "tickets", "--data", str(person.folder / "tickets.csv"), "--text", "question", "--label", "labels",
+        "--pain", "latency", "--licence", "research", "--outputs-may-train",
+    )  # fmt: skip
+    assert "data.answer: multi_label" in said
+    smaller(person.folder / "recipes" / "tickets" / "defs.yaml")
+    person.reads("check", "tickets")
+    ran = person.says("run", "tickets")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "one" in ran.stdout and "released" in ran.stdout
+
+
+def test_the_report_says_whole_sets_and_each_label(person: Person) -> None:
+    report = json.loads(person.reads("report", "tickets", "--json"))
+    assert (report["verdict"], report["student"]["name"]) == ("pass", "one")
+    labels = {each["label"]: each for each in report["per_class"]}
+    assert set(labels) == {"person", "place", "amount", "number", "question_word"}
+    assert labels["question_word"]["f1"] > 0.9 and labels["question_word"]["rows"] > 400
+    assert 0.5 < report["of_labels"]["micro_f1"] <= 1 and 0.5 < report["of_labels"]["teacher_micro_f1"] <= 1
+    assert report["student"]["macro_f1"] == pytest.approx(sum(each["f1"] for each in labels.values()) / 5)
+    assert report["student"]["accuracy"] < report["of_labels"]["micro_f1"], "one wrong label spoils a set"
+    (places,) = report["slices"]
+    assert places["rows"] == labels["place"]["rows"], "a slice is of the rows that carry the label"
+    page = next((person.folder / "home" / "reports").glob("tickets.html")).read_text()
+    assert "Label by label" in page and "micro F1" in page and "question_word" in page
+    assert json.loads(person.reads("audit", "tickets", "--json"))["ok"] is True
+
+
+def test_the_champion_answers_with_a_set_wherever_it_is_asked(person: Person) -> None:
+    (predicted,) = json.loads(person.reads("predict", "tickets", WHO, "--json"))["answers"]
+    said = stillhouse.load("tickets").answer(WHO)
+    assert said.label == predicted["label"] == '["person","question_word"]' and said.labels == (
+        "person",
+        "question_word",
+    )
+    assert said.confidence == predicted["confidence"]
+    folder = person.folder / "exported"
+    person.reads("export", "tickets", str(folder))
+    ran = subprocess.run(
+        [sys.executable, "classify.py", WHO, "Hm ."], cwd=folder, capture_output=True, text=True, check=True
+    )
+    answer, confidence, text = ran.stdout.splitlines()[0].split("\t")
+    assert (answer, text) == (said.label, WHO) and float(confidence) == pytest.approx(said.confidence, abs=2e-3)
+    card = (folder / "README.md").read_text()
+    assert "any, or none, of\n5 labels" in card and "accuracy of whole sets" in card
+    (code,) = [part.split("```")[0] for part in card.split("```python\n")[1:]]
+    assert printed(folder, "-c", code.replace("a text", WHO)) == "['person', 'question_word']"
+
+
+def printed(folder: Path, *arguments: str) -> str:
+    """What Python prints in a folder."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_served_answer_has_its_labels_and_feedback_takes_a_set(person: Person) -> None:
+    with serving("tickets", person.folder / "recipes", person.folder / "errors") as server:
+        answer = server.ask("tickets", text=WHO)
+        assert (answer["label"], answer["labels"]) == ('["person","question_word"]', ["person", "question_word"])
+        good = ['["amount","person"]', ["person", "amount"], [], "[]"]
+        bad = [["person", "nobody"], '["person", "amount"]', "person", 3, ["person", 3], None]
+        assert [server.tell("tickets", id=answer["id"], truth=truth) for truth in good] == [202] * len(good)
+        assert [server.tell("tickets", id=answer["id"], truth=truth) for truth in bad] == [422] * len(bad)
+        connection = server.connect()
+        connection.request("GET", "/openapi.json")
+        schemas = json.loads(connection.getresponse().read())["components"]["schemas"]
+        labels = schemas["tickets.Answer"]["properties"]["labels"]["anyOf"]
+        (listed,) = [each for each in labels if each["type"] == "array"]
+        assert listed["items"]["enum"] == ["amount", "number", "person", "place", "question_word"]
