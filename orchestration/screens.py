@@ -123,7 +123,9 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     for heading in ("class", "rows", *(each.name for each in clearing)):
         by_class.add_column(Text(f"{heading} finds" if heading in {each.name for each in clearing} else heading))
     recalls = {each.name: {row.label: row for row in each.per_class} for each in clearing}
-    worst = sorted(clearing[0].per_class, key=lambda row: min(found[row.label].recall for found in recalls.values()))
+    # A class that no truth has is there only for those that answer it, and nothing of it can be found.
+    there = [row for row in clearing[0].per_class if row.rows]
+    worst = sorted(there, key=lambda row: min(found[row.label].recall for found in recalls.values()))
     for row in worst[:CLASSES_SHOWN]:
         found = [f"{recalls[each.name][row.label].recall:.1%}" for each in clearing]
         by_class.add_row(Text(row.label), f"{row.rows:,}", *found)

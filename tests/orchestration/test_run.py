@@ -235,6 +235,16 @@ def test_options_to_take_are_shown_with_what_they_find_of_each_class() -> None:
     assert "TF-IDF loses a class: finds 5 of 100 rows of 'fraud', the teacher 90" in lines
 
 
+def test_a_class_that_only_one_option_answers_is_none_that_can_be_found() -> None:
+    console = terminal()
+    astray = option("int8 teacher", 0.91, "pass", other=0.97)
+    astray.per_class.append(SimpleNamespace(label="never golden", rows=0, recall=0.0))
+    console.print(options_screen([option("TF-IDF", 0.9, "pass", other=0.95), astray]))
+    console.print(options_screen([astray, option("TF-IDF", 0.9, "pass", other=0.95)]))
+    printed = console.export_text()
+    assert printed.count("95.0%") == 2 and "never golden" not in printed
+
+
 def test_of_many_classes_the_worst_are_shown() -> None:
     console = terminal()
     console.print(options_screen([option("int8 teacher", 0.9, "pass", **{f"c{n}": n / 20 for n in range(15)})]))
