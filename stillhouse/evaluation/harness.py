@@ -83,7 +83,7 @@ class Evaluation(Record):
     of_labels: LabelScores | None = Field(
         default=None,
         exclude_if=lambda found: found is None,  # so that a record of classes is what it was
-        description="Where answers are sets of labels: what of them is right label by label.",
+        description="Left out where answers are no sets of labels; what of them is right label by label.",
     )
     confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Empty where answers are no classes.")
     teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(

@@ -139,7 +139,7 @@ def with_its_group(pattern: str | None, info: ValidationInfo) -> str | None:
     try:
         groups = {} if pattern is None else re.compile(pattern).groupindex
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     if pattern is not None and group not in groups:
         raise ValueError(f"it has no group (?P<{group}>...)")
     return pattern

@@ -270,7 +270,7 @@ class Report(_Reported):
     of_labels: LabelScores | None = Field(
         None,
         exclude_if=lambda found: found is None,
-        description="Where answers are sets of labels: micro F1, and the teacher's measures label by label.",
+        description="Left out where answers are no sets of labels; micro F1, and the teacher's measures by label.",
     )
     terms: Terms = Field(description="All that was asked of the model.")
     others: tuple[ReportedOption, ...] = Field(description="What else was judged: baselines, controls, students.")

@@ -158,7 +158,7 @@ def test_lines_are_matched_and_those_that_do_not_match_are_rejects_with_their_li
 def test_a_pattern_without_the_column_or_that_is_broken_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path, "rows.txt", "a\n")
     assert "there is no column 'label'" in refusal(source, pattern="(?P<text>.*)")
-    assert "no regular expression" in refusal(source, pattern="(?P<text>")
+    assert "not a regular expression" in refusal(source, pattern="(?P<text>")
     assert "has no pattern" in refusal(source, format="lines")
     assert "takes no pattern" in refusal(source, format="csv", pattern="(?P<text>.*)")
 

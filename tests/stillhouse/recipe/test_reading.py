@@ -539,7 +539,7 @@ def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object],
     [
         ({"format": "chat", "requests": "sent.jsonl"}, "requests: must be left out where format is not batch"),
         ({"format": "batch", "text": "question"}, "text, text_pattern: are of `requests`, which is not named"),
-        ({"answer_pattern": "(queue"}, "answers.answer_pattern: no regular expression"),
+        ({"answer_pattern": "(queue"}, "answers.answer_pattern: not a regular expression"),
         ({"text_pattern": "Ticket: (.*)"}, r"answers.text_pattern: it has no group \(\?P<text>"),
     ],
 )

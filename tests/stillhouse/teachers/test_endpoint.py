@@ -350,7 +350,7 @@ def test_a_server_that_says_how_long_to_wait_is_left_alone_for_so_long(
 @pytest.mark.long
 def test_two_processes_pay_once(parent: WarmParent, tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.05)) as server:
-        both = [parent.start(KILLED, server.url, tmp_path, 40) for _ in range(2)]
+        both = [parent.start(KILLED, server.url, tmp_path, 40, NEVER, 10) for _ in range(2)]
         assert [process.wait() for process in both] == [0, 0] and server.calls == 40
 
 
@@ -657,6 +657,8 @@ KILLED = """
     store = SignalStore(place / "signal", Ledger(f"sqlite:///{place / 'ledger.db'}"), shard_rows=16)
     store.capture(texts(int(rows)), asked)
 """
+NEVER = 0
+"""Of the writes before which a capture is killed: none."""
 KILLS, AT_ONCE, WRITES_BETWEEN_KILLS = 20, 8, 3
 """A capture is killed before its write 1, 4, 7 and so on to the log of calls: each call is written and committed before
 it is made, and once more after it, so that each of these four is killed before several times."""
