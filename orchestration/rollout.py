@@ -144,8 +144,8 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Ro
     seen = desired(builds.ledger, file.name)
     if file.recipe.rollout is None or seen is None or seen.challenger is None:
         return RolloutStep("no release is on its way to take over")
-    shadow = _newest_shadow(builds, file, seen.challenger)
     try:
+        shadow = _newest_shadow(builds, file, seen.challenger)
         take = _in_shadow if seen.challenger.stage is Stage.SHADOW else _in_canary
         step = take(builds, file, seen, seen.challenger, shadow, now)
         return replace(step, truth=None if shadow.facts is None else summary.truth(shadow.facts))

@@ -450,6 +450,20 @@ def test_a_withdrawal_between_the_look_and_the_step_is_a_decision_of_somebody_el
     assert world.now.challenger is None and world.kinds()[-1] == "withdraw"
 
 
+def test_a_shadow_that_cannot_be_read_is_nothing_to_a_rollout_that_somebody_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.look()
+
+    def unreadable(*about: Any) -> object:
+        withdraw(world.ledger, "r", world.now, by="Ann Lee", reason="it is rude to callers")
+        raise StillhouseError("it was altered", where="r/shadow", expected="what was written", do="Look again.")
+
+    monkeypatch.setattr(orchestration.rollout, "asset_state", unreadable)
+    assert "somebody else has decided meanwhile" in move(world.builds, world.file).sentence
+    assert world.now.challenger is None and world.kinds()[-1] == "withdraw"
+
+
 def test_who_was_overtaken_says_so_and_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.look()
     old = world.now
