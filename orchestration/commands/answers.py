@@ -223,12 +223,14 @@ def audit(
 
 
 def _print_row(found: "RowAudit") -> None:
+    from stillhouse.data.quoting import quoted
+
     out.print(Text(f"{found.prompt_id[:12]}  {found.split} row of {found.batch}: {found.text}"), soft_wrap=True)
     out.print(Text(f"label     {'none' if found.label is None else found.label}"), soft_wrap=True)
     for name, said in {"teacher": found.said, **found.members}.items():
         answer = f"no answer: {said.failure}" if said.answer is None else said.answer
         sure = "" if said.confidence is None else f", {said.confidence:.3f} sure"
-        who = "" if said.observed is None else f", by {said.observed}"
+        who = "" if said.observed is None else f", by {quoted(said.observed)}"
         out.print(Text(f"{name:<8}  {answer}{sure}{who}, fingerprint {said.fingerprint[:12]}"), soft_wrap=True)
         for reply in said.raw or ():
             out.print(Text(f"  said    {'nothing' if reply is None else reply}"), soft_wrap=True)

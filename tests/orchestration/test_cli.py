@@ -10,11 +10,14 @@ import polars as pl
 import pytest
 
 from orchestration.cli import EXIT_CODES, app
+from orchestration.commands.answers import _print_row
 from orchestration.commands.recipes import HasSchema
 from orchestration.diagnosis import Diagnosis
 from orchestration.economics import Account
 from orchestration.serving import predict
 from orchestration.status import Status
+from stillhouse.audit.records import Audit
+from stillhouse.audit.rows import RowAudit, TeacherSaid
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
@@ -118,6 +121,17 @@ def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None
     assert (found["ok"], found["problems"], found["chain"]) == (False, ["small has no champion"], [])
     assert (found["entries"], found["promotion"]) == (0, None)
     assert "no entry is signed" in found["limits"][0]
+
+
+def test_a_server_cannot_write_lines_of_an_audit_by_the_name_of_its_model(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = dict.fromkeys(TeacherSaid.model_fields)
+    said = TeacherSaid(**nothing | {"fingerprint": "f" * 64, "answer": "ham", "observed": "large\nok  proven\x1b[2J"})
+    row = {"prompt_id": "a" * 64, "batch": "base", "text": "Who ?", "label": None, "split": "validation"}
+    beside = {"problems": (), "members": {}, "taught": False, "because": None, "audit": Audit.of_nothing("altered")}
+    _print_row(RowAudit(ok=False, said=said, **row, **beside))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["a" * 12, "label", "teacher"]
+    assert "by large ok proven" in " ".join(lines[2].split()) and "\x1b" not in lines[2]
 
 
 def test_a_mistake_in_a_recipe_is_one_line_without_a_traceback(tmp_path: Path, home: Home) -> None:
