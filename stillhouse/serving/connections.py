@@ -17,7 +17,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 65_536
-"""Of a request that bring neither the end of its headers nor any of its body, beyond those of a first read."""
+"""That may come without the end of a request's headers or any of its body, beyond those of a first read."""
 HEAD_SECONDS = 10
 """From the connection, or a request's first byte, to the end of the headers."""
 _OF_ANOTHER_PROTOCOL = frozenset({b"upgrade", b"http2-settings"})
