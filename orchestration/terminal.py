@@ -30,6 +30,8 @@ _NOT_FOR_TERMINALS = re.compile(
     "\u2028\u2029"  # line and paragraph separators
     "\ud800-\udfff]"  # bytes of a file name that are no UTF-8: they cannot be encoded, and printing would fail
 )
+_NOT_ESCAPED_BY_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+"""Of these, what JSON leaves as it is: it may stand in texts alone."""
 WIDE = 10_000
 """Columns where nobody looks at a screen; no line of ours is as long."""
 
@@ -128,13 +130,14 @@ def held_screen(console: Terminal) -> Iterator[Terminal]:
 
 
 def print_json(answer: str) -> None:
-    """Print an answer for scripts, as it is: JSON escapes by itself what a terminal would obey.
+    """Print an answer for scripts: nothing is left out, and what a terminal would obey is escaped.
 
     Raises:
         StillhouseError: if it cannot be written, such as into a file on a full disk.
     """
+    escaped = _NOT_ESCAPED_BY_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", answer)
     try:
-        sys.stdout.write(f"{answer}\n")
+        sys.stdout.write(f"{escaped}\n")
     except OSError as error:
         _go_on_unread(sys.stdout, error)
 

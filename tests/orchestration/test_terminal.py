@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from orchestration import cli
 from orchestration.screens import result_screen
-from orchestration.terminal import Terminal, printable
+from orchestration.terminal import Terminal, print_json, printable
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.report.reading import ReadReport
@@ -28,6 +29,14 @@ from tests.reported import REPORT, SCORE
 from tests.small import small_recipe
 
 RICH_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Said(Record):
+    """What a command prints."""
+
+    label: str
+
+
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31mevery gate is open\r\u202edesrever\u2028\udcff"
 
 
@@ -99,6 +108,15 @@ def test_who_stops_reading_ends_nothing(call: str) -> None:
     assert saying.stdout.readline().startswith("a line of a table")
     saying.stdout.close()
     assert (saying.stderr.read(), saying.wait()) == ("", 3), "it ends as it would have"
+
+
+def test_json_says_everything_and_sends_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    """Regression: JSON escapes C0 alone, and the introducer of C1 clears a screen as well."""
+    text = "".join(chr(code) for code in range(1, 0x2100)) + "\u2066 grün 漢字 🙂"
+    print_json(Said(label=text).model_dump_json(indent=1))
+    printed = capsys.readouterr().out
+    assert Said.model_validate_json(printed).label == text
+    assert printable(printed) == printed and "grün 漢字 🙂" in printed
 
 
 def test_styles_of_our_own_still_reach_a_terminal() -> None:
