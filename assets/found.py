@@ -33,7 +33,7 @@ def note_weak_slices(
     from stillhouse.stages.selection import reported_of
 
     recipe, rows = context.file.recipe, prompts.frame("prompts").filter(pl.col("split") == "train")
-    members = slice_masks(rows, recipe.slices).sum(axis=1) if recipe.slices else ()
+    members = slice_masks(rows, recipe.slices, are_sets=recipe.gives_sets).sum(axis=1) if recipe.slices else ()
     learned_from = {spec.name: int(number) for spec, number in zip(recipe.slices, members, strict=True)}
     reported = reported_of(recipe, list(judged), smallest_that_clears(judged))
     for asked in data_requests(reported, learned_from):

@@ -78,7 +78,7 @@ def no_slice_loses_more_than_its_share(context: GateContext) -> Finding:
     kept, limits = context.frame("transfer_set")["prompt_id"].implode(), context.recipe.limits
     loss: list[dict[str, Any]] = []
     for item in context.recipe.slices:
-        rows = train.filter(is_member(item)).unique("prompt_id")
+        rows = train.filter(is_member(item, are_sets=context.recipe.gives_sets)).unique("prompt_id")
         if rows.height >= limits.lost_share_rows:
             lost = 1 - rows["prompt_id"].is_in(kept).sum() / rows.height
             loss.append({"slice": item.name, "lost": lost, "rows": rows.height})

@@ -116,7 +116,7 @@ def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     if not context.is_base:
         return passed_if(True, "golden rows are those of the base batch")
     golden = context.frame("prompts").filter(pl.col("split") == "golden")
-    planned = plan(golden, context.recipe.bar, context.recipe.slices)
+    planned = plan(golden, context.recipe.bar, context.recipe.slices, are_sets=context.recipe.gives_sets)
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
     hardest = min(asked, key=lambda claim: claim.rows / claim.rows_needed)
     data, split = context.recipe.data, context.recipe.split
@@ -154,4 +154,7 @@ def base_before(context: GateContext) -> pl.DataFrame | None:
 
 def _slice_counts(context: GateContext) -> list[dict[str, Any]]:
     golden = context.frame("prompts").filter(pl.col("split") == "golden")
-    return [{"slice": item.name, "rows": golden.filter(is_member(item)).height} for item in context.recipe.slices]
+    return [
+        {"slice": item.name, "rows": golden.filter(is_member(item, are_sets=context.recipe.gives_sets)).height}
+        for item in context.recipe.slices
+    ]

@@ -104,7 +104,9 @@ def proxies_of_sets(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
     rows = pl.DataFrame({"label": labels, "text": texts}).drop_nulls("label")
     found = []
     for name in label_names("multi_label", rows["label"]):
-        has = pl.when(carries_any(pl.col("label"), [name])).then(pl.lit(name)).otherwise(pl.lit(_WITHOUT))
+        has = (
+            pl.when(carries_any(pl.col("label"), [name], are_sets=True)).then(pl.lit(name)).otherwise(pl.lit(_WITHOUT))
+        )
         of_one = rows.select(has.alias("label"), "text")
         found += [proxy for proxy in target_proxies(of_one["label"], of_one["text"]) if proxy.label == name]
     return found

@@ -23,6 +23,7 @@ from stillhouse.records.champions import Served
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.task import Task
 
 
@@ -138,7 +139,7 @@ def compare_with_champion(
     )
     critical = [spec.model_copy(update={"floor": None}) for spec in terms.slices if spec.critical]
     slices = slice_table(
-        critical, slice_masks(rows, critical), right, challenger_right,
+        critical, slice_masks(rows, critical, are_sets=answers_with_sets(task)), right, challenger_right,
         margin=margin, alpha=terms.bar.alpha, groups=whole,
     )  # fmt: skip
     claims = champion_claims(test, slices, who)

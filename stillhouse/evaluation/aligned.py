@@ -14,6 +14,7 @@ from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.models import EvaluatedModel, align, golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
 from stillhouse.recipe.bar import BarSpec, Terms
+from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.task import Targets, Task
 
 
@@ -92,7 +93,7 @@ class Aligned:
             teacher_correct=task.right(teacher_logits, targets),
             correct=task.right(logits, targets),
             groups=None if groups is None else group_codes(golden, groups),
-            masks=slice_masks(golden, terms.slices),
+            masks=slice_masks(golden, terms.slices, are_sets=answers_with_sets(task)),
         )
 
     @property

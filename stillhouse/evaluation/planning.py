@@ -51,7 +51,12 @@ class Plan(Record):
 
 
 def plan(
-    golden: pl.DataFrame, bar: BarSpec, slices: Sequence[SliceSpec], *, discordance: float = USUAL_DISCORDANCE
+    golden: pl.DataFrame,
+    bar: BarSpec,
+    slices: Sequence[SliceSpec],
+    *,
+    are_sets: bool = False,
+    discordance: float = USUAL_DISCORDANCE,
 ) -> Plan:
     """Say for each claim how many golden rows it has and how many it needs.
 
@@ -59,12 +64,13 @@ def plan(
         golden: the golden rows, with the columns of the slices and, for a metric other than accuracy, `label`.
         bar: quality bar.
         slices: declared slices.
+        are_sets: whether labels are sets of labels.
         discordance: expected share of rows that exactly one of the two models gets right, in (0, 1].
 
     Raises:
         StillhouseError: if a slice's column is missing.
     """
-    counts = slice_masks(golden, slices).sum(axis=1).tolist()
+    counts = slice_masks(golden, slices, are_sets=are_sets).sum(axis=1).tolist()
     family = max(1, sum(spec.critical for spec in slices))
     whole, height = _rows_that_count(golden, bar)
     claims = [_claim(whole, height, bar.margin, bar.alpha, binding=True, discordance=discordance)]

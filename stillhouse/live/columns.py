@@ -74,15 +74,16 @@ def value_sent(column: str) -> pl.Expr:
     return pl.col(COLUMNS).str.json_decode(pl.Struct({column: pl.String})).struct.field(column)
 
 
-def is_in_slice(slice: SliceSpec, label: str) -> pl.Expr:
+def is_in_slice(slice: SliceSpec, label: str, *, are_sets: bool) -> pl.Expr:
     """Whether a row of traffic is in a slice that is known when a request comes.
 
     Args:
         slice: see `Recipe.slices_of_requests`.
         label: the column of what the student answers.
+        are_sets: whether that is a set of labels.
     """
     if slice.column == LABEL:
-        return carries_any(pl.col(label), slice.values)
+        return carries_any(pl.col(label), slice.values, are_sets=are_sets)
     return value_sent(slice.column).is_in(slice.values)
 
 

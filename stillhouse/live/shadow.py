@@ -175,7 +175,7 @@ class Draw:
 
 def draw(
     rows: pl.DataFrame, slices: Sequence[SliceSpec], champion: str, *, at_most: int = ROWS_AT_ONCE,
-    whole_at_most: int = WHOLE_AT_MOST,
+    whole_at_most: int = WHOLE_AT_MOST, are_sets: bool = False,
 ) -> Draw:  # fmt: skip
     """Choose the texts that one look replays: all, or a sample and beside it critical slices that are rare, whole.
 
@@ -187,12 +187,15 @@ def draw(
         slices: that are known of a request.
         champion: digest of the release.
         at_most: texts of the look.
+        are_sets: whether answers are sets of labels.
         whole_at_most: of them, those of rare slices; the rarest come first, and one that does not fit is not rare.
     """
     if rows.height <= at_most:
         return Draw(rows.with_columns(plain=pl.lit(True)))
     own = rows.filter(pl.col("release") == champion)
-    of_slices = {each.name: own.filter(is_in_slice(each, "label")) for each in slices if each.critical}
+    of_slices = {
+        each.name: own.filter(is_in_slice(each, "label", are_sets=are_sets)) for each in slices if each.critical
+    }
     whole, rare = list[str](), rows.clear()
     for name, part in sorted(of_slices.items(), key=lambda each: (each[1].height, each[0])):
         more = pl.concat([rare, part.join(rare, on="id", how="anti")])
@@ -300,7 +303,9 @@ def with_both_right(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(alike_and_right.fill_null(False).alias(BOTH))
 
 
-def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str] = ()) -> pl.DataFrame:
+def tallied(
+    rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str] = (), *, are_sets: bool = False
+) -> pl.DataFrame:
     """Count outcomes over all requests and in each part of them, as `TALLY_SCHEMA`, and `BOTH` where it is known.
 
     Of a slice that was replayed whole every row counts. In any other part only those rows count that were drawn with
@@ -313,7 +318,7 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec], whole: Sequence[str
     plain = rows.filter("plain") if whole else rows
     further = (BOTH,) if BOTH in rows.columns else ()
     parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
-    parts |= {each.name: is_in_slice(each, "said") for each in slices}
+    parts |= {each.name: is_in_slice(each, "said", are_sets=are_sets) for each in slices}
     for name, (fewest, most) in LENGTHS.items():
         parts[name] = (pl.col("characters") >= fewest) & (pl.lit(most is None) | (pl.col("characters") <= (most or 0)))
     counted = [

@@ -35,6 +35,9 @@ class LiveSlice(Record):
         None, exclude_if=lambda named: named is None, description="A column that callers send, if it decides."
     )
     values: tuple[str, ...] = Field((), exclude_if=lambda named: not named, description="Of that column.")
+    of_sets: bool = Field(
+        False, exclude_if=lambda given: not given, description="Whether its labels are those of sets of labels."
+    )
     critical: bool = Field(description="Whether owners are sent what is asked for; another slice is reported only.")
     margin: float = Field(description="That the bar allows on it.")
 
@@ -47,7 +50,7 @@ class LiveSlice(Record):
         if self.column is not None:
             return rows.filter(value_sent(self.column).is_in(self.values))
         if self.characters is None:
-            return rows.filter(carries_any(pl.col("label"), self.labels))
+            return rows.filter(carries_any(pl.col("label"), self.labels, are_sets=self.of_sets))
         fewest, most = self.characters
         found = rows.filter(pl.col("characters") >= fewest)
         return found if most is None else found.filter(pl.col("characters") <= most)
@@ -74,7 +77,7 @@ class RowsAsked(Record):
 def slices_of(recipe: Recipe) -> tuple[LiveSlice, ...]:
     """The slices of a recipe that are watched: those that are known of a request, and the lengths its watch names."""
     margin = recipe.bar.margin
-    named = (_named(each, each.margin or margin) for each in recipe.slices_of_requests)
+    named = (_named(each, each.margin or margin, of_sets=recipe.gives_sets) for each in recipe.slices_of_requests)
     lengths = () if recipe.watch is None else recipe.watch.lengths
     return (*named, *(_by_length(each, margin) for each in lengths))
 
@@ -140,9 +143,9 @@ def rows_asked(slice: LiveSlice, disagree: float, *, alpha: float) -> RowsAsked:
     return RowsAsked(slice=slice.name, critical=slice.critical, rows_needed=needed)
 
 
-def _named(slice: SliceSpec, margin: float) -> LiveSlice:
+def _named(slice: SliceSpec, margin: float, *, of_sets: bool) -> LiveSlice:
     if slice.column == LABEL:
-        return LiveSlice(name=slice.name, labels=slice.values, critical=slice.critical, margin=margin)
+        return LiveSlice(name=slice.name, labels=slice.values, critical=slice.critical, margin=margin, of_sets=of_sets)
     return LiveSlice(name=slice.name, column=slice.column, values=slice.values, critical=slice.critical, margin=margin)
 
 

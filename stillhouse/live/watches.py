@@ -314,7 +314,12 @@ def counted(
     for each in watches:
         if each.kind is WatchKind.LABEL:
             named = (each.of or "",)
-            hits = sum(answers for label, answers in labels.items() if label is not None and carries(label, named))
+            # A label of one class is in the reference as it is, whatever it looks like; the text of a set never is.
+            hits = sum(
+                answers
+                for label, answers in labels.items()
+                if label is not None and carries(label, named, is_set=label not in reference.labels)
+            )
             of = every.height
         elif each.kind is WatchKind.LENGTH:
             hits, of = int(bins.get(int(each.of or 0), 0)), every.height

@@ -464,6 +464,11 @@ class Recipe(Part):
         return tuple(column for column in every if column != "label")
 
     @property
+    def gives_sets(self) -> bool:
+        """Whether an answer is a set of labels."""
+        return self.data.answer in SETS
+
+    @property
     def slices_of_requests(self) -> tuple[SliceSpec, ...]:
         """Slices that are known when a request comes: by what the student answers, or by what callers send."""
         return tuple(each for each in self.slices if each.column in ("label", *self.request_columns))

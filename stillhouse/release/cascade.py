@@ -42,6 +42,11 @@ class ProtectedSlice(Record):
     column: str = Field(description="`label`, which is what the student answers, or a column that callers send.")
     values: tuple[str, ...]
     declared: bool = Field(description="By the recipe; else the calibration rows showed that the student fails there.")
+    of_sets: bool = Field(
+        False,
+        exclude_if=lambda given: not given,  # so that a rule about single labels is what it was
+        description="Whether its values are labels of the set that the student answers.",
+    )
 
 
 class TeacherOnCall(Record):
@@ -108,6 +113,6 @@ def protects(slices: Sequence[ProtectedSlice], label: str, columns: Mapping[str,
         value = label if protected.column == LABEL else columns.get(protected.column)
         if value is None:
             return HandedOn.UNKNOWN_SLICE
-        if carries(value, protected.values) if protected.column == LABEL else value in protected.values:
+        if carries(value, protected.values, is_set=protected.of_sets):
             return HandedOn.PROTECTED
     return None

@@ -77,7 +77,10 @@ class Serving:
                 self.challenger.breaker.answered()
                 return Given(said, self.challenger.release, "challenger")
         said = self.champion.say(clean)
-        meant = next((each for each in self.taken if each.holds(said.label, len(clean), columns, at)), None)
+        is_set = self.champion.gives_sets
+        meant = next(
+            (each for each in self.taken if each.holds(said.label, len(clean), columns, at, is_set=is_set)), None
+        )
         if meant is None:
             return Given(said, self.champion, arm, degraded=arm == "challenger")
         whose: Arm = "instead" if arm == "champion" else arm

@@ -84,7 +84,9 @@ class Taken:
         """Whether the teacher behind the champion is to answer."""
         return self.quarantine.instead is None
 
-    def holds(self, label: str, characters: int, columns: Mapping[str, str], at: float) -> bool:
+    def holds(
+        self, label: str, characters: int, columns: Mapping[str, str], at: float, *, is_set: bool = False
+    ) -> bool:
         """Whether a request is meant.
 
         Args:
@@ -92,6 +94,7 @@ class Taken:
             characters: of the text in its one spelling.
             columns: what the caller says of the text, by column.
             at: when the request came, in seconds since 1970.
+            is_set: whether the label is a set of labels.
         """
         if at >= end_of(self.quarantine.until.isoformat()):
             return False
@@ -100,4 +103,4 @@ class Taken:
             return fewest <= characters and (most is None or characters <= most)
         if self.quarantine.column is not None:  # a caller that does not say is treated as one that it is about
             return columns.get(self.quarantine.column, self.quarantine.values[0]) in self.quarantine.values
-        return carries(label, self.quarantine.labels)
+        return carries(label, self.quarantine.labels, is_set=is_set)

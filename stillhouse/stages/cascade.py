@@ -337,7 +337,13 @@ def calibrated(recipe: Recipe, both: Both) -> tuple[Rule, tuple[str, ...]]:
     failing = _failing_slices(recipe, both)
     known = {LABEL, *spec.request_columns}
     protected = tuple(
-        ProtectedSlice(name=each.name, column=each.column, values=each.values, declared=each.name in spec.protect)
+        ProtectedSlice(
+            name=each.name,
+            column=each.column,
+            values=each.values,
+            declared=each.name in spec.protect,
+            of_sets=recipe.gives_sets and each.column == LABEL,
+        )
         for each in recipe.slices
         if each.name in spec.protect or (each.name in failing and each.column in known)
     )
@@ -351,7 +357,7 @@ def calibrated(recipe: Recipe, both: Both) -> tuple[Rule, tuple[str, ...]]:
 def _failing_slices(recipe: Recipe, both: Both) -> list[str]:
     """Slices on which the calibration rows show that the student alone loses its margin or more."""
     student, teacher = both.right
-    masks = slice_masks(both.rows, recipe.slices)
+    masks = slice_masks(both.rows, recipe.slices, are_sets=recipe.gives_sets)
     bar = recipe.bar
     table = slice_table(recipe.slices, masks, teacher, student, margin=bar.margin, alpha=bar.alpha)
     return [each.name for each in table if each.non_inferiority_verdict is Verdict.FAIL]

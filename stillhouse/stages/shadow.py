@@ -278,7 +278,7 @@ class Replay:
         if self.file.recipe.shadow_is_live:  # servers have drawn, each request with the same chance
             return Draw(due.with_columns(plain=pl.lit(True)))
         recipe = self.file.recipe
-        drawn = shadow.draw(due, recipe.slices_of_requests, self.champion.release)
+        drawn = shadow.draw(due, recipe.slices_of_requests, self.champion.release, are_sets=recipe.gives_sets)
         return Draw(shadow.replayed(drawn.rows, *self.two), drawn.whole)
 
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
@@ -363,7 +363,8 @@ def _count(replay: Replay) -> _Counted:
     found = shadow.outcomes(rows)
     if replay.judged_by_truth:
         found = shadow.with_both_right(found)
-    now = shadow.tallied(found, replay.file.recipe.slices_of_requests, drawn.whole)
+    recipe = replay.file.recipe
+    now = shadow.tallied(found, recipe.slices_of_requests, drawn.whole, are_sets=recipe.gives_sets)
     tally = shadow.added([now] if replay.counted is None else [replay.counted, now])
     seen = shadow.seen_after(replay.seen(), due)
     return _Counted(tally, seen, asked, judgeable.height - drawn.rows.height, drawn.whole)

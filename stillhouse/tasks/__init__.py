@@ -24,6 +24,11 @@ def task_of(kind: TaskKind, labels: Sequence[str]) -> Task:
     return TASKS[kind](labels)
 
 
+def answers_with_sets(task: Task) -> bool:
+    """Whether the answers of a task are sets of labels."""
+    return isinstance(task, MultiLabel)
+
+
 def label_names(kind: TaskKind, labels: pl.Series) -> tuple[str, ...]:
     """The names that occur in labels, sorted: those in sets of labels, and of any other kind the labels themselves."""
     different = labels.drop_nulls().unique().to_list()

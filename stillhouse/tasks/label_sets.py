@@ -64,18 +64,28 @@ def is_written_set(label: str) -> bool:
     return label.startswith("[") and written_set(names_of(label)) == label
 
 
-def carries(label: str, names: Collection[str]) -> bool:
-    """Whether a label is one of these, or a set that has one of them."""
-    return label in names or (label.startswith("[") and not set(names).isdisjoint(names_of(label)))
+def carries(label: str, names: Collection[str], *, is_set: bool) -> bool:
+    """Whether a label is one of these, or a set that has one of them.
 
-
-def carries_any(label: pl.Expr, names: Collection[str]) -> pl.Expr:
-    """The same of a column, null where there is no label.
-
-    A quote within a name is escaped in JSON, so that one after a bracket or a comma begins a name.
+    Args:
+        label: in its one spelling.
+        names: of labels, or of whole sets.
+        is_set: whether it is a set; a single label may look like one and is none.
     """
+    return label in names or (is_set and not set(names).isdisjoint(names_of(label)))
+
+
+def carries_any(label: pl.Expr, names: Collection[str], *, are_sets: bool) -> pl.Expr:
+    """The same of a column, null where there is no label."""
+    is_one = label.is_in(list(names))
+    if not are_sets:
+        return is_one
     spelled = "|".join(re.escape(json.dumps(name, ensure_ascii=False)) for name in names)
-    return label.is_in(list(names)) | label.str.contains(rf"^\[(?:.*,)?(?:{spelled})[,\]]")
+    return is_one | label.str.contains(rf"^\[(?:{_NAME},)*(?:{spelled})[,\]]")
+
+
+_NAME = r'"(?:[^"\\]|\\.)*"'
+"""A name as JSON has it: only by reading all before it is it known which quote begins one."""
 
 
 def _listed(text: str) -> list[object]:

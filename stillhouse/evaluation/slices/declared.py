@@ -46,7 +46,7 @@ class SliceResult(Record):
     verdict: Verdict = Field(description="The worse of non-inferiority and floor.")
 
 
-def slice_masks(golden: pl.DataFrame, specs: Sequence[SliceSpec]) -> BoolArray:
+def slice_masks(golden: pl.DataFrame, specs: Sequence[SliceSpec], *, are_sets: bool = False) -> BoolArray:
     """Which golden rows belong to which slice; slices may overlap.
 
     Args:
@@ -77,14 +77,23 @@ def slice_masks(golden: pl.DataFrame, specs: Sequence[SliceSpec]) -> BoolArray:
                 expected=f"one of {', '.join(sorted(golden.columns))}",
                 do="Correct the slice's column in the recipe, or add the column to the source.",
             )
-        masks[index] = golden.select(is_member(spec).fill_null(False)).to_series().to_numpy()
+        masks[index] = golden.select(is_member(spec, are_sets=are_sets).fill_null(False)).to_series().to_numpy()
     return masks
 
 
-def is_member(spec: SliceSpec) -> pl.Expr:
-    """Whether a row is in a slice, null where it says nothing; of a set of labels any label may decide."""
+def is_member(spec: SliceSpec, *, are_sets: bool) -> pl.Expr:
+    """Whether a row is in a slice, null where it says nothing.
+
+    Args:
+        spec: the slice.
+        are_sets: whether labels are sets, of which any label may decide.
+    """
     column = pl.col(spec.column).cast(pl.String)
-    return carries_any(column, spec.values) if spec.column == "label" else column.is_in(list(spec.values))
+    return (
+        carries_any(column, spec.values, are_sets=are_sets)
+        if spec.column == "label"
+        else column.is_in(list(spec.values))
+    )
 
 
 def slice_table(

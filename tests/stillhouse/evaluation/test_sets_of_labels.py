@@ -71,6 +71,13 @@ def test_each_label_and_all_together_are_as_scikit_learn_counts_them() -> None:
     assert found.confusion == () and found.teacher_confusion is None and found.score.calibration is None
 
 
+def test_classes_that_look_like_sets_are_in_no_slice_of_a_label_and_planned_so() -> None:
+    """As before there were sets of labels: a slice of a class is the rows of that class."""
+    rows = pl.DataFrame({"label": ['["rare"]', '["rare","x"]', "rare", "x;rare"]})
+    assert slice_masks(rows, [RARE]).tolist() == [[False, False, True, False]]
+    assert [claim.rows for claim in plan(rows, BarSpec(margin=0.1), [RARE]).claims] == [4, 1]
+
+
 def test_a_label_that_nobody_has_or_is_given_is_left_out() -> None:
     nothing = np.zeros((ROWS, 3), bool)
     found = judged(nothing)
@@ -82,7 +89,7 @@ def test_rows_that_carry_a_label_are_a_slice_that_can_bind() -> None:
     """A student that never gives the rare label holds the bar of all rows, and not that of its own."""
     forgets = truths().copy()
     forgets[:, 1] = False
-    assert slice_masks(golden(), [RARE])[0].tolist() == truths()[:, 1].tolist()
+    assert slice_masks(golden(), [RARE], are_sets=True)[0].tolist() == truths()[:, 1].tolist()
     loose = judged(forgets, margin=0.2)
     assert loose.non_inferiority.verdict is Verdict.PASS
     found = judged(forgets, [RARE], margin=0.2)
@@ -114,7 +121,7 @@ def test_a_record_of_classes_has_no_field_of_sets(run) -> None:  # type: ignore[
 
 
 def test_a_plan_counts_rows_of_whole_sets_and_of_a_label() -> None:
-    planned = plan(golden(), BarSpec(margin=0.1), [RARE])
+    planned = plan(golden(), BarSpec(margin=0.1), [RARE], are_sets=True)
     assert [claim.rows for claim in planned.claims] == [ROWS, int(truths()[:, 1].sum())]
 
 

@@ -75,22 +75,33 @@ def test_a_set_is_read_back_from_its_spelling_and_from_no_other(names: set[str])
 def test_a_column_carries_a_label_where_its_sets_have_it(sets: list[set[str]], wanted: set[str]) -> None:
     """Whatever quotes, commas, brackets and backslashes are in the names."""
     cells = pl.Series("label", [*(written_set(each) for each in sets), None])
-    found = cells.to_frame().select(carries_any(pl.col("label"), wanted))["label"].to_list()
+    found = cells.to_frame().select(carries_any(pl.col("label"), wanted, are_sets=True))["label"].to_list()
     assert found == [*(bool(each & wanted) for each in sets), None]
-    assert found[:-1] == [carries(cell, wanted) for cell in cells[:-1]]
+    assert found[:-1] == [carries(cell, wanted, is_set=True) for cell in cells[:-1]]
 
 
 def test_a_name_inside_a_longer_name_is_not_carried() -> None:
     sets = [["refund"], ["no refund"], ['x","refund'], ["refund,"], []]
     cells = pl.Series("label", [written_set(each) for each in sets])
-    found = cells.to_frame().select(carries_any(pl.col("label"), ["refund"]))["label"].to_list()
+    found = cells.to_frame().select(carries_any(pl.col("label"), ["refund"], are_sets=True))["label"].to_list()
     assert found == [True, False, False, False, False]
 
 
-def test_a_class_carries_itself_alone() -> None:
-    cells = pl.Series("label", ["refund", "refund legal", None])
-    found = cells.to_frame().select(carries_any(pl.col("label"), ["refund"]))["label"].to_list()
-    assert found == [True, False, None] and carries("refund", ["refund"]) and not carries("legal", ["refund"])
+def test_a_quote_that_ends_a_name_begins_none() -> None:
+    cells = pl.Series("label", [written_set(each) for each in (["x,", ",b"], [",", "b"], ["a", ","], ["a\\", ",x"])])
+    found = cells.to_frame().select(carries_any(pl.col("label"), [","], are_sets=True))["label"].to_list()
+    assert found == [carries(each, [","], is_set=True) for each in cells] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("wanted", ["refund", "1", '["refund"]', "[1]", "refund;legal"])
+def test_a_class_carries_itself_alone(wanted: str) -> None:
+    """Also where it looks like a list, or has a semicolon."""
+    cells = pl.Series(
+        "label", ["refund", "refund legal", '["refund"]', '["legal","refund"]', "[1]", "refund;legal", None]
+    )
+    found = cells.to_frame().select(carries_any(pl.col("label"), [wanted], are_sets=False))["label"].to_list()
+    assert found == [*(each == wanted for each in cells[:-1]), None]
+    assert found[:-1] == [carries(each, [wanted], is_set=False) for each in cells[:-1]]
 
 
 def test_rows_are_counted_by_label_and_not_by_set() -> None:
