@@ -48,7 +48,7 @@ def read_parquet(
         frame.select(
             _json_column(frame[name])
             if (name in objects and isinstance(frame[name].dtype, pl.Struct))
-            or (name in lists and isinstance(frame[name].dtype, pl.List))
+            or (name in lists and isinstance(frame[name].dtype, pl.List | pl.Array))
             else _string_column(frame[name], place)
             for name in frame.columns
         )

@@ -4,7 +4,7 @@ Belongs here: the spelling of each label of a set, cells that are no set.
 Does not: what of a text is a set (stillhouse/tasks/label_sets.py), one label of several (sources.py, cleaning.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -21,18 +21,19 @@ def with_sets(
 
     Args:
         rows: `text` and `label`, a cell as it came, or null; in the order of the source.
-        classes: from a spelling of a label to the label; one that stands for nothing is left out of a set. What a whole
-            cell is was looked up already.
+        classes: from a spelling of a label to what a cell may hold: a label, several, or `[]`. One that stands for
+            nothing is left out of a set, and a cell of which nothing is left then is unlabelled, as if it stood alone.
+            What a whole cell is was looked up already.
 
     Returns:
         The rows that have a set or nothing, and of the others what they are rejected as, see `Table`.
     """
     known = {spelled(one): other for one, other in classes.items()}
-    sets: dict[str, str] = {}
+    sets: dict[str, str | None] = {}
     why: dict[str, str] = {}
     for cell in rows["label"].drop_nulls().unique():
         try:
-            sets[cell] = written_set(_spelled(names_in_cell(cell), known))
+            sets[cell] = _set_in(cell, known)
         except NoLabelSetError as error:
             why[cell] = str(error)
     is_one = rows["label"].is_null() | rows["label"].is_in(list(sets))
@@ -47,13 +48,19 @@ def with_sets(
     return kept.with_columns(pl.col("set").alias("label")).drop("set").select(rows.columns), rejects
 
 
-def _spelled(names: Sequence[str], known: Mapping[str, str]) -> Iterator[str]:
-    for name in names:
-        alone = spelled(name)
-        if not alone:
-            raise NoLabelSetError("a label in it is empty")
-        meant = known.get(alone, alone)
-        if meant.startswith("["):
-            raise NoLabelSetError("a label in it begins with a bracket, as a list does")
-        if meant:
-            yield meant
+def _set_in(cell: str, known: Mapping[str, str]) -> str | None:
+    names = names_in_cell(cell)
+    meant = [found for name in names if (found := _meant(name, known)) is not None]
+    return written_set(label for labels in meant for label in labels) if meant or not names else None
+
+
+def _meant(name: str, known: Mapping[str, str]) -> Sequence[str] | None:
+    """The labels that one of a set stands for; None where it stands for nothing."""
+    alone = spelled(name)
+    if not alone:
+        raise NoLabelSetError("a label in it is empty")
+    if alone.startswith("["):
+        raise NoLabelSetError("a label in it begins with a bracket, as a list does")
+    if alone not in known:
+        return [alone]
+    return [spelled(each) for each in names_in_cell(known[alone])] if known[alone] else None

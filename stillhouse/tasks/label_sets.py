@@ -102,6 +102,8 @@ def _name(part: object) -> str:
     if isinstance(part, bool) or not isinstance(part, str | int):
         raise NoLabelSetError("something in it is neither text nor a whole number")
     name = str(part).strip()
+    if any("\ud800" <= each <= "\udfff" for each in name):
+        raise NoLabelSetError("a label in it has half of a character")
     if not name:
         raise NoLabelSetError("a label in it is empty")
     if name.startswith("["):

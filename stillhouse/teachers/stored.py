@@ -80,7 +80,8 @@ def held_to(
     """
     label_of = _reader(labels, spellings)
     if answer in SETS:
-        label_of = partial(_set_of, label_of)
+        cells = {_plain(spelling): meant for spelling, meant in spellings.items()}
+        label_of = partial(_set_of, label_of, cells)
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
     whole = [RAW] if RAW in replies.columns else []
@@ -138,14 +139,41 @@ def _reader(labels: Sequence[str], spellings: Mapping[str, str]) -> Callable[[st
     return lambda said: exact.get(said, alike.get(_plain(said)))
 
 
-def _set_of(label_of: Callable[[str], str | None], said: str) -> str | None:
-    """The set of labels that something said is, in its one spelling; None where a part of it is no label."""
+def _set_of(label_of: Callable[[str], str | None], cells: Mapping[str, str], said: str) -> str | None:
+    """The set of labels that something said is, in its one spelling; None where a part of it is no label.
+
+    Args:
+        label_of: finds one label.
+        cells: by another spelling what a cell of the rows that has it holds: labels, `[]`, or nothing.
+        said: the whole answer, or a cell of it.
+    """
     try:
-        names = [label_of(name) for name in names_in_cell(said)]
+        names = names_in_cell(said)
+        found = [
+            (label,) if (label := label_of(name)) is not None else _meant_by(label_of, cells, name) for name in names
+        ]
     except NoLabelSetError:
         return None
-    known = [name for name in names if name is not None]
-    return written_set(known) if len(known) == len(names) else None
+    known = [labels for labels in found if labels is not None]
+    if names and not known:
+        return None
+    return written_set(label for labels in known for label in labels)
+
+
+def _meant_by(label_of: Callable[[str], str | None], cells: Mapping[str, str], name: str) -> Sequence[str] | None:
+    """The labels that a spelling stands for; None where it stands for nothing.
+
+    Raises:
+        NoLabelSetError: if it is none, or one of them is no label.
+    """
+    meant = cells.get(_plain(name))
+    if meant is None:
+        raise NoLabelSetError("a part of it is no label")
+    labels = [label_of(each) for each in names_in_cell(meant)] if meant else []
+    known = [label for label in labels if label is not None]
+    if len(known) < len(labels):
+        raise NoLabelSetError("a part of it is no label")
+    return known if meant else None
 
 
 def _with_shares(held: pl.DataFrame, labels: Sequence[str], label_of: Callable[[str], str | None]) -> pl.DataFrame:

@@ -97,6 +97,34 @@ def test_spellings_are_of_labels_and_of_whole_cells(tmp_path: Path) -> None:
     assert found == ['["legal","refund"]', "[]", None, '["refund"]', None, '["refund"]']
 
 
+@pytest.mark.parametrize("cell", ["{}", "{};", '["{}"]', '["{}","{}"]'])
+@pytest.mark.parametrize(
+    ("name", "found"), [("none", "[]"), ("spam", None), ("both", '["legal","refund"]'), ("Refund", '["refund"]')]
+)
+def test_a_label_means_the_same_alone_and_in_a_list(cell: str, name: str, found: str | None, tmp_path: Path) -> None:
+    """Regression: a list of `none` was no set, one of what stands for nothing an answer, and `both` a label."""
+    rows = [{"text": "a", "labels": cell.replace("{}", name)}, {"text": "b", "labels": f"{name};other"}]
+    (tmp_path / "rows.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    classes = {"Refund": "refund", "none": "[]", "both": "legal;refund", "spam": ""}
+    read_as = read(tmp_path / "rows.ndjson", classes=classes)
+    beside = written_set([*json.loads(found or "[]"), "other"])
+    assert read_as.rows["label"].to_list() == [found, beside] and read_as.rejects.is_empty()
+
+
+def test_half_of_a_character_costs_its_row_alone(tmp_path: Path) -> None:
+    """Regression: it could not be written, and the whole source was not read."""
+    pl.DataFrame({"text": ["a", "b"], "labels": ["refund", '["\\ud83d"]']}).write_csv(tmp_path / "rows.csv")
+    found = read(tmp_path / "rows.csv")
+    assert found.rows["label"].to_list() == ['["refund"]'] and "half of a character" in found.rejects["detail"][0]
+
+
+@pytest.mark.parametrize("kind", [pl.List(pl.String), pl.Array(pl.String, 1), pl.List(pl.Categorical)])
+def test_a_list_of_parquet_may_be_of_one_length(kind: pl.DataType, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": ["a", "b"], "labels": pl.Series([["refund"], None], dtype=kind)})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet").rows["label"].to_list() == ['["refund"]', None]
+
+
 def sets(*names: str) -> pl.Series:
     return pl.Series("label", [written_set(each) for each in names], dtype=pl.String)
 

@@ -55,6 +55,13 @@ def recipe(folder: Path, **data: Any) -> RecipeFile:
         ("billing", '["billing"]', None),
         ("bill; other;", '["billing","other"]', None),
         ([], "[]", None),
+        ("none", "[]", None),
+        (["None."], "[]", None),
+        ("both", '["access","billing"]', None),
+        ("spam;billing", '["billing"]', None),
+        ("spam", None, Failure.NO_LABEL),
+        ("lost", None, Failure.NO_LABEL),
+        ('["\\ud83d"]', None, Failure.NO_LABEL),
         ("[]", "[]", None),
         ("", None, Failure.EMPTY),
         (None, None, Failure.EMPTY),
@@ -68,7 +75,8 @@ def test_a_stored_answer_is_a_set_or_says_why_it_is_none(
 ) -> None:
     lines = [{"text": "the text", "answer": answer}, {"text": "another", "answer": "other"}]
     written(tmp_path / "replies.jsonl", lines)
-    answers = held_to(read_answers(recipe(tmp_path)).answers, TASK.names, {"bill": "billing"}, "multi_label")
+    spellings = {"bill": "billing", "none": "[]", "both": "bill;access", "spam": "", "lost": "weather"}
+    answers = held_to(read_answers(recipe(tmp_path)).answers, TASK.names, spellings, "multi_label")
     asked = pl.DataFrame([prompt_ids(pl.Series("text", ["the text"])), pl.Series("text", ["the text"])])
     said = with_answers(StoredTeacher(answers, 0.9, TASK).ask(asked), TASK)
     assert said["answer"].to_list() == [label] and said["failure"].to_list() == [failure]
