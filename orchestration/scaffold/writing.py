@@ -157,6 +157,8 @@ def write_recipe(
         answer = _answer_of(pl.concat([read.rows, *beside_them]))
         if answer in SETS:
             read = read_rows(uri, columns, reading.format_of_rows, answer=answer)
+        elif read.rows["label"].str.starts_with("[").any():  # a list is no label where a label is one
+            read = read_rows(uri, replace(columns, lists=[]), reading.format_of_rows)
     _require_that_most_are_read(uri, read)
     said_of_rows = DataSpec(
         source=uri,

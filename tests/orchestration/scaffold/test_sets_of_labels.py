@@ -71,6 +71,18 @@ def test_a_single_label_stays_what_it_was(tmp_path: Path) -> None:
     assert read_recipe(made.path).recipe.data.answer == "single_label"
 
 
+def test_a_few_lists_among_single_labels_are_left_out_as_a_round_leaves_them_out(tmp_path: Path) -> None:
+    """Regression: their JSON became a class of the recipe's, of which a round had no row."""
+    path = tmp_path / "rows.ndjson"
+    asked, labels = questions(240)["question"].to_list(), questions(240)["service"].to_list()
+    cells = [["a", "b"] if number % 40 == 0 else label for number, label in enumerate(labels)]
+    path.write_text("".join(json.dumps({"question": a, "labels": b}) + "\n" for a, b in zip(asked, cells, strict=True)))
+    made = new(tmp_path, path)
+    assert read_recipe(made.path).recipe.data.answer == "single_label"
+    assert f"its {len({*labels})} labels" in read_recipe(made.path).recipe.task
+    assert any("6" in each and "list or object" in each for each in made.seen)
+
+
 def test_more_labels_than_a_set_may_have_are_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     cells = [f"label {number % 63};label {(number + 1) % 63}" for number in range(240)]
