@@ -32,7 +32,7 @@ from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
 from stillhouse.tasks import task_of
-from stillhouse.tasks.label_sets import is_written_set, names_of
+from stillhouse.tasks.label_sets import names_of, set_written
 
 if TYPE_CHECKING:
     from stillhouse.serving.teacher import ServingTeacher
@@ -146,7 +146,8 @@ class LoadedRelease:
         """Whether what somebody says is right is one of the labels, or a set of them in its one spelling."""
         if not self.gives_sets:
             return label in self.labels
-        return is_written_set(label) and self.labels.issuperset(names_of(label))
+        names = set_written(label)
+        return names is not None and self.labels.issuperset(names)
 
     def warm_up(self) -> None:
         """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""

@@ -59,9 +59,17 @@ def names_of(label: str) -> tuple[str, ...]:
         return (label,)
 
 
+def set_written(text: str) -> tuple[str, ...] | None:
+    """The labels of a set in its one spelling; None of any other text. What anybody may send is not remembered."""
+    if not text.startswith("["):
+        return None
+    names = names_of.__wrapped__(text)
+    return names if written_set(names) == text else None
+
+
 def is_written_set(label: str) -> bool:
     """Whether a text is a set in its one spelling."""
-    return label.startswith("[") and written_set(names_of(label)) == label
+    return set_written(label) is not None
 
 
 def carries(label: str, names: Collection[str], *, is_set: bool) -> bool:

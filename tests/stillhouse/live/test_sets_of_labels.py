@@ -15,7 +15,9 @@ from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.deployments import Quarantine
 from stillhouse.release.cascade import LABEL, HandedOn, ProtectedSlice, protects
+from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.routing import Taken
+from stillhouse.tasks.label_sets import names_of
 
 SETS = ['["legal","refund"]', '["refund"]', "[]", '["legal"]', '["refund"]']
 LEGAL = SliceSpec(name="threats", column="label", values=("legal",), critical=True)
@@ -81,6 +83,24 @@ def test_what_is_in_quarantine_is_taken_by_each_label_of_a_set(label: str, holds
         slice="threats", until=datetime(2100, 1, 1, tzinfo=UTC).date(), labels=("legal",), characters=None, column=None
     )
     assert Taken(quarantine, None).holds(label, 4, {}, 0.0, is_set=True) is holds
+
+
+def test_what_callers_say_is_true_is_held_against_the_labels_and_not_remembered() -> None:
+    """Regression: 4,000 long sets of labels that nobody has stayed in the memory of a server, hundreds of megabytes."""
+    release = object.__new__(LoadedRelease)
+    release.gives_sets, release.__dict__["labels"] = True, frozenset({"legal", "refund"})
+    before = names_of.cache_info().currsize
+    for truth in (
+        '["nobody","of"]',
+        '["legal", "refund"]',
+        '["refund","legal"]',
+        '["legal","legal"]',
+        "legal",
+        "[legal]",
+    ):
+        assert not release.can_be_true(truth)
+    assert release.can_be_true('["legal","refund"]') and release.can_be_true("[]")
+    assert names_of.cache_info().currsize == before
 
 
 def test_of_single_labels_that_look_like_sets_each_is_one() -> None:
