@@ -11,7 +11,7 @@ import polars as pl
 from stillhouse.data.one_text import spelled
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
-from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
+from stillhouse.tasks.label_sets import SEPARATOR, NoLabelSetError, names_in_cell, written_set
 
 
 def with_sets(
@@ -61,6 +61,7 @@ def _meant(name: str, known: Mapping[str, str]) -> Sequence[str] | None:
         raise NoLabelSetError("a label in it is empty")
     if alone.startswith("["):
         raise NoLabelSetError("a label in it begins with a bracket, as a list does")
-    if alone not in known:
-        return [alone]
-    return [spelled(each) for each in names_in_cell(known[alone])] if known[alone] else None
+    meant = known.get(alone, alone)
+    if SEPARATOR in alone and not meant.startswith("["):  # out of a list, where that is part of a name
+        return [meant] if meant else None
+    return [spelled(each) for each in names_in_cell(meant)] if meant else None

@@ -111,6 +111,18 @@ def test_a_label_means_the_same_alone_and_in_a_list(cell: str, name: str, found:
     assert read_as.rows["label"].to_list() == [found, beside] and read_as.rejects.is_empty()
 
 
+def test_a_semicolon_in_a_label_of_a_list_is_part_of_its_name(tmp_path: Path) -> None:
+    """Also where the recipe says which of two spellings it is, as the gate on spellings has people write it."""
+    cells = ['["pay;late","legal"]', '["Pay;Late"]', '["Legal;x"]', '["gone;x","legal"]', '["late"]']
+    pl.DataFrame({"text": texts(5), "labels": cells}).write_csv(tmp_path / "rows.csv")
+    classes = {
+        "Pay;Late": "pay;late", "pay;late": "pay;late", "Legal;x": '["legal","x"]', "gone;x": "",
+        "late": '["pay;late"]',
+    }  # fmt: skip
+    found = read(tmp_path / "rows.csv", classes=classes).rows["label"].to_list()
+    assert found == ['["legal","pay;late"]', '["pay;late"]', '["legal","x"]', '["legal"]', '["pay;late"]']
+
+
 def test_half_of_a_character_costs_its_row_alone(tmp_path: Path) -> None:
     """Regression: it could not be written, and the whole source was not read."""
     pl.DataFrame({"text": ["a", "b"], "labels": ["refund", '["\\ud83d"]']}).write_csv(tmp_path / "rows.csv")
