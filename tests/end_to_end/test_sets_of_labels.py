@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pytest
@@ -122,6 +123,30 @@ def test_the_champion_answers_with_a_set_wherever_it_is_asked(person: Person) ->
     assert "any, or none, of\n5 labels" in card and "accuracy of whole sets" in card
     (code,) = [part.split("```")[0] for part in card.split("```python\n")[1:]]
     assert printed(folder, "-c", code.replace("a text", WHO)) == "['person', 'question_word']"
+
+
+def test_the_exported_folder_gives_what_the_champion_gives_label_by_label(person: Person) -> None:
+    """To questions, to words of several in any order, and to what looks like none."""
+    champion, folder = stillhouse.load("tickets"), person.folder / "compared"
+    person.reads("export", "tickets", str(folder))
+    asked = questions(260, skip=600)["question"].to_list()
+    chance = Random(0)
+    texts = [
+        *asked[:120],
+        *(" ".join(chance.choices(" ".join(asked).split(), k=chance.randrange(1, 60))) for _ in range(120)),
+        "?", "\u0130\ufb01\u2460", "[]", '["person"]', "a;b", "\ud55c\uae00 \u05d0", "\n\t x \r", "who " * 400,
+    ]  # fmt: skip
+    code = "import classify, json, sys; print(json.dumps([classify.classify(each) for each in json.load(sys.stdin)]))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, input=json.dumps(texts), capture_output=True, text=True, check=True
+    )
+    given = set()
+    for text, (labels, confidence) in zip(texts, json.loads(ran.stdout), strict=True):
+        said = champion.answer(text)
+        assert labels == list(said.labels or ()) and json.loads(said.label) == labels, text
+        assert confidence == pytest.approx(said.confidence, abs=1e-5), text
+        given.add(said.label)
+    assert len(given) > 4, "they are told apart"
 
 
 def printed(folder: Path, *arguments: str) -> str:
