@@ -80,7 +80,7 @@ def erase(
         out.print(
             Text(
                 f"{strangers:,} answers with a key were given under another secret than {home.serving / 'secret'}, so "
-                "that it cannot be told here which of them are this caller's: give the command again with that secret",
+                "that nobody can know here which of them are this caller's: give the command again with that secret",
                 "red",
             ),
             soft_wrap=True,

@@ -118,7 +118,7 @@ class _Parser:
     server may pass by (RFC 9110, 7.8), and the body behind them.
 
     Args:
-        connection: is told what was read.
+        connection: gets what was read.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -19,15 +19,13 @@ from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import apply_temperature
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, is_written_set, names_of, written_set
-from stillhouse.tasks.task import Doubt, Logits, TeacherLoss
+from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 UNKNOWN = -1
 """Stands for a set that nobody knows."""
-PREFERENCE_NEEDED = 0.5
-"""Probability below which an answer, the whole set, is a guess among sets."""
 STATED_ABOVE_CHANCE = 0.01
 """By how much a label is more probable as it was answered than otherwise, at the least."""
 SMALLEST_PROBABILITY = 1e-9
@@ -152,14 +150,8 @@ class MultiLabel:
         return self._signs(targets) * (STATED_ABOVE_CHANCE if right else -STATED_ABOVE_CHANCE)
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
-        """A known set verifies the teacher outright. Without one, a teacher that gives the whole set less than half of
-        its probability is guessing, and a student would learn the guess as if it were knowledge."""
-        known, sure = self.known(targets), self.confidence(logits) >= PREFERENCE_NEEDED
-        trusted = np.where(known, self.right(logits, targets), sure)
-        return [
-            None if trusts else Doubt.CONTRADICTS_LABEL if has_label else Doubt.NO_PREFERENCE
-            for trusts, has_label in zip(trusted, known, strict=True)
-        ]
+        """A known set decides; without one, whether the whole set has half of the probability."""
+        return doubts_by_probability(self, logits, targets)
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

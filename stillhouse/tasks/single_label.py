@@ -15,7 +15,7 @@ import polars as pl
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
-from stillhouse.tasks.task import Doubt, Logits, TeacherLoss
+from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = -1
 """Stands for a label that nobody knows."""
-PREFERENCE_NEEDED = 0.5
-"""Probability below which an answer is a guess between classes."""
 STATED_ABOVE_CHANCE = 0.01
 """By how much a class that was answered is more probable than by chance at the least."""
 SMALLEST_PROBABILITY = 1e-9
@@ -142,14 +140,8 @@ class SingleLabel:
         return outputs
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
-        """A known label verifies the teacher outright. Without one, a teacher that puts less than half of its
-        probability on its best answer is guessing, and a student would learn the guess as if it were knowledge."""
-        known, sure = self.known(targets), self.confidence(logits) >= PREFERENCE_NEEDED
-        trusted = np.where(known, self.right(logits, targets), sure)
-        return [
-            None if trusts else Doubt.CONTRADICTS_LABEL if has_label else Doubt.NO_PREFERENCE
-            for trusts, has_label in zip(trusted, known, strict=True)
-        ]
+        """A known label decides; without one, whether the best answer has half of the probability."""
+        return doubts_by_probability(self, logits, targets)
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

@@ -52,6 +52,30 @@ def classes_of(task: "Task") -> tuple[str, ...]:
     return task.classes
 
 
+PREFERENCE_NEEDED = 0.5
+"""Probability below which an answer is a guess among others."""
+
+
+def doubts_by_probability(task: "Task", logits: Logits, targets: Targets) -> list[Doubt | None]:
+    """Doubt what contradicts a known answer, which verifies a teacher outright; and a guess where none is known.
+
+    A teacher that gives its answer less than half of its probability is guessing, and a student would learn the guess
+    as if it were knowledge.
+
+    Args:
+        task: whose answers have a probability.
+        logits: shape (n, outputs), the teacher's.
+        targets: shape (n,), known or not.
+    """
+    known, sure = task.known(targets), task.confidence(logits)
+    assert sure is not None, "a doubt by probability of answers that have none"
+    trusted = np.where(known, task.right(logits, targets), sure >= PREFERENCE_NEEDED)
+    return [
+        None if trusts else Doubt.CONTRADICTS_LABEL if has_label else Doubt.NO_PREFERENCE
+        for trusts, has_label in zip(trusted, known, strict=True)
+    ]
+
+
 class Task(Protocol):
     """One kind of answer, with the names that a recipe's rows give it."""
 
