@@ -12,23 +12,8 @@ from stillhouse.data.outside import digests_now, drop_folder_entries, read_outsi
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import Limits
 from stillhouse.records.artifacts import ArtifactStore
+from tests.stillhouse.data.conftest import CSV
 from tests.stillhouse.data.options import read_with
-
-CSV = "question,topic,region\na,x,north\nb,,\n"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "rows.csv").write_text(CSV)
-    return tmp_path
-
-
-@pytest.fixture
-def memory() -> UPath:
-    folder = UPath("memory://inbox")
-    folder.fs.store.clear()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def test_the_drop_folder_lists_finished_files_by_name(project: Path) -> None:

@@ -10,23 +10,8 @@ from upath import UPath
 
 from stillhouse.data.places import plain_read_errors
 from stillhouse.errors import StillhouseError
+from tests.stillhouse.data.conftest import CSV
 from tests.stillhouse.data.options import read_with
-
-CSV = "question,topic,region\na,x,north\nb,,\n"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "rows.csv").write_text(CSV)
-    return tmp_path
-
-
-@pytest.fixture
-def memory() -> UPath:
-    folder = UPath("memory://inbox")
-    folder.fs.store.clear()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def refusal(uri: str, **options: object) -> str:
