@@ -82,10 +82,24 @@ def export_onnx(model: Path, out: Path) -> None:
 
     from stillhouse.models import network
 
+    class FirstRow(torch.nn.Module):
+        """What an embedding of a token's type gives, since no token is of another type than the first."""
+
+        def __init__(self, table: torch.nn.Embedding) -> None:
+            super().__init__()
+            self.row = torch.nn.Parameter(table.weight[0].detach().clone())
+
+        def forward(self, token_type_ids: torch.Tensor) -> torch.Tensor:
+            return self.row
+
     class LogitsOnly(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network.load(model)
+            for part in list(self.network.modules()):
+                table = getattr(part, "token_type_embeddings", None)
+                if isinstance(table, torch.nn.Embedding):
+                    part.token_type_embeddings = FirstRow(table)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = self.network(input_ids, attention_mask)[0]
@@ -160,7 +174,7 @@ def export_student(
     Raises:
         StillhouseError: if there are no texts, or an exported logit is not finite.
     """
-    from stillhouse.models.network import quantised_operations, writing_folder
+    from stillhouse.models.network import quantised_operations, read_sizes, writing_folder
 
     with tempfile.TemporaryDirectory() as scratch, writing_folder(out) as folder:
         fp32 = Path(scratch) / "fp32"
@@ -176,6 +190,7 @@ def export_student(
             fp32 / "model.onnx",
             folder / "model.onnx",
             operations=quantised_operations(model),
+            sizes=read_sizes(model) if "MatMul" in quantised_operations(model) else None,
             tokenizer=model,
             texts=texts,
         )

@@ -19,12 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from stillhouse.arrays import Float32Array, IntArray
+from stillhouse.models.family import Sizes
+from stillhouse.models.fusion import fuse
 from stillhouse.models.tokenization import encode, load_tokenizer
 from stillhouse.recipe.fields import Precision
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
+_WITH_ATTENTION: tuple[Precision, ...] = ("fp32", "int8")
+"""In which onnxruntime computes an attention's three products as one; in others their weights would stay in float32."""
 _BLOCK = 32
 """Weights that share a scale in int4, as most published 4-bit models have it: smaller is finer and larger on disk."""
 _CALIBRATED_ON = 512
@@ -35,7 +39,14 @@ time of a call, and a row's answer still depends on no other row."""
 
 
 def write_precision(
-    precision: Precision, onnx: Path, out: Path, *, operations: Sequence[str], tokenizer: Path, texts: Sequence[str]
+    precision: Precision,
+    onnx: Path,
+    out: Path,
+    *,
+    operations: Sequence[str],
+    sizes: Sizes | None,
+    tokenizer: Path,
+    texts: Sequence[str],
 ) -> None:
     """Write a float32 model in another precision.
 
@@ -50,16 +61,18 @@ def write_precision(
         onnx: a float32 .onnx file.
         out: the .onnx file to write.
         operations: whose weights are quantised.
+        sizes: of the encoder in it; None where there is none.
         tokenizer: folder of the tokenizer that the model reads with.
         texts: what ranges of activations are measured on; validation rows, not golden ones.
     """
     with tempfile.TemporaryDirectory() as scratch, _quietly():
-        prepared = Path(scratch) / "prepared.onnx"
-        if precision != "fp32":
-            from onnxruntime.quantization.shape_inference import quant_pre_process
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
-            quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
-        _WRITERS[precision](onnx if precision == "fp32" else prepared, out, operations, _Fed(tokenizer, texts))
+        prepared, fused = Path(scratch) / "prepared.onnx", Path(scratch) / "fused.onnx"
+        quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
+        if sizes is not None:
+            fuse(prepared, fused, sizes, products_stay=precision not in _WITH_ATTENTION)
+        _WRITERS[precision](prepared if sizes is None else fused, out, operations, _Fed(tokenizer, texts))
 
 
 class _Fed:
@@ -78,6 +91,7 @@ def _fp32(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) -> None:
 
 
 def _int8(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) -> None:
+    from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(
@@ -86,11 +100,15 @@ def _int8(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) -> None:
         per_channel=True,
         reduce_range=True,
         weight_type=QuantType.QInt8,
-        op_types_to_quantize=list(operations),
+        op_types_to_quantize=[*operations, "Attention"],
+        extra_options={
+            "DefaultTensorType": TensorProto.FLOAT
+        },  # behind an operation of onnxruntime's own no type is inferred
     )
 
 
 def _int8_static(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) -> None:
+    from onnx import TensorProto
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -112,7 +130,7 @@ def _int8_static(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) ->
         weight_type=QuantType.QInt8,
         op_types_to_quantize=list(operations),
         # Products of two activations stay as they are, as in int8: of attention nothing is saved on disk.
-        extra_options={"MatMulConstBOnly": True},
+        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
     )
 
 

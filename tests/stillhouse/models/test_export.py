@@ -69,7 +69,7 @@ def test_every_weight_matrix_is_int8_the_embeddings_too(export: tuple[Path, Expo
 
 def test_int8_weights_use_seven_bits_so_that_no_processor_saturates(export: tuple[Path, ExportReport]) -> None:
     graph = onnx.load(export[0] / "model.onnx").graph
-    multiplied = {name for node in graph.node if node.op_type == "MatMulInteger" for name in node.input}
+    multiplied = {name for node in graph.node if node.op_type in ("MatMulInteger", "QAttention") for name in node.input}
     weights = [onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name in multiplied]
     weights = [weight for weight in weights if weight.ndim == 2]
     assert weights and all(np.abs(weight.astype(int)).max() <= 64 for weight in weights)

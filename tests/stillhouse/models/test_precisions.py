@@ -1,5 +1,6 @@
 """Each precision of each family: written, loaded, near the float32 answers, and of the size that it promises."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.models import precisions
 from stillhouse.models.export import ExportReport, export_onnx, export_student, parity
-from stillhouse.models.network import quantised_operations
+from stillhouse.models.network import quantised_operations, read_config, read_sizes
 from stillhouse.models.precisions import block_codes, write_precision
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.fields import Precision
@@ -75,6 +76,32 @@ def test_an_answer_in_int8_does_which_is_why_it_is_asked_one_text_at_a_time(expo
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int8_static", "int4"])
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_attention_over_plain_positions_is_one_operation_of_each_layer(
+    family: str, precision: Precision, export: Export
+) -> None:
+    folder, _ = export(family, precision)
+    layers = read_config(folder)["num_hidden_layers"]
+    found = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
+    assert layers == sum(found.count(name) for name in ("Attention", "QAttention", "MultiHeadAttention"))
+    assert not {"Softmax", "Transpose", "Where"} & set(found), "what it is made of is there beside it"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
+def test_int8_answers_to_the_last_bit_as_it_does_without_larger_operations(
+    family: str, export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So that what was measured of a precision is what it is, and rounding is where it was before."""
+    fused = OnnxClassifier(export(family, "int8")[0])
+    monkeypatch.setattr(precisions, "fuse", lambda onnx, out, sizes, products_stay: shutil.copyfile(onnx, out))
+    model, targets = a_classifier(family, tmp_path / "model"), np.arange(len(QUESTIONS)) % 2
+    export_student(model, tmp_path / "plain", QUESTIONS, targets, TASK, "int8")
+    np.testing.assert_array_equal(OnnxClassifier(tmp_path / "plain").logits(QUESTIONS), fused.logits(QUESTIONS))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_int4_no_matrix_of_weights_is_left_in_float32(family: str, export: Export) -> None:
     graph = onnx.load(export(family, "int4")[0] / "model.onnx").graph
@@ -95,7 +122,7 @@ def test_static_activations_have_no_sign_which_processors_multiply_in_float32(ex
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("precision", ["int8_static", "int4"])
+@pytest.mark.parametrize("precision", ["int8", "int8_static", "int4"])
 def test_the_same_weights_give_the_same_bytes(precision: Precision, export: Export, tmp_path: Path) -> None:
     model, targets = a_classifier("bert", tmp_path / "model"), np.arange(len(QUESTIONS)) % 2
     export_student(model, tmp_path / "again", QUESTIONS, targets, TASK, precision)
@@ -125,8 +152,8 @@ def test_in_int4_a_look_up_and_a_product_are_those_of_the_rounded_weights(tmp_pa
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "fp32.onnx")
     write_precision(
-        "int4", tmp_path / "fp32.onnx", tmp_path / "int4.onnx", operations=("MatMul", "Gather"), tokenizer=tmp_path,
-        texts=[],
+        "int4", tmp_path / "fp32.onnx", tmp_path / "int4.onnx", operations=("MatMul", "Gather"), sizes=None,
+        tokenizer=tmp_path, texts=[],
     )  # fmt: skip
     session = onnxruntime.InferenceSession(tmp_path / "int4.onnx", providers=["CPUExecutionProvider"])
     logits, rows = session.run(["logits", "rows"], {"input_ids": np.arange(40)})
@@ -179,8 +206,8 @@ def test_static_ranges_are_those_of_the_texts_alone_and_not_of_padding(
     export_onnx(model, tmp_path / "fp32.onnx")
     operations = quantised_operations(model)
     write_precision(
-        "int8_static", tmp_path / "fp32.onnx", tmp_path / "out.onnx", operations=operations, tokenizer=model,
-        texts=QUESTIONS[:7],
+        "int8_static", tmp_path / "fp32.onnx", tmp_path / "out.onnx", operations=operations, sizes=read_sizes(model),
+        tokenizer=model, texts=QUESTIONS[:7],
     )  # fmt: skip
     assert len(seen) == 7
     assert all(text["attention_mask"].all() and text["input_ids"].shape[0] == 1 for text in seen)
