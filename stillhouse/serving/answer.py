@@ -8,7 +8,7 @@ Nothing of what a caller sends is quoted in an error: neither a value nor the na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -44,6 +44,12 @@ class Serving:
     taken: tuple[Taken, ...] = ()
     with_challenger: bool = False
 
+    @property
+    def may_ask_a_teacher(self) -> bool:
+        """Whether some answer may be that of a teacher, which has to be waited for."""
+        challenger = None if self.challenger is None else self.challenger.release.teacher
+        return self.champion.teacher is not None or challenger is not None
+
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.
 
@@ -77,10 +83,7 @@ class Serving:
                 self.challenger.breaker.answered()
                 return Given(said, self.challenger.release, "challenger")
         said = self.champion.say(clean)
-        is_set = self.champion.gives_sets
-        meant = next(
-            (each for each in self.taken if each.holds(said.label, len(clean), columns, at, is_set=is_set)), None
-        )
+        meant = self._taken_of(said, clean, columns, at) if self.taken else None
         if meant is None:
             return Given(said, self.champion, arm, degraded=arm == "challenger")
         whose: Arm = "instead" if arm == "champion" else arm
@@ -93,12 +96,17 @@ class Serving:
                 failed(error)
         return Given(said, self.champion, whose, degraded=True)
 
+    def _taken_of(self, said: Said, clean: str, columns: Mapping[str, str], at: float) -> Taken | None:
+        is_set = self.champion.gives_sets
+        return next(
+            (each for each in self.taken if each.holds(said.label, len(clean), columns, at, is_set=is_set)), None
+        )
 
-@dataclass(frozen=True, slots=True)
-class Given:
+
+class Given(NamedTuple):
     """An answer, and who gave it.
 
-    Args:
+    Attributes:
         said: the answer.
         release: that gave it.
         arm: whose the request was.

@@ -15,10 +15,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route, Router
@@ -31,8 +32,8 @@ from stillhouse.live.purposes import Purpose
 from stillhouse.serving.answer import Answer, Answers, Given, Serving, WhoServes, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.failures import known_by
-from stillhouse.serving.handing_on import Final, final_answer
-from stillhouse.serving.http import JSON, Request, Response, json_response, text_response
+from stillhouse.serving.handing_on import Final, handed_on, why_handed_on
+from stillhouse.serving.http import JSON, AtOnce, Header, Request, Response, json_response, text_response
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
@@ -88,6 +89,7 @@ class Server:
             default=_Answered(self, self._nothing_there, None, NOT_SERVED),
         )
         self._asked = {f"/v1/{name}/predict": {"recipe": name} for name in slots}
+        self._questions = {path.encode(): slots[params["recipe"]] for path, params in self._asked.items()}
         self._answered = _Answered(self, self._predict, Scope.PREDICT, "predict")
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -112,8 +114,32 @@ class Server:
     async def _nothing_there(self, request: Request, id: str) -> Response:
         raise RefusedError(404, "there is nothing of this address", "an address that GET /openapi.json names")
 
-    async def respond(self, request: Request, send: Send, endpoint: Endpoint, scope: Scope | None, name: str) -> None:
-        """Ask an endpoint, and send what it says; an exception is a response too, and logged without what it says."""
+    def at_once(self, address: bytes, headers: Sequence[Header]) -> AtOnce | None:
+        """How a request is answered whose body came with its headers, where nothing but the model is waited for.
+
+        Such a request needs none of what a web server makes of one that waits for others (connections.py).
+
+        Args:
+            address: that a POST names.
+            headers: of the request.
+
+        Returns:
+            None where it is no question, or a teacher may be asked.
+        """
+        slot = self._questions.get(address)
+        if slot is None or slot.serving is None or slot.serving.may_ask_a_teacher:
+            return None
+        recipe = slot.name
+        return lambda body: self.respond(Request(headers, recipe, body), self._predict, Scope.PREDICT, "predict")
+
+    async def respond(
+        self, request: Request, endpoint: Endpoint, scope: Scope | None, name: str
+    ) -> tuple[Response, str]:
+        """Ask an endpoint; an exception is a response too, and logged without what it says.
+
+        Returns:
+            The response, and the id of the request.
+        """
         id = self._ids.issue()
         try:
             if scope is not None:
@@ -131,9 +157,7 @@ class Server:
                 Refusal(error="the server has failed", expected="an answer; its log has this id", id=id), 500
             )
         self._metrics.ended(request.recipe if request.recipe in self._slots else NOT_SERVED, name, response.status)
-        await response.send(send, id)
-        if response.afterwards is not None:
-            response.afterwards()
+        return response, id
 
     async def _predict(self, request: Request, id: str) -> Response:
         arrived, at = time.perf_counter(), time.time()
@@ -181,11 +205,15 @@ class Server:
         status = 500
         try:
             given = asked.serving.say(asked.arm, clean, asked.columns, asked.at, failed)
-            final = await final_answer(given, clean, asked.columns, asked.seconds_left)
-            self._metrics.handed_on(asked.slot.name, final)
-            if final.away is not None and asked.slot.limits.teacher_away == "refuse":
-                status = 503
-                raise _come_again("the teacher is to answer this, and cannot be asked")
+            why = why_handed_on(given, asked.columns)
+            if why is None:
+                final = Final(given.said.label, given.said.confidence)
+            else:
+                final = await handed_on(given, why, clean, asked.seconds_left)
+                self._metrics.handed_on(asked.slot.name, final)
+                if final.away is not None and asked.slot.limits.teacher_away == "refuse":
+                    status = 503
+                    raise _come_again("the teacher is to answer this, and cannot be asked")
         except BaseException:
             asked.keep(asked.row(id, sent, clean, given, final, status))
             raise
@@ -289,11 +317,12 @@ class _Answered:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        await self.server.respond(Request(scope, receive), send, self.endpoint, self.scope, self.name)
+        request = Request(scope["headers"], scope.get("path_params", {}).get("recipe", ""), receive)
+        response, id = await self.server.respond(request, self.endpoint, self.scope, self.name)
+        await response.send(send, id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What the texts of one request have in common."""
 
     slot: Slot

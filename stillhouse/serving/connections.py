@@ -1,4 +1,4 @@
-"""One connection of a caller, up to the end of a request's headers: how many bytes they may take, and how long.
+"""One connection of a caller: how many bytes headers may take, and how long; and the short way to an answer.
 
 Belongs here: what uvicorn leaves open between a connection and the application.
 Does not: bodies and responses (http.py), who may ask (tokens.py).
@@ -7,14 +7,21 @@ uvicorn keeps the headers of a request until they are whole, and waits for them 
 reaches the port, with or without a token, could fill the memory of the process or hold all of its connections. And of
 a request that would rather go on in another protocol, as Java's HTTP client says of its first one, it loses the body
 (Kludex/uvicorn#2722).
+
+A question that is there whole with its headers, as nearly all are, is answered without a task and messages of ASGI,
+which cost more than half of what a web server costs. All others, and all that may have to wait, go uvicorn's way.
 """
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from stillhouse.serving.http import AtOnce, Header, Response
 
 HEAD_BYTES = 65_536
 """That may come without the end of a request's headers or any of its body, beyond those of a first read."""
@@ -23,11 +30,54 @@ HEAD_SECONDS = 10
 _OF_ANOTHER_PROTOCOL = frozenset({b"upgrade", b"http2-settings"})
 
 
-class Connection(HttpToolsProtocol):
-    """A connection of uvicorn that ends where headers are too long or too slow, and reads each request as HTTP/1.1."""
+class Answers(Protocol):
+    """The application, beside what ASGI has of it."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def at_once(self, address: bytes, headers: Sequence[Header]) -> AtOnce | None:
+        """How a POST to an address is answered that is there whole; None where its answer has to be waited for."""
+        ...
+
+
+class _Nobody:
+    """Who waits for what comes of a request that is answered at once."""
+
+    def set(self) -> None:
+        """Nobody is woken."""
+
+
+class _AtOnce:
+    """A request that is answered at once, as far as uvicorn asks a request how it stands.
+
+    Args:
+        answers: how it is answered, once its body is there.
+    """
+
+    __slots__ = ("answers", "body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete")
+
+    def __init__(self, answers: AtOnce) -> None:
+        self.answers = answers
+        self.body = bytearray()
+        self.more_body = self.keep_alive = True
+        self.disconnected = self.response_complete = False
+        self.message_event = _NOBODY
+
+
+_NOBODY = _Nobody()
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of uvicorn that ends where headers are too long or too slow, and reads each request as HTTP/1.1.
+
+    Args:
+        config: of uvicorn, with our server as its application.
+        given: the rest of what uvicorn gives a connection.
+        named: likewise.
+    """
+
+    def __init__(self, config: Config, *given: Any, **named: Any) -> None:
+        super().__init__(config, *given, **named)
+        self._answers: Answers = config.app  # type: ignore[assignment]  # as it was handed over, without uvicorn's own
+        self._held: _AtOnce | None = None
         self.parser: Any = _Parser(self)
         self._late: asyncio.TimerHandle | None = None
         self._in_vain = 0
@@ -47,6 +97,7 @@ class Connection(HttpToolsProtocol):
         """Read on, unless what comes leads nowhere."""
         self._came_further = False
         super().data_received(data)
+        self._let_go()
         if self.transport.is_closing():
             self._expect_nothing()
             return
@@ -84,6 +135,57 @@ class Connection(HttpToolsProtocol):
             )
         self.transport.close()
 
+    # Of a question that is there whole.
+
+    def _hold(self) -> bool:
+        """Hold a question back until it is known whether its body came, too."""
+        if self.parser.get_method() != b"POST" or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        if self.flow.write_paused or self.expect_100_continue or not self.parser.should_keep_alive():
+            return False
+        if self.parser.get_http_version() != "1.1":
+            return False
+        at_once = self._answers.at_once(self.url, self.headers)
+        if at_once is None:
+            return False
+        self.cycle = self._held = _AtOnce(at_once)  # type: ignore[assignment]  # all that is asked of it
+        return True
+
+    def _let_go(self) -> None:
+        """Go the way of all others with a question whose body is still to come."""
+        held, self._held = self._held, None
+        if held is not None and not self.transport.is_closing():
+            self.cycle = None  # type: ignore[assignment]  # of uvicorn: nothing is under way
+            super().on_headers_complete()
+            super().on_body(bytes(held.body))
+
+    def _go_on(self, cycle: _AtOnce, answering: Coroutine[None, None, tuple[Response, str]]) -> None:
+        """Work on an answer up to where it gives way, or to its end."""
+        try:
+            answering.send(None)
+        except StopIteration as ended:
+            self._respond(cycle, *ended.value)
+        except BaseException:
+            self.transport.close()
+            raise
+        else:
+            self.loop.call_soon(self._go_on, cycle, answering)
+
+    def _respond(self, cycle: _AtOnce, response: Response, id: str) -> None:
+        if not cycle.disconnected:
+            headers = [
+                b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *response.all_headers(id))
+            ]
+            if not cycle.keep_alive:
+                headers.append(b"connection: close\r\n")
+            self.transport.write(b"".join((STATUS_LINE[response.status], *headers, b"\r\n", response.body)))
+        cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+        if response.afterwards is not None:
+            response.afterwards()
+
     # Of the parser.
 
     def on_message_begin(self) -> None:
@@ -94,7 +196,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its headers are whole."""
         self._came_further = True
-        super().on_headers_complete()
+        if not self._hold():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of its body has come."""
@@ -105,7 +208,10 @@ class Connection(HttpToolsProtocol):
         """All of it has come; where it was answered before, the next one is waited for from now on."""
         self._came_further = True
         super().on_message_complete()
-        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._go_on(held, held.answers(bytes(held.body)))
+        elif self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -187,7 +293,11 @@ class _Parser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its headers; what comes behind a body is none, whatever it is called."""
         if self.is_in_headers:
-            self._connection.on_header(name, value)
+            # As uvicorn has it, without a call of its own for each of the many.
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self._connection.expect_100_continue = True
+            self._connection.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Its headers are whole, unless they are to be read once more."""

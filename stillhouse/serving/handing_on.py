@@ -5,19 +5,17 @@ Does not: the rule by which it is decided (stillhouse/release/cascade.py), askin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stillhouse.release.cascade import HandedOn
 from stillhouse.serving.answer import Given
 from stillhouse.serving.teacher import Away
 
 
-@dataclass(frozen=True, slots=True)
-class Final:
+class Final(NamedTuple):
     """What is answered to one text.
 
-    Args:
+    Attributes:
         label: the answer.
         confidence: probability that it is right; None where answers have none.
         source: who gave it.
@@ -32,19 +30,26 @@ class Final:
     away: Away | None = None
 
 
-async def final_answer(given: Given, clean: str, columns: Mapping[str, str], seconds: float | None) -> Final:
-    """Let the teacher answer where it should.
+def why_handed_on(given: Given, columns: Mapping[str, str]) -> HandedOn | None:
+    """Why the teacher is to answer in the place of the student of a release; None where it is not.
+
+    Args:
+        given: what the student says.
+        columns: what the caller says of the text.
+    """
+    return HandedOn.QUARANTINED if given.to_teacher else given.release.handed_on(given.said, columns)
+
+
+async def handed_on(given: Given, why: HandedOn, clean: str, seconds: float | None) -> Final:
+    """Let the teacher answer.
 
     Args:
         given: what the student of a release says.
+        why: it is not enough.
         clean: the text in its one spelling.
-        columns: what the caller says of it.
         seconds: that the caller waits at most; None where it did not say.
     """
     said, teacher = given.said, given.release.teacher
-    why = HandedOn.QUARANTINED if given.to_teacher else given.release.handed_on(said, columns)
-    if why is None:
-        return Final(said.label, said.confidence)
     answer = Away.FAILED if teacher is None else await teacher.answer(clean, seconds)
     if isinstance(answer, Away):
         return Final(said.label, said.confidence, why=why, away=answer)

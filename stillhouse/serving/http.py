@@ -5,13 +5,11 @@ Does not: which endpoint answers, and what it says (app.py).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
-from starlette.types import Scope as ASGIScope
 
 from stillhouse.base import Record
 from stillhouse.serving.refused import RefusedError
@@ -24,39 +22,37 @@ Header = tuple[bytes, bytes]
 """Name, in small letters, and value."""
 
 
-@dataclass(slots=True)
 class Headers:
     """What a request says of itself.
 
     Args:
-        sent: as they came.
+        sent: as they came; of several of one name the first counts.
     """
 
-    sent: Iterable[Header]
+    __slots__ = ("_first",)
+
+    def __init__(self, sent: Sequence[Header]) -> None:
+        self._first = dict(reversed(sent))
 
     def get(self, name: str, default: str = "") -> str:
-        """The first value of a name, or what stands for none."""
-        asked = name.encode()
-        for each, value in self.sent:
-            if each == asked:
-                return value.decode("latin-1")
-        return default
+        """The value of a name, or what stands for none."""
+        value = self._first.get(name.encode())
+        return default if value is None else value.decode("latin-1")
 
 
 class Request:
     """What was asked.
 
     Args:
-        scope: of ASGI.
-        receive: gives the body, part by part.
+        headers: as they came.
+        recipe: that its address names; empty where it names none.
+        body: gives it, part by part; or all of it, where it is there.
     """
 
-    __slots__ = ("_receive", "headers", "recipe")
+    __slots__ = ("_body", "headers", "recipe")
 
-    def __init__(self, scope: ASGIScope, receive: Receive) -> None:
-        self._receive = receive
-        self.headers = Headers(scope["headers"])
-        self.recipe: str = scope.get("path_params", {}).get("recipe", "")
+    def __init__(self, headers: Sequence[Header], recipe: str, body: Receive | bytes) -> None:
+        self._body, self.headers, self.recipe = body, Headers(headers), recipe
 
     async def body(self, at_most: int) -> bytes:
         """All of the body, or no more of it than is taken.
@@ -74,12 +70,16 @@ class Request:
         announced = self.headers.get("content-length")
         if announced.isdecimal() and int(announced) > at_most:
             raise _too_large(at_most)
+        if isinstance(self._body, bytes):
+            if len(self._body) > at_most:
+                raise _too_large(at_most)
+            return self._body
         task = asyncio.current_task()
         assert task is not None
         # As `asyncio.timeout` does it, at a quarter of what that costs.
         late = asyncio.get_running_loop().call_later(BODY_SECONDS, task.cancel, _LATE)
         try:
-            return await self._read(at_most)
+            return await _read(self._body, at_most)
         except asyncio.CancelledError as cancelled:
             if _LATE not in cancelled.args:
                 raise
@@ -88,17 +88,18 @@ class Request:
         finally:
             late.cancel()
 
-    async def _read(self, at_most: int) -> bytes:
-        body, more = b"", True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            if len(body) > at_most:
-                raise _too_large(at_most)
-            more = message.get("more_body", False)
-        return body
+
+async def _read(receive: Receive, at_most: int) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > at_most:
+            raise _too_large(at_most)
+        more = message.get("more_body", False)
+    return body
 
 
 def _too_large(at_most: int) -> RefusedError:
@@ -120,12 +121,21 @@ class Response(NamedTuple):
     headers: tuple[Header, ...] = ()
     afterwards: Callable[[], None] | None = None
 
+    def all_headers(self, id: str) -> list[Header]:
+        """All that belong to it as the answer to a request."""
+        return [*self.headers, (b"content-length", b"%d" % len(self.body)), (b"x-request-id", id.encode())]
+
     async def send(self, send: Send, id: str) -> None:
         """Send it as the answer to a request."""
-        headers = [*self.headers, (b"content-length", b"%d" % len(self.body)), (b"x-request-id", id.encode())]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self.all_headers(id)})
         await send({"type": "http.response.body", "body": self.body})
+        if self.afterwards is not None:
+            self.afterwards()
 
+
+AtOnce = Callable[[bytes], Coroutine[None, None, tuple[Response, str]]]
+"""Takes the body of a request; what it gives ends in the response and the request's id, and now and then gives way to
+the event loop."""
 
 JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")

@@ -9,10 +9,9 @@ would depend on its neighbours, and would not be the one that was judged (micros
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -41,11 +40,10 @@ _LONG_TEXT_CHARACTERS = 4_000
 """A token has some four, so that a model which reads 512 of them reads all that it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What a release says to one text.
 
-    Args:
+    Attributes:
         label: the answer.
         confidence: calibrated probability that it is right; None where answers have none.
         tokens: that it read, special ones included.

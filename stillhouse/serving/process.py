@@ -95,6 +95,7 @@ def run(
             log_config=None,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,  # nothing is said or decided by where a request came from
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
         )

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -193,10 +194,7 @@ class Access:
         """
         if not self.asks_for_tokens:
             # A page that points a name of its own at this machine is asked for by that name (DNS rebinding).
-            host = headers.get("host", "")
-            name, _, port = host.rpartition(":")
-            name = name if port.isdecimal() else host
-            if not is_loopback(name.strip("[]")):
+            if not _is_this_machine(headers.get("host", "")):
                 raise RefusedError(421, "the host is another", "localhost or 127.0.0.1, where no token is asked for")
             return
         kind, _, brought = headers.get("authorization", "").partition(" ")
@@ -208,6 +206,14 @@ class Access:
             raise RefusedError(401, "no token that is known here", expected, www_authenticate="Bearer")
         if scope not in fitting[0].scopes:
             raise RefusedError(403, "the token is for something else", f"one for {scope}")
+
+
+@lru_cache(maxsize=16)
+def _is_this_machine(host: str) -> bool:
+    """Whether an authority (name or address, and a port) names this machine alone; a server hears few of them."""
+    name, _, port = host.rpartition(":")
+    name = name if port.isdecimal() else host
+    return is_loopback(name.strip("[]"))
 
 
 def _digest(token: str) -> str:

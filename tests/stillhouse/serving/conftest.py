@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from stillhouse.data.cleaning import normalise
 from stillhouse.home import Home
@@ -155,9 +156,32 @@ class Served:
         return self.client.post(f"/v1/{RECIPE}/feedback", json=body)
 
 
+@dataclass
+class WholeQuestions:
+    """A server as a connection asks it whose questions come whole (connections.py), as ASGI again."""
+
+    server: Server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", scope["type"] == "http" and scope["method"] == "POST"
+        at_once = self.server.at_once(scope["path"].encode(), scope["headers"]) if more else None
+        if at_once is None:
+            await self.server(scope, receive, send)
+            return
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        response, id = await at_once(body)
+        await response.send(send, id)
+
+
+BOTH_WAYS = pytest.mark.parametrize("served", [False, True], ids=["by a task", "at once"], indirect=True)
+"""In which a web server has a question answered."""
+
+
 @pytest.fixture
-def served(installation: Installation, home: Home) -> Iterator[Served]:
-    """A server of the first model."""
+def served(installation: Installation, home: Home, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A server of the first model, which is asked as connections do it where BOTH_WAYS says so."""
     installation.promote(0)
     slot = Slot(RECIPE, ServingSpec())
     tokens = Tokens(home.serving)
@@ -165,5 +189,6 @@ def served(installation: Installation, home: Home) -> Iterator[Served]:
     follower.look()
     kept = KeptRows()
     server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: kept})
-    with TestClient(server, base_url="http://127.0.0.1:8080") as client:
+    asked = WholeQuestions(server) if getattr(request, "param", False) else server
+    with TestClient(asked, base_url="http://127.0.0.1:8080") as client:
         yield Served(installation, slot, follower, tokens, client, kept)

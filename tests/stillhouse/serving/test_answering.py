@@ -1,20 +1,23 @@
 """What a server answers, and what it says where it does not."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from stillhouse.serving.app import Server
 from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.teacher import ServingTeacher
 from tests.stillhouse.conftest import LABELS
-from tests.stillhouse.serving.conftest import ODD, RECIPE, Served
+from tests.stillhouse.serving.conftest import BOTH_WAYS, ODD, RECIPE, Served
 
 pytestmark = pytest.mark.long
 
 TEXT = "who is the king ?"
 
 
+@BOTH_WAYS
 def test_an_answer_says_what_gave_it(served: Served) -> None:
     answered = served.predict(text=TEXT)
     said = answered.json()
@@ -33,6 +36,7 @@ def test_an_answer_says_what_gave_it(served: Served) -> None:
     assert answered.headers["x-stillhouse-release"] == serving.champion.release
 
 
+@BOTH_WAYS
 def test_odd_texts_are_answered_as_predict_answers_them_to_the_bit(served: Served) -> None:
     said = served.predict(texts=ODD).json()["answers"]
     assert [(each["label"], each["confidence"]) for each in said] == served.installation.expected(0, ODD)
@@ -41,6 +45,7 @@ def test_odd_texts_are_answered_as_predict_answers_them_to_the_bit(served: Serve
     assert len({each["id"] for each in [*said, *alone]}) == 2 * len(ODD)
 
 
+@BOTH_WAYS
 def test_each_text_is_a_row_with_what_the_caller_was_said(served: Served) -> None:
     said = served.predict(texts=[TEXT, "where  is city 1 ?"], key="customer 7").json()["answers"]
     first, second = served.kept
@@ -53,6 +58,7 @@ def test_each_text_is_a_row_with_what_the_caller_was_said(served: Served) -> Non
     assert (first.tokens, first.status, first.source, first.recipe) == (7, 200, "student", RECIPE)
 
 
+@BOTH_WAYS
 def test_answers_that_no_caller_received_are_no_rows(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one of several texts fails the whole request does, and what is asked again would be counted twice."""
     say = LoadedRelease.say
@@ -68,6 +74,7 @@ def test_answers_that_no_caller_received_are_no_rows(served: Served, monkeypatch
     assert isinstance(row, ServedRequest) and (row.text, row.status, row.label) == ("c", 500, None)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [
@@ -99,23 +106,27 @@ def test_what_is_wrong_is_said_without_what_was_sent(served: Served, body: bytes
     assert "ann@" not in answered.text and served.kept == []
 
 
+@BOTH_WAYS
 def test_a_form_is_not_taken_as_another_sites_page_could_send_one(served: Served) -> None:
     answered = served.client.post(f"/v1/{RECIPE}/predict", content=b'{"text": "a"}')
     assert answered.status_code == 415
 
 
+@BOTH_WAYS
 def test_a_recipe_that_is_not_served_and_a_wrong_method(served: Served) -> None:
     answered = served.client.post("/v1/ann_lee/predict", json={"text": TEXT})
     assert answered.status_code == 404 and "ann" not in answered.text
     assert served.client.get(f"/v1/{RECIPE}/predict").status_code == 405
 
 
+@BOTH_WAYS
 def test_who_serves(served: Served) -> None:
     shown = served.client.get(f"/v1/{RECIPE}").json()
     assert (shown["recipe"], shown["student"], shown["labels"]) == (RECIPE, "model0", LABELS)
     assert served.client.get("/healthz").status_code == served.client.get("/readyz").status_code == 200
 
 
+@BOTH_WAYS
 def test_feedback_is_taken_for_our_answers_and_known_labels_alone(served: Served) -> None:
     id = served.predict(text=TEXT).json()["id"]
     served.kept.clear()
@@ -132,3 +143,16 @@ def test_feedback_is_taken_for_our_answers_and_known_labels_alone(served: Served
         refused = served.feedback(**body)
         assert refused.status_code == 422 and "ann@" not in refused.text
     assert len(served.kept) == 2
+
+
+def test_only_questions_that_no_teacher_may_answer_are_answered_without_a_task(served: Served) -> None:
+    """Those are asked with no task around them, in which a teacher's client could not wait."""
+    server, slot = served.client.app, served.slot
+    assert isinstance(server, Server) and slot.serving is not None
+    address = f"/v1/{RECIPE}/predict".encode()
+    assert server.at_once(address, []) is not None
+    assert [server.at_once(other, []) for other in (address + b"?", b"/v1/other/predict", b"/v1")] == [None] * 3
+    slot.serving.champion.teacher = cast(ServingTeacher, object())
+    assert server.at_once(address, []) is None
+    slot.serving = None
+    assert server.at_once(address, []) is None, "what serves first may have a teacher"

@@ -1,9 +1,10 @@
 """The web server under callers who send too much, too slowly, or would rather speak another protocol."""
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from stillhouse.serving.connections import HEAD_BYTES, Connection
+from stillhouse.serving.http import AtOnce, Header, Response
 
 HOST = b"host: x\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n"
@@ -20,16 +22,31 @@ A_READ = 262_144
 """The most that uvloop reads of a socket at once."""
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say what was asked; of `/unread` before any of a body has come."""
-    body, more = b"", scope["path"] != "/unread"
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-    names = b",".join(name for name, _ in scope["headers"])
-    said = b"%s %s [%s] %s" % (scope["method"].encode(), scope["path"].encode(), names, body)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
-    await send({"type": "http.response.body", "body": said})
+class Application:
+    """Says what was asked; of `/unread` before any of a body has come, of `/whole` at once where it came whole."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", scope["path"] != "/unread"
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        names = b",".join(name for name, _ in scope["headers"])
+        said = b"%s %s [%s] %s" % (scope["method"].encode(), scope["path"].encode(), names, body)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+        await send({"type": "http.response.body", "body": said})
+
+    def at_once(self, address: bytes, headers: Sequence[Header]) -> AtOnce | None:
+        async def answer(body: bytes) -> tuple[Response, str]:
+            if body == b"error":
+                raise RuntimeError("nobody expects this")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return Response(200, b"at once " + body, afterwards=lambda: self.afterwards.append(body)), "an-id"
+
+        return answer if address == b"/whole" else None
+
+    def __init__(self) -> None:
+        self.afterwards = list[bytes]()
 
 
 @dataclass
@@ -37,6 +54,7 @@ class Caller:
     """A caller at the level of bytes."""
 
     port: int
+    application: Application
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -69,7 +87,7 @@ CLOSE = b"connection: close\r\n"
 
 @pytest.fixture
 def caller() -> Iterator[Caller]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener, application = socket.create_server(("127.0.0.1", 0)), Application()
     config = uvicorn.Config(
         application, http=Connection, ws="none", loop="uvloop", lifespan="off", access_log=False, log_config=None,
         server_header=False, date_header=False, timeout_graceful_shutdown=1,
@@ -78,7 +96,7 @@ def caller() -> Iterator[Caller]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield Caller(listener.getsockname()[1])
+        yield Caller(listener.getsockname()[1], application)
     finally:
         server.should_exit = True
         thread.join(20)
@@ -233,3 +251,81 @@ def test_nothing_behind_a_body_counts_as_a_header(caller: Caller) -> None:
 )
 def test_what_another_server_may_read_otherwise_is_refused(caller: Caller, sent: bytes) -> None:
     assert caller.ask(sent).startswith(b"HTTP/1.1 400 ")
+
+
+WHOLE = b"POST /whole"
+
+
+def answers(heard: bytes) -> list[bytes]:
+    """The bodies of answers, in the order in which they came; each is as long as its answer says."""
+    found, rest = [], heard
+    while rest:
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        found.append(rest[:length])
+        rest = rest[length:]
+    return found
+
+
+def test_a_question_that_came_whole_is_answered_at_once_and_the_next_one_too(caller: Caller) -> None:
+    with caller.connect() as connection:
+        for text in (b"hello", b"salut"):
+            connection.sendall(request(WHOLE, LENGTH, body=text))
+            heard = connection.recv(1000)
+            assert heard == b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\nx-request-id: an-id\r\n\r\nat once " + text
+        connection.sendall(request(WHOLE, CHUNKED, body=CHUNKS))
+        assert connection.recv(1000).endswith(b"at once hello")
+        connection.sendall(request(b"GET /last", CLOSE))
+        assert all_of(connection).endswith(b"GET /last [host,connection] ")
+    assert caller.application.afterwards == [b"hello", b"salut", b"hello"]
+
+
+def test_answers_come_in_the_order_of_the_questions_however_each_is_answered(caller: Caller) -> None:
+    whole, other = request(WHOLE, LENGTH, body=b"hello"), request(b"POST /other", LENGTH, body=b"salut")
+    heard = caller.ask(whole + other + whole + whole + request(b"GET /last", CLOSE))
+    at_once, by_task = b"at once hello", b"POST /whole [host,content-length] hello"
+    said = answers(heard)
+    assert said[1] == b"POST /other [host,content-length] salut" and said[4] == b"GET /last [host,connection] "
+    assert len(said) == 5 and {said[0], said[2], said[3]} <= {at_once, by_task}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [CLOSE, b"expect: 100-continue\r\n"],
+    ids=["the last one", "one that waits to be asked for its body"],
+)
+def test_a_question_that_asks_for_more_than_an_answer_goes_the_way_of_all_others(
+    caller: Caller, headers: bytes
+) -> None:
+    heard = caller.ask(request(WHOLE, LENGTH, headers, body=b"hello") + request(b"GET /last", CLOSE))
+    assert b"POST /whole [host,content-length," in heard and b"at once" not in heard
+
+
+@pytest.mark.parametrize("late", [1, 5])
+def test_a_question_whose_body_is_late_goes_the_way_of_all_others(caller: Caller, late: int) -> None:
+    sent = request(WHOLE, LENGTH, body=b"hello")
+    with caller.connect() as connection:
+        connection.sendall(sent[:-late])
+        time.sleep(0.1)
+        connection.sendall(sent[-late:])
+        assert connection.recv(1000).endswith(b"POST /whole [host,content-length] hello")
+        connection.sendall(sent)
+        assert connection.recv(1000).endswith(b"at once hello"), "the next one is answered at once"
+
+
+def test_a_fault_in_an_answer_ends_its_connection_and_no_other(caller: Caller) -> None:
+    with caller.connect() as connection, caller.connect() as another:
+        connection.sendall(request(WHOLE, LENGTH, body=b"error"))
+        assert all_of(connection) == b""
+        another.sendall(request(WHOLE, LENGTH, body=b"hello"))
+        assert another.recv(1000).endswith(b"at once hello")
+
+
+def test_who_goes_away_before_the_answer_disturbs_nobody(caller: Caller) -> None:
+    for _ in range(50):
+        with caller.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # ends by a reset
+            connection.sendall(request(WHOLE, LENGTH, body=b"hello"))
+    with caller.connect() as connection:
+        connection.sendall(request(WHOLE, LENGTH, body=b"hello"))
+        assert connection.recv(1000).endswith(b"at once hello")

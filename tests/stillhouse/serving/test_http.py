@@ -20,7 +20,7 @@ async def never() -> dict[str, Any]:
 
 
 def asked(receive: Callable[[], Any]) -> Request:
-    return Request({"headers": [JSON], "path_params": {}}, receive)
+    return Request([JSON], "", receive)
 
 
 def test_the_first_value_of_a_name_counts_as_for_every_proxy_before_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.serving.loaded import LoadedRelease
-from tests.stillhouse.serving.conftest import RECIPE, Served
+from tests.stillhouse.serving.conftest import BOTH_WAYS, RECIPE, Served
 
 pytestmark = pytest.mark.long
 
@@ -30,6 +30,7 @@ def at_once(served: Served, bodies: list[dict[str, Any]]) -> list[httpx.Response
     return asyncio.run(send())
 
 
+@BOTH_WAYS
 def test_more_than_may_wait_are_said_to_come_again_and_the_others_are_answered(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +44,7 @@ def test_more_than_may_wait_are_said_to_come_again_and_the_others_are_answered(
     assert served.predict(text=TEXT).status_code == 200
 
 
+@BOTH_WAYS
 def test_bodies_that_come_later_are_counted_when_they_are_there(served: Served) -> None:
     served.slot.limits = ServingSpec(concurrency=3)
     headers = {"content-type": "application/json"}
@@ -69,6 +71,7 @@ def test_bodies_that_come_later_are_counted_when_they_are_there(served: Served) 
     assert served.slot.waiting == 0
 
 
+@BOTH_WAYS
 def test_an_expired_deadline_is_not_computed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     say, clock = LoadedRelease.say, iter(float(number) for number in range(1000))
@@ -85,6 +88,7 @@ def test_an_expired_deadline_is_not_computed(served: Served, monkeypatch: pytest
     assert served.predict(text=TEXT, deadline_ms=60_000).status_code == 200
 
 
+@BOTH_WAYS
 def test_a_body_that_grows_beyond_the_limit_is_not_read_to_its_end(served: Served) -> None:
     sent = []
 
@@ -99,12 +103,14 @@ def test_a_body_that_grows_beyond_the_limit_is_not_read_to_its_end(served: Serve
     assert answered.status_code == 413 and "content-length" not in answered.request.headers
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("length", ["abc", "-1", "1e3"])
 def test_a_length_that_is_no_number_is_a_mistake_of_the_caller(served: Served, length: str) -> None:
     headers = {"content-type": "application/json", "content-length": length}
     assert served.client.post(f"/v1/{RECIPE}/predict", content=b"{}", headers=headers).status_code == 422
 
 
+@BOTH_WAYS
 def test_personal_data_is_said_nowhere_whatever_goes_wrong(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ from stillhouse.serving.shadowing import ROOM, Shadowing, ShadowQuestion
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
 from stillhouse.serving.tokens import Access
 from tests.stillhouse.serving.cascades import cascade
-from tests.stillhouse.serving.conftest import RECIPE, KeptRows, Served
+from tests.stillhouse.serving.conftest import BOTH_WAYS, RECIPE, KeptRows, Served
 from tests.stillhouse.serving.test_routing import challenger_of, says, taken_from
 
 pytestmark = pytest.mark.long
@@ -77,6 +77,7 @@ def held(other: Artifact, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading
     goes_on.set()
 
 
+@BOTH_WAYS
 def test_it_is_asked_what_the_champion_was_and_its_answer_is_kept_beside_that(served: Served, other: Artifact) -> None:
     said = served.predict(texts=[TEXT, "where is Spain ?"]).json()["answers"]
     until(lambda: len(shadowed(served)) == 2)
@@ -93,6 +94,7 @@ def test_it_is_asked_what_the_champion_was_and_its_answer_is_kept_beside_that(se
     assert (shown["release"], shown["challenger"], shown["share"]) == (champion.digest, other.digest, 0.0)
 
 
+@BOTH_WAYS
 def test_of_a_share_the_answers_are_drawn_whose_truth_is_drawn(served: Served, other: Artifact, home: Home) -> None:
     served.slot.feedback_share = served.slot.shadow_share = 0.3
     said = served.predict(texts=[f"who is king {number} ?" for number in range(60)]).json()["answers"]
@@ -104,6 +106,7 @@ def test_of_a_share_the_answers_are_drawn_whose_truth_is_drawn(served: Served, o
     assert all(is_wanted(id, 0.3, key=key) for id in wanted)
 
 
+@BOTH_WAYS
 def test_without_such_a_recipe_and_once_it_answers_callers_it_is_not_asked(served: Served, other: Artifact) -> None:
     champion, served.slot.shadow_share = served.installation.release(0), None
     served.predict(text=TEXT)
@@ -119,6 +122,7 @@ def test_without_such_a_recipe_and_once_it_answers_callers_it_is_not_asked(serve
     assert [row.id for row in shadowed(served)] == [asked], "questions are asked in turn, so no other one is to come"
 
 
+@BOTH_WAYS
 def test_of_what_is_not_answered_it_is_not_asked(
     served: Served, other: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ def test_of_what_is_not_answered_it_is_not_asked(
     assert [row.id for row in shadowed(served)] == [asked]
 
 
+@BOTH_WAYS
 def test_one_that_raises_is_wrong_is_asked_no_more_and_no_caller_sees_it(
     served: Served, other: Artifact, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -163,6 +168,7 @@ def test_one_that_raises_is_wrong_is_asked_no_more_and_no_caller_sees_it(
     assert served.predict(text=TEXT).json()["release"] == champion, "nor does it answer callers here"
 
 
+@BOTH_WAYS
 def test_nobody_waits_for_one_that_is_slow_and_what_finds_no_room_is_skipped_and_counted(
     served: Served, held: threading.Event
 ) -> None:
@@ -177,6 +183,7 @@ def test_nobody_waits_for_one_that_is_slow_and_what_finds_no_room_is_skipped_and
     assert counted(served, "skipped") == 3
 
 
+@BOTH_WAYS
 def test_as_long_as_a_request_waits_nothing_is_asked(served: Served, other: Artifact) -> None:
     served.slot.waiting = 1
     for _ in range(20):
@@ -186,6 +193,7 @@ def test_as_long_as_a_request_waits_nothing_is_asked(served: Served, other: Arti
     until(lambda: len(shadowed(served)) == 20)
 
 
+@BOTH_WAYS
 def test_it_is_asked_after_the_response_was_sent(served: Served, other: Artifact, home: Home) -> None:
     """By the order in which both happen in one event loop: a question that was put before would be asked first."""
     happened, kept = list[str](), KeptRows()
@@ -214,6 +222,7 @@ def test_it_is_asked_after_the_response_was_sent(served: Served, other: Artifact
     assert happened == ["http.response.start, 0 asked", "http.response.body, 0 asked"]
 
 
+@BOTH_WAYS
 def test_one_that_hands_texts_on_is_not_asked_and_the_log_says_so(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -229,6 +238,7 @@ def test_one_that_hands_texts_on_is_not_asked_and_the_log_says_so(
     assert [row.release for row in shadowed(served)] == [third.digest]
 
 
+@BOTH_WAYS
 def test_what_waits_when_the_process_ends_is_skipped_and_counted(
     served: Served, held: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,6 +257,7 @@ def test_what_waits_when_the_process_ends_is_skipped_and_counted(
     assert "4 questions to a challenger in the shadow were skipped at the end" in caplog.text and not kept
 
 
+@BOTH_WAYS
 def test_no_text_touches_the_disk_because_of_it(served: Served, other: Artifact, home: Home, tmp_path: Path) -> None:
     store = TrafficStore(str(tmp_path / "store"), RECIPE)
     log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=False, limits=SpoolLimits(write_seconds=0.01))
