@@ -8,9 +8,10 @@ Nothing of what a caller sends is quoted in an error: neither a value nor the na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Literal, NamedTuple, NotRequired, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on
 
 from stillhouse.base import Record
 from stillhouse.serving.loaded import LoadedRelease, Said
@@ -198,34 +199,36 @@ class Truth(_Sent):
         return written_set(cast(list[str], truth)) if is_list else truth
 
 
-class Answer(Record):
+class Answer(TypedDict):
     """What is said of one text."""
 
-    id: str = Field(description="by which feedback names it")
-    label: str = Field(description="the answer; a set of labels as one text, a JSON list of them, sorted")
-    labels: tuple[str, ...] | None = Field(
-        None,
-        exclude_if=lambda given: given is None,
-        description="those of a set of labels, sorted; left out where an answer is one label",
-    )
-    confidence: float | None = Field(
-        description="calibrated probability that the label is right; null where there is none"
-    )
+    id: Annotated[str, Field(description="by which feedback names it")]
+    label: Annotated[str, Field(description="the answer; a set of labels as one text, a JSON list of them, sorted")]
+    labels: NotRequired[
+        Annotated[
+            tuple[str, ...],
+            Field(description="those of a set of labels, sorted; left out where an answer is one label"),
+        ]
+    ]
+    confidence: Annotated[
+        float | None, Field(description="calibrated probability that the label is right; null where there is none")
+    ]
     source: Literal["student", "teacher"]
-    release: str = Field(description="digest of the release that answered")
-    deployment: int = Field(description="number in the ledger of what was decided to serve")
-    degraded: bool = Field(description="whether another release, or the teacher, should have answered")
-    feedback_wanted: bool | None = Field(
-        None,
-        exclude_if=lambda wanted: wanted is None,
-        description="whether feedback on this answer is asked for; left out where the recipe draws none",
-    )
+    release: Annotated[str, Field(description="digest of the release that answered")]
+    deployment: Annotated[int, Field(description="number in the ledger of what was decided to serve")]
+    degraded: Annotated[bool, Field(description="whether another release, or the teacher, should have answered")]
+    feedback_wanted: NotRequired[
+        Annotated[
+            bool,
+            Field(description="whether feedback on this answer is asked for; left out where the recipe draws none"),
+        ]
+    ]
 
 
-class Answers(Record):
+class Answers(TypedDict):
     """What is said of several texts, in the order asked."""
 
-    answers: tuple[Answer, ...]
+    answers: list[Answer]
 
 
 class WhoServes(Record):

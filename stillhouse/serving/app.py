@@ -11,16 +11,16 @@ No text, key or other word of a caller is in any log or error: an exception is k
 and the request's id.
 """
 
-import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Send
@@ -42,6 +42,7 @@ from stillhouse.serving.requests import Feedback, Log, ServedRequest
 from stillhouse.serving.routing import Arm
 from stillhouse.serving.shadowing import Shadowing
 from stillhouse.serving.tokens import Access, Scope
+from stillhouse.tasks.label_sets import names_of
 
 LOG = logging.getLogger("stillhouse.serving")
 
@@ -177,7 +178,7 @@ class Server:
         try:
             answers, rows = list[Answer](), list[ServedRequest | None]()
             for index, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
-                await asyncio.sleep(0)
+                await _GIVE_WAY
                 if by is not None and time.perf_counter() > by:
                     raise RefusedError(504, "the deadline has passed", "a later one")
                 answer, row = await self._answer(asked, id if index == 0 else self._ids.issue(), sent, text)
@@ -188,8 +189,8 @@ class Server:
         for row in rows:  # now that nothing can fail: of a request that fails nobody has received the answers before
             asked.keep(row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
-        said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
-        response = json_response(said, 200, (b"x-stillhouse-release", answers[0].release.encode()))
+        said = answers[0] if question.text is not None else Answers(answers=answers)
+        response = Response(200, to_json(said), ((b"x-stillhouse-release", answers[0]["release"].encode()), JSON))
         questions = self._shadowing.questions(slot, serving, log, zip(clean, rows, strict=True))
         return response._replace(afterwards=partial(self._shadowing.ask, questions)) if questions else response
 
@@ -217,18 +218,19 @@ class Server:
         except BaseException:
             asked.keep(asked.row(id, sent, clean, given, final, status))
             raise
-        share = asked.slot.feedback_share
         answer = Answer(
             id=id,
             label=final.label,
-            labels=given.release.labels_in(final.label),
             confidence=final.confidence,
             source=final.source,
             release=given.release.release,
             deployment=asked.serving.deployment,
             degraded=given.degraded or final.away is not None,
-            feedback_wanted=None if share is None else is_wanted(id, share, key=self._draws_by),
         )
+        if given.release.gives_sets:
+            answer["labels"] = names_of(final.label)
+        if asked.slot.feedback_share is not None:
+            answer["feedback_wanted"] = is_wanted(id, asked.slot.feedback_share, key=self._draws_by)
         return answer, asked.row(id, sent, clean, given, final, 200)
 
     async def _feedback(self, request: Request, id: str) -> Response:
@@ -376,6 +378,16 @@ class _Asked(NamedTuple):
             wanted_share=self.slot.feedback_share if status == 200 else None,  # nobody was asked about a failure
             columns=self.columns,
         )
+
+
+class _GiveWay:
+    """What `asyncio.sleep(0)` does: the loop turns once before the code behind it goes on."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+_GIVE_WAY = _GiveWay()
 
 
 def _require_room(slot: Slot) -> None:

@@ -8,8 +8,8 @@ reaches the port, with or without a token, could fill the memory of the process 
 a request that would rather go on in another protocol, as Java's HTTP client says of its first one, it loses the body
 (Kludex/uvicorn#2722).
 
-A question that is there whole with its headers, as nearly all are, is answered without a task and messages of ASGI,
-which cost more than half of what a web server costs. All others, and all that may have to wait, go uvicorn's way.
+A question that is there whole, as nearly all are, is answered without a task and messages of ASGI, which cost more than
+half of what a web server costs. What comes slowly, is large or may have to wait goes uvicorn's way.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ HEAD_BYTES = 65_536
 """That may come without the end of a request's headers or any of its body, beyond those of a first read."""
 HEAD_SECONDS = 10
 """From the connection, or a request's first byte, to the end of the headers."""
+HELD_SECONDS, HELD_BYTES = 0.1, 16_384
+"""For which a question waits for its body to be answered at once, and of which size; many clients send it by itself."""
 _OF_ANOTHER_PROTOCOL = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -78,6 +80,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, *given, **named)
         self._answers: Answers = config.app  # type: ignore[assignment]  # as it was handed over, without uvicorn's own
         self._held: _AtOnce | None = None
+        self._overdue: asyncio.TimerHandle | None = None
         self.parser: Any = _Parser(self)
         self._late: asyncio.TimerHandle | None = None
         self._in_vain = 0
@@ -91,13 +94,15 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._expect_nothing()
+        self._release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what comes leads nowhere."""
         self._came_further = False
         super().data_received(data)
-        self._let_go()
+        if self._held is not None and self._overdue is None:
+            self._overdue = self.loop.call_later(HELD_SECONDS, self._let_go)
         if self.transport.is_closing():
             self._expect_nothing()
             return
@@ -151,13 +156,29 @@ class Connection(HttpToolsProtocol):
         self.cycle = self._held = _AtOnce(at_once)  # type: ignore[assignment]  # all that is asked of it
         return True
 
-    def _let_go(self) -> None:
-        """Go the way of all others with a question whose body is still to come."""
+    def _release(self) -> _AtOnce | None:
+        """What was held back, and is no more."""
         held, self._held = self._held, None
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+        return held
+
+    def _let_go(self) -> None:
+        """Go the way of all others with a question of which more is still to come."""
+        held = self._release()
         if held is not None and not self.transport.is_closing():
             self.cycle = None  # type: ignore[assignment]  # of uvicorn: nothing is under way
-            super().on_headers_complete()
+            self._go_uvicorns_way()
+            self.cycle.keep_alive = held.keep_alive  # no more where the server is asked to end
             super().on_body(bytes(held.body))
+
+    def _go_uvicorns_way(self) -> None:
+        read = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, headers, self.expect_100_continue = read
+        self.headers += headers  # of the scope
+        super().on_headers_complete()
 
     def _go_on(self, cycle: _AtOnce, answering: Coroutine[None, None, tuple[Response, str]]) -> None:
         """Work on an answer up to where it gives way, or to its end."""
@@ -189,27 +210,29 @@ class Connection(HttpToolsProtocol):
     # Of the parser.
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins; what uvicorn makes of one is made when it goes uvicorn's way."""
         self._came_further = True
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         """Its headers are whole."""
         self._came_further = True
         if not self._hold():
-            super().on_headers_complete()
+            self._go_uvicorns_way()
 
     def on_body(self, body: bytes) -> None:
         """Some of its body has come."""
         self._came_further = True
+        if self._held is not None and len(self._held.body) + len(body) > HELD_BYTES:
+            self._let_go()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of it has come; where it was answered before, the next one is waited for from now on."""
         self._came_further = True
         super().on_message_complete()
-        if self._held is not None:
-            held, self._held = self._held, None
+        held = self._release()
+        if held is not None:
             self._go_on(held, held.answers(bytes(held.body)))
         elif self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -288,7 +311,7 @@ class _Parser:
 
     def on_url(self, url: bytes) -> None:
         """Some of its address."""
-        self._connection.on_url(url)
+        self._connection.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its headers; what comes behind a body is none, whatever it is called."""

@@ -70,7 +70,7 @@ class Metrics:
     def answered(self, recipe: str, answers: Sequence[Answer], seconds: float) -> None:
         """Count a request's answers, and how long all of them took."""
         for answer in answers:
-            self._every.texts[recipe, answer.release, answer.source] += 1
+            self._every.texts[recipe, answer["release"], answer["source"]] += 1
         self._every.took(recipe, seconds)
 
     def handed_on(self, recipe: str, final: Final) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from stillhouse.serving.answer import Answer, Answers, Question, Truth, WhoServes
 from stillhouse.serving.desired import Slot
@@ -20,7 +20,7 @@ from stillhouse.serving.tokens import Scope
 
 Json = dict[str, Any]
 
-_OF_A_RECIPE: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
+_OF_A_RECIPE: tuple[tuple[type, JsonSchemaMode], ...] = (
     (Question, "validation"), (Truth, "validation"), (Answer, "serialization"), (Answers, "serialization"),
     (WhoServes, "serialization"),
 )  # fmt: skip
@@ -152,9 +152,10 @@ def _ref(recipe: str) -> Any:
     return lambda record: {"$ref": f"#/components/schemas/{recipe}.{record}"}
 
 
-def _schemas(records: Iterable[tuple[type[BaseModel], JsonSchemaMode]], prefix: str) -> Json:
+def _schemas(records: Iterable[tuple[type, JsonSchemaMode]], prefix: str) -> Json:
     """Of each record, under its name behind a prefix."""
-    _, made = models_json_schema([*records], ref_template=f"#/components/schemas/{prefix}{{model}}")
+    adapters = [(record, mode, TypeAdapter[Any](record)) for record, mode in records]
+    _, made = TypeAdapter.json_schemas(adapters, ref_template=f"#/components/schemas/{prefix}{{model}}")
     return {f"{prefix}{name}": schema for name, schema in made["$defs"].items()}
 
 
@@ -178,7 +179,7 @@ def _schemas_of(slot: Slot) -> Json:
         others = [] if serving.challenger is None else [serving.challenger.release]
         others += [each.instead for each in serving.taken if each.instead is not None]
         if champion.gives_sets:
-            _narrow(answer["labels"], items={"enum": _labels([champion, *others])})
+            answer["labels"]["items"] = {"enum": _labels([champion, *others])}
         else:
             answer["label"]["enum"] = _labels([champion, *others])
             del answer["labels"]

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from stillhouse.serving.connections import HEAD_BYTES, Connection
+from stillhouse.serving.connections import HEAD_BYTES, HELD_BYTES, Connection
 from stillhouse.serving.http import AtOnce, Header, Response
 
 HOST = b"host: x\r\n"
@@ -302,15 +302,39 @@ def test_a_question_that_asks_for_more_than_an_answer_goes_the_way_of_all_others
 
 
 @pytest.mark.parametrize("late", [1, 5])
-def test_a_question_whose_body_is_late_goes_the_way_of_all_others(caller: Caller, late: int) -> None:
-    sent = request(WHOLE, LENGTH, body=b"hello")
+@pytest.mark.parametrize("seconds", [0.02, 10], ids=["too late", "in time"])
+def test_a_question_whose_body_comes_by_itself_is_answered_and_the_next_one_too(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, late: int, seconds: float
+) -> None:
+    monkeypatch.setattr("stillhouse.serving.connections.HELD_SECONDS", seconds)
+    sent, is_late = request(WHOLE, LENGTH, body=b"hello"), seconds < 1
     with caller.connect() as connection:
-        connection.sendall(sent[:-late])
-        time.sleep(0.1)
-        connection.sendall(sent[-late:])
-        assert connection.recv(1000).endswith(b"POST /whole [host,content-length] hello")
+        for _ in range(3):
+            connection.sendall(sent[:-late])
+            time.sleep(0.1)
+            connection.sendall(sent[-late:])
+            heard = connection.recv(1000)
+            assert heard.endswith(b"POST /whole [host,content-length] hello" if is_late else b"at once hello")
         connection.sendall(sent)
-        assert connection.recv(1000).endswith(b"at once hello"), "the next one is answered at once"
+        assert connection.recv(1000).endswith(b"at once hello")
+
+
+@pytest.mark.parametrize("size", [HELD_BYTES, HELD_BYTES + 1, 3_000_000])
+def test_a_large_question_goes_the_way_of_all_others(caller: Caller, size: int) -> None:
+    heard = caller.ask(
+        request(WHOLE, b"content-length: %d\r\n" % size, body=b"a" * size) + request(b"GET /last", CLOSE)
+    )
+    first, last = answers(heard)
+    at_once = b"at once " + b"a" * size
+    assert first == (at_once if size == HELD_BYTES else b"POST /whole [host,content-length] " + b"a" * size)
+    assert last == b"GET /last [host,connection] "
+
+
+def test_a_question_that_never_comes_whole_is_let_go_with_its_connection(caller: Caller) -> None:
+    for _ in range(20):
+        with caller.connect() as connection:
+            connection.sendall(request(WHOLE, LENGTH, body=b"hel"))
+    assert caller.ask(request(b"GET /last", CLOSE)).endswith(b"GET /last [host,connection] ")
 
 
 def test_a_fault_in_an_answer_ends_its_connection_and_no_other(caller: Caller) -> None:
