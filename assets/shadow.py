@@ -15,7 +15,7 @@ from assets.tables import table
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import serving_now
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.spool import forward_left
+from stillhouse.serving.traffic_logs import forward_left
 from stillhouse.stages import shadow as stage
 from stillhouse.stages.names import CHAMPION, SHADOW, TRAFFIC
 from stillhouse.stages.shadow import Replay, ShadowFacts

@@ -16,7 +16,7 @@ from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, end_of
 from stillhouse.live.traffic import day_for_all
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.serving.spool import forward_left
+from stillhouse.serving.traffic_logs import forward_left
 from stillhouse.stages import traffic as stage
 from stillhouse.stages.names import TRAFFIC
 from stillhouse.stages.traffic import TrafficFacts

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from stillhouse.live.segments import TrafficStore
 from stillhouse.serving.requests import ServedRequest
-from stillhouse.serving.spool import SpoolLimits, TrafficLog, redacted
+from stillhouse.serving.spool import SpoolLimits, TrafficLog
+from stillhouse.serving.writing import redacted
 
 ROWS, TIMES = 50_000, 3
 PLAIN = "What is the name of the river that runs through the capital of France ?"

@@ -27,7 +27,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.locks import recipes_locked
-from stillhouse.serving.spool import forward_left
+from stillhouse.serving.traffic_logs import forward_left
 from stillhouse.stages.names import BASE
 
 

@@ -1,7 +1,7 @@
 """Where the traffic log is kept: sealed files by day on the artifact store, and of each replica what it has counted.
 
 Belongs here: their layout, their columns, writing, reading and removing one.
-Does not: how rows get there (stillhouse/serving/spool.py), what they mean (traffic.py).
+Does not: how rows get there (stillhouse/serving/sealing.py), what they mean (traffic.py).
 
 Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
 

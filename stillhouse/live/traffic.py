@@ -1,7 +1,7 @@
 """What was answered, what turned out to be true of it, and how long any of it is kept.
 
 Belongs here: the arithmetic of the rows, joining feedback, expiry, erasure.
-Does not: where the files are (segments.py), writing them down (stillhouse/serving/spool.py).
+Does not: where the files are (segments.py), writing them down (stillhouse/serving/writing.py).
 """
 
 from collections.abc import Callable, Sequence

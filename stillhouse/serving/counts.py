@@ -1,7 +1,7 @@
 """How many rows a process has received and dropped on each day, in a file that outlives a killed process.
 
 Belongs here: that file.
-Does not: how many were stored (spool.py counts those in the transaction that stores them).
+Does not: how many were stored (writing.py counts those in the transaction that stores them).
 
 The file is mapped into memory: what was counted is the operating system's the moment it is written, at the cost of an
 assignment, so that after a kill -9 the count is exact. A power cut may leave an older one behind.

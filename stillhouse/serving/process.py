@@ -26,8 +26,8 @@ from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
+from stillhouse.serving.traffic_logs import log_of
 
 if TYPE_CHECKING:
     from stillhouse.serving.teacher import ServingTeacher

@@ -1,12 +1,14 @@
 """What is known of a request after it was answered: the rows of the traffic log.
 
 Belongs here: the records, and what a server asks of whatever keeps them.
-Does not: writing them down (spool.py), answering (answer.py).
+Does not: writing them down (writing.py), answering (answer.py).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from stillhouse.live.segments import SECONDS_A_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,30 @@ class Shadowed:
     confidence: float | None
 
 
+Row = ServedRequest | Feedback | Shadowed
+
+
+def day_of(row: Row) -> int:
+    """The day of a row, numbered from 1970-01-01."""
+    return int(row.at // SECONDS_A_DAY)
+
+
 class Log(Protocol):
     """Keeps the rows of one recipe."""
 
     received: int
     stored: int
     dropped: int
-    thinned: int
-    kept_share: float
+
+    @property
+    def thinned(self) -> int:
+        """Rows that had been stored and were let go."""
+        ...
+
+    @property
+    def kept_share(self) -> float:
+        """By which answers were kept when rows were sealed last."""
+        ...
 
     @property
     def depth(self) -> int:
@@ -125,6 +143,6 @@ class Log(Protocol):
         """Whether rows that come now will be stored."""
         ...
 
-    def put(self, row: ServedRequest | Feedback | Shadowed) -> None:
+    def put(self, row: Row) -> None:
         """Take a row; it never waits and never raises."""
         ...

@@ -1,7 +1,8 @@
 """The spool of a traffic log: the database in which rows wait to be sealed, and the books of what was counted.
 
 Belongs here: its tables, its transactions, and the books of each day through the end of a process, however it ends.
-Does not: the threads that write and seal (spool.py), the counts of a living process (counts.py).
+Does not: what is written into it (writing.py), what leaves it (sealing.py), the threads of both (spool.py), counts of a
+living process (counts.py).
 """
 
 import os

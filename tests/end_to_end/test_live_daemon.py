@@ -24,7 +24,7 @@ from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import Challenger, Deployment, Stage, serving_now
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import LIVE_REPORT
 from tests.command import stillhouse

@@ -25,7 +25,7 @@ from stillhouse.records.rollouts import offer
 from stillhouse.release.bundle import MODEL, ReleaseRecord
 from stillhouse.release.probe import PROBE
 from stillhouse.serving.requests import Feedback
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.champion import deployed
 from stillhouse.stages.names import RELEASE
 from tests.faults.bench import NAME, Bench, Plant

@@ -13,7 +13,7 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import TrafficStore, day_at, sealed
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from tests.faults.bench import NAME, Bench, Plant
 from tests.stillhouse.serving.killed import served
 
@@ -74,7 +74,7 @@ def stays_for_ever(bench: Bench) -> RecipeFile:
     file = a_day(bench)
     frame = store_of(bench).frame(DAY, "texts")
     store_of(bench).put(day_at(NOON - 20 * 86_400), "texts", sealed(frame))
-    for module in ("stages.traffic", "serving.spool"):
+    for module in ("stages.traffic", "serving.traffic_logs"):
         bench.patch(f"stillhouse.{module}:expire", lambda real: lambda *_: None)
     return file
 

@@ -26,9 +26,9 @@ from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.spool import log_of
 from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from stillhouse.serving.tokens import Access, Tokens
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import teacher_behind

@@ -26,8 +26,8 @@ from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.process import _slot
-from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict

@@ -37,7 +37,7 @@ from stillhouse.records.rollouts import counting
 from stillhouse.release.bundle import MODEL
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import Feedback
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.names import CHAMPION, RELEASE, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from tests.conftest import Place

@@ -30,7 +30,7 @@ from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import Challenger, DeployedRelease, Stage, desired
 from stillhouse.release.bundle import MODEL
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import ShadowFacts

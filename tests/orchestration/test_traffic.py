@@ -22,7 +22,7 @@ from stillhouse.records.deployments import desired
 from stillhouse.records.locks import recipes_locked
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import ServedRequest
-from stillhouse.serving.spool import log_of
+from stillhouse.serving.traffic_logs import log_of
 from tests.small import small_recipe
 from tests.stillhouse.chain import Chain, OurGates
 from tests.stillhouse.serving.killed import served

@@ -15,7 +15,7 @@ from typing import Any
 
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.thinning import Room
-from stillhouse.serving import spool
+from stillhouse.serving import sealing
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.spool import SpoolLimits, TrafficLog
 
@@ -59,7 +59,7 @@ def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times
     elif place in ("put", "publish"):
         setattr(store, place, _then_killed(getattr(store, place), times))
     elif place == "sync_folder":
-        spool.sync_folder = _then_killed(spool.sync_folder, times)  # type: ignore[attr-defined]
+        sealing.sync_folder = _then_killed(sealing.sync_folder, times)  # type: ignore[attr-defined]
     elif place == "unlink":
         Path.unlink = _then_killed(Path.unlink, times)  # type: ignore[method-assign]
     log = TrafficLog(folder / "spool", "r1", store, keep_texts=True, room=room, limits=QUICK, clock=lambda: DAY)

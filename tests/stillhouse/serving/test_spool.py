@@ -28,16 +28,9 @@ from stillhouse.live.traffic import arithmetic, expire
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import Feedback, Shadowed
-from stillhouse.serving.spool import (
-    MOVING,
-    LogInUseError,
-    SpoolLimits,
-    TrafficLog,
-    forward_left,
-    log_of,
-    nothing_is_left,
-)
+from stillhouse.serving.spool import MOVING, LogInUseError, SpoolLimits, TrafficLog
 from stillhouse.serving.spool_database import insertion, opened, thin, transaction
+from stillhouse.serving.traffic_logs import forward_left, log_of, nothing_is_left
 from stillhouse.stages.traffic import plan
 from tests.small import small_recipe
 from tests.stillhouse.serving.killed import DAY, QUICK, served
@@ -203,7 +196,8 @@ def test_a_disk_that_filled_while_the_store_was_away_has_room_once_it_is_back(
         with transaction(database):
             yield
 
-    monkeypatch.setattr("stillhouse.serving.spool.transaction", on_a_full_disk)
+    for module in ("spool", "writing", "sealing"):
+        monkeypatch.setattr(f"stillhouse.serving.{module}.transaction", on_a_full_disk)
     store.away_for = frozenset({"put"})
     log = log_in(tmp_path, store)
     for place in range(5):
