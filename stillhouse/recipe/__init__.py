@@ -1,6 +1,6 @@
 """The recipe: everything that is decided before a model exists, on one page.
 
-    contract.py   the whole, with the teacher and the students
+    parts.py      all of it       contract.py   which parts go together
     data.py       the rows        bar.py        what a student must hold
     training.py   one training    economics.py  whether it pays
     reading.py    from a file, with errors that name line and field

@@ -2,7 +2,7 @@
 
 Belongs here: the kinds of fields that several parts have, the rule that no secret is written into any, and the mistake
 that names a field.
-Does not: the parts (contract.py, data.py and the other files here).
+Does not: the parts (parts.py, data.py and the other files here).
 """
 
 from collections.abc import Iterator

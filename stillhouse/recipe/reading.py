@@ -1,7 +1,7 @@
 """Reading a recipe, with errors that name file, line and field.
 
 Belongs here: a recipe's file and name, and what is said of each mistake in it.
-Does not: the fields and the rules between them (contract.py).
+Does not: the fields (parts.py) and the rules between them (contract.py).
 """
 
 import re
