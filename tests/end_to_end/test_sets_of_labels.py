@@ -16,13 +16,12 @@ import pytest
 import yaml
 
 import stillhouse
-from tests.end_to_end.test_new_to_champion import Person
-from tests.small import questions, small_teacher
+from tests.end_to_end.person import Person, a_person, shorten
+from tests.small import questions
 from tests.stillhouse.serving.server import serving
 
 pytestmark = pytest.mark.slow
 
-LEARNING = {"epochs": 6, "learning_rate": 1e-3, "max_tokens": 32}
 WHO = "Who was the first king of Denmark ?"
 
 
@@ -46,32 +45,8 @@ def with_labels(rows: int, skip: int = 0) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    folder = tmp_path_factory.mktemp("person")
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("home", "keys", "witness"):
-            environment.setenv(f"STILLHOUSE_{name.upper()}", str(folder / name))
-        environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
-        environment.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
-        environment.setenv("COLUMNS", "200")
-        yield Person(folder)
-
-
-def smaller(path: Path) -> None:
-    """What keeps the run short; what `new` says of rows, labels and losses stays as written."""
-    document = yaml.safe_load(path.read_text())
-    recipe = document["attributes"]
-    assert recipe["data"]["answer"] == "multi_label" and recipe["bar"]["metric"] == "accuracy"
-    assert {each["training"]["loss"] for each in recipe["students"]} == {"bce", "labels"}
-    teacher = {"source": str(small_teacher(path.parent / "teacher")), "training": {**LEARNING, "loss": "labels"}}
-    recipe["teacher"] = {**recipe["teacher"], **teacher, "minimum_accuracy": 0.4}
-    del recipe["teacher"]["fingerprint"]
-    recipe["students"] = [{"name": "one", "layers": [0], "training": {**LEARNING, "loss": "bce"}}]
-    recipe["data"]["wrong_labels_at_most"] = 0.4  # a weak teacher takes right ones for wrong ones
-    recipe["slices"] = [{"name": "places", "column": "label", "values": ["place"], "critical": True, "margin": 0.3}]
-    recipe["bar"]["margin"] = 0.1
-    recipe["budget"] = {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 6}
-    recipe["traffic"] = {"feedback": "complete"}
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    with a_person(tmp_path_factory.mktemp("person")) as person:
+        yield person
 
 
 def test_what_new_wrote_is_run_to_a_champion(person: Person) -> None:
@@ -81,7 +56,12 @@ def test_what_new_wrote_is_run_to_a_champion(person: Person) -> None:
         "--pain", "latency", "--licence", "research", "--outputs-may-train",
     )  # fmt: skip
     assert "data.answer: multi_label" in said
-    smaller(person.folder / "recipes" / "tickets" / "defs.yaml")
+    path = person.folder / "recipes" / "tickets" / "defs.yaml"
+    wrote = yaml.safe_load(path.read_text())["attributes"]
+    assert wrote["data"]["answer"] == "multi_label" and wrote["bar"]["metric"] == "accuracy"
+    assert {each["training"]["loss"] for each in wrote["students"]} == {"bce", "labels"}
+    places = {"name": "places", "column": "label", "values": ["place"], "critical": True, "margin": 0.3}
+    shorten(path, epochs=6, student={"loss": "bce"}, slices=[places], traffic={"feedback": "complete"})
     person.reads("check", "tickets")
     ran = person.says("run", "tickets")
     assert ran.returncode == 0, ran.stdout + ran.stderr

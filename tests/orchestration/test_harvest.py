@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -29,7 +29,7 @@ from orchestration.sensors import rounds_sensor
 from stillhouse.data.outside import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.live.segments import TrafficStore, day_at, sealed
 from stillhouse.live.shadow import Word
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
@@ -45,8 +45,12 @@ from tests.stillhouse.live.made import put, rows
 
 ASKED = questions(60, skip=100)
 SLICES = [{"name": "people", "column": "label", "values": ["HUM"], "critical": True}]
-AT = datetime.now(UTC).timestamp() - 9 * SECONDS_A_DAY
-"""So long ago that feedback has matured, and texts are kept."""
+
+
+def asked_at() -> float:
+    """Noon nine days ago: feedback to what came then has matured, texts are kept, and two minutes later is that day."""
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    return (noon - timedelta(days=9)).timestamp()
 
 
 def recipe(folder: Path, **changes: object) -> RecipeFile:
@@ -80,7 +84,7 @@ def traffic(home: Home, texts: Sequence[str] = tuple(ASKED["question"]), *, firs
     store, many = TrafficStore(home.artifacts, "small"), len(texts)
     sure = np.linspace(0.9, 0.1, many)
     labels = np.where(np.arange(many) % 3 == 0, "HUM", "LOC").tolist()
-    put(store, rows(many, at=AT, first=first, release="a", label=labels, confidence=sure), texts=texts)
+    put(store, rows(many, at=asked_at(), first=first, release="a", label=labels, confidence=sure), texts=texts)
     return store
 
 
@@ -104,11 +108,11 @@ def test_harvested_rows_are_taken_in_as_a_batch_of_which_all_train_and_none_judg
     base = newest_artifact(BuildStore(home), key_of("small", PROMPTS), "base").frame("prompts")
     golden, trained = (base.filter(pl.col("split") == side)["text"][0] for side in ("golden", "train"))
     store = traffic(home, [f"{golden} !", trained], first=1000)
-    said = rows(2, at=AT, first=59).select(
-        "replica", pl.col("number") + 2000, "id", pl.lit(AT + 60).alias("at"),
+    said = rows(2, at=asked_at(), first=59).select(
+        "replica", pl.col("number") + 2000, "id", pl.lit(asked_at() + 60).alias("at"),
         pl.Series("truth", ["DESC", "DESC"]), pl.lit(None, pl.String).alias("by"),
     )  # fmt: skip
-    store.put(day_at(AT), "feedback", sealed(said))
+    store.put(day_at(asked_at()), "feedback", sealed(said))
 
     output = harvest("--rows", "40")
     assert "40 of 60 texts" in output and "1 near duplicate of a golden row" in output and "1 duplicate text" in output
@@ -136,11 +140,11 @@ def test_harvested_rows_are_taken_in_as_a_batch_of_which_all_train_and_none_judg
         harvest("--rows", "21")
 
     late = prompts.filter(pl.col("label").is_null())["text"][0]
-    late_truth = rows(1, at=AT, first=1 + ASKED["question"].to_list().index(late)).select(
-        "replica", pl.col("number") + 4000, "id", pl.lit(AT + 120).alias("at"),
+    late_truth = rows(1, at=asked_at(), first=1 + ASKED["question"].to_list().index(late)).select(
+        "replica", pl.col("number") + 4000, "id", pl.lit(asked_at() + 120).alias("at"),
         pl.Series("truth", ["HUM"]), pl.lit(None, pl.String).alias("by"),
     )  # fmt: skip
-    store.put(day_at(AT), "feedback", sealed(late_truth))
+    store.put(day_at(asked_at()), "feedback", sealed(late_truth))
     output = harvest("--rows", "21")
     assert "21 of 21 texts" in output and "1 with a label that people gave" in output, "its truth has come since"
     (again,) = {
@@ -233,7 +237,8 @@ def test_a_slice_of_a_column_that_callers_send_is_answered_by_rows_that_have_its
     assert run(file, "contract", "source", "prompts").success
     serve(BuildStore(home).ledger, "a", recipe="small")
     sent = ['{"channel":"post"}', '{"channel":null}', "{}"] * 20
-    put(TrafficStore(home.artifacts, "small"), rows(60, at=AT, release="a", columns=sent), texts=[*ASKED["question"]])
+    asked = rows(60, at=asked_at(), release="a", columns=sent)
+    put(TrafficStore(home.artifacts, "small"), asked, texts=[*ASKED["question"]])
     assert "20 texts of 'by_post'" in str(_refused("--rows", "21", "--slice", "by_post"))
     harvest("--rows", "20", "--slice", "by_post")
     (path,) = files(home)
@@ -305,7 +310,7 @@ def rolling(file: RecipeFile, folder: Path, home: Home, run: Run, monkeypatch: p
     monkeypatch.setattr(orchestration.harvest, "both_say", lambda *_: (lambda text, _: Word("HUM"), says))
     real = orchestration.harvest.asked_texts
     monkeypatch.setattr(
-        orchestration.harvest, "asked_texts", lambda *of, since, **about: real(*of, since=AT - 1, **about)
+        orchestration.harvest, "asked_texts", lambda *of, since, **about: real(*of, since=asked_at() - 1, **about)
     )
     return file
 
@@ -348,7 +353,7 @@ def test_texts_that_two_releases_answer_otherwise_are_given_to_people_once_and_t
 
 
 def test_a_text_that_is_erased_is_given_to_nobody(rolling: RecipeFile, home: Home) -> None:
-    (id,) = TrafficStore(home.artifacts, "small").frame(day_at(AT), "requests").sort("number")["id"][1:2]
+    (id,) = TrafficStore(home.artifacts, "small").frame(day_at(asked_at()), "requests").sort("number")["id"][1:2]
     CliRunner().invoke(app, ["erase", "small", "--id", id], catch_exceptions=False)
     assert "29 of 29 texts" in harvest("--differing")
     (path,) = files(home)

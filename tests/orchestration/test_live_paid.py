@@ -5,10 +5,8 @@ the way of one recipe and run in order.
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import polars as pl
@@ -26,22 +24,14 @@ from stillhouse.stages.asking import call_log
 from stillhouse.teachers.calls import CapReachedError
 from tests.conftest import Place
 from tests.faults.live_report import answers, keep
-from tests.orchestration.elsewhere import mostly_right_about, small_recipe_elsewhere
+from tests.orchestration.elsewhere import small_recipe_elsewhere
+from tests.orchestration.paid_teacher import answer, live_answers, why
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.steps import command, within_a_day
 
 pytestmark = pytest.mark.slow
 
 SEEN: dict[str, Any] = {}
-
-
-def why(text: str) -> str:
-    return f"It says: {text}"
-
-
-def answer(prompt: str) -> str:
-    text = prompt.partition("Text:\n")[2]
-    return json.dumps({"why": why(text), "label": mostly_right_about(text)})
 
 
 class Paid:
@@ -74,14 +64,6 @@ class Paid:
         usd = call_log(self.place.home).spent("small")
         assert usd == pytest.approx(self.server.usd)
         return usd
-
-    def answered(self) -> int:
-        """Live texts that have an answer of the teacher."""
-        path = self.place.home.signal / "live.db"
-        if not path.exists():
-            return 0
-        with closing(sqlite3.connect(path)) as database:
-            return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
 
     def holding(self, *words: str) -> list[str]:
         """Files below the home that hold one of these."""
@@ -131,7 +113,7 @@ def test_a_share_of_stable_answers_is_asked_about_and_each_is_paid_once(paid: Pa
     keep(paid.place.builds, batch(paid, 0, 150, after=0))
     looked = ask(paid.place.builds, file, at=paid.began + 10)
     assert list(looked.findings) == []
-    SEEN["usually"] = paid.answered()
+    SEEN["usually"] = live_answers(paid.place.home)
     assert 2 <= SEEN["usually"] <= 40, "a tenth of 150"
     assert paid.server.calls - before == SEEN["usually"], "the round has asked the canary prompts of this day"
     assert paid.spent > spent
@@ -152,10 +134,10 @@ def test_drift_has_the_teacher_asked_more_and_every_dollar_is_booked_and_seen(pa
     keep(paid.place.builds, drift)
     looked = ask(paid.place.builds, file, at=paid.began + 40)
     assert looked.state is not None and looked.state.drifting
-    before, calls, spent = paid.answered(), paid.server.calls, paid.spent
+    before, calls, spent = live_answers(paid.place.home), paid.server.calls, paid.spent
     keep(paid.place.builds, batch(paid, 150, 350, after=50))
     ask(paid.place.builds, file, at=paid.began + 60)
-    more = paid.answered() - before
+    more = live_answers(paid.place.home) - before
     assert more >= 190, "all of them, but those that were asked in the same words before"
     assert paid.server.calls - calls == more and paid.spent > spent
     account = json.loads(command("roi", "small", "--json").output)
@@ -163,13 +145,13 @@ def test_drift_has_the_teacher_asked_more_and_every_dollar_is_booked_and_seen(pa
 
 
 def test_the_watch_asks_nobody_beyond_the_cap_and_goes_on_when_it_is_raised(paid: Paid) -> None:
-    calls, before = paid.server.calls, paid.answered()
+    calls, before = paid.server.calls, live_answers(paid.place.home)
     keep(paid.place.builds, batch(paid, 350, 400, after=70))
     with pytest.raises(CapReachedError, match="one call more can cost"):
         ask(paid.place.builds, paid.recipe(usd_at_most=paid.spent + 1e-6), at=paid.began + 80)
-    assert (paid.server.calls, paid.answered()) == (calls, before)
+    assert (paid.server.calls, live_answers(paid.place.home)) == (calls, before)
     ask(paid.place.builds, paid.recipe(), at=paid.began + 90)
-    assert paid.server.calls - calls == paid.answered() - before >= 45
+    assert paid.server.calls - calls == live_answers(paid.place.home) - before >= 45
 
 
 def test_nothing_of_what_was_said_about_live_texts_is_left_but_answers_and_these_go_with_the_text(paid: Paid) -> None:

@@ -5,10 +5,8 @@ the way of one recipe and run in order. What the watch asks such a teacher is in
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict
 from tests.conftest import Place, a_place
 from tests.orchestration.elsewhere import mostly_right_about, small_recipe_elsewhere
+from tests.orchestration.paid_teacher import answer, live_answers, text_in, why
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions
 from tests.stillhouse.serving.killed import served
@@ -50,18 +49,6 @@ FIRST, LATER = ASKED[:8], ASKED[8:]
 TRUTHS = dict(QUESTIONS.select("question", "service").iter_rows())
 BY, WHY = "Ann Lee <ann@example.org>", "the server is back again"
 SEEN: dict[str, Any] = {}
-
-
-def why(text: str) -> str:
-    return f"It says: {text}"
-
-
-def text_in(prompt: str) -> str:
-    return prompt.partition("Text:\n")[2]
-
-
-def answer(prompt: str) -> str:
-    return json.dumps({"why": why(text_in(prompt)), "label": mostly_right_about(text_in(prompt))})
 
 
 class Paid:
@@ -115,14 +102,6 @@ class Paid:
         both = zip(texts, self.said(found.champion, texts), self.said(self.challenger.deployed, texts), strict=True)
         return {text for text, one, other in both if one != other}
 
-    def answered(self) -> int:
-        """Live texts that have an answer of the teacher."""
-        path = self.place.home.signal / "live.db"
-        if not path.exists():
-            return 0
-        with closing(sqlite3.connect(path)) as database:
-            return int(database.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
-
     def holding(self, *words: str) -> list[str]:
         """Files below the home that hold one of these, packed or not."""
         return [str(path) for path in self.place.home.root.rglob("*") if path.is_file() and _holds(path, words)]
@@ -168,7 +147,7 @@ def test_a_release_is_offered_beside_one_that_serves(paid: Paid) -> None:
         outcome = distil(paid.recipe(epochs), paid.place.home, Terminal(quiet=True))
         assert outcome.succeeded, ([gate.sentence for gate in outcome.closed], outcome.errors)
     assert paid.challenger.stage is Stage.SHADOW
-    assert paid.spent == pytest.approx(paid.server.usd) and paid.answered() == 0
+    assert paid.spent == pytest.approx(paid.server.usd) and live_answers(paid.place.home) == 0
     SEEN["before"] = paid.server.asked.copy()
 
 
@@ -185,14 +164,14 @@ def test_few_requests_prove_nothing_and_cost_what_the_two_differ_on(paid: Paid) 
 
 def test_where_the_server_dies_in_between_the_release_is_held_with_what_is_missing(paid: Paid) -> None:
     SEEN["ids"] = paid.are_asked(LATER, "later")
-    calls, answered, differ = paid.server.calls, paid.answered(), paid.differing(LATER)
+    calls, answered, differ = paid.server.calls, live_answers(paid.place.home), paid.differing(LATER)
     assert 4 < len(differ) < len(LATER) / 3, "else nothing is between"
     paid.server.faults = dict.fromkeys(range(calls + 2, calls + 99), "500")
     ended = command("rollout", "small", "--replay")
     assert ended.exit_code == 1 and "the replay broke" in ended.output
     assert "is in the shadow" in ended.output and "more requests are needed" in ended.output
     assert paid.server.calls - calls == 4, "two that it answered, and two attempts at the next"
-    assert paid.answered() - answered == 2, "what was paid for is kept"
+    assert live_answers(paid.place.home) - answered == 2, "what was paid for is kept"
     assert paid.facts.overall.rows == len(FIRST), "half a look counts nothing"
     assert paid.challenger.stage is Stage.SHADOW and paid.challenger.stuck is None
     held = move(paid.place.builds, paid.recipe(), at=time.time() + 15.5 * SECONDS_A_DAY)
@@ -210,24 +189,24 @@ def since_the_offer(paid: Paid) -> dict[str, int]:
 
 def test_nobody_is_asked_beyond_the_cap(paid: Paid) -> None:
     paid.server.faults = {}
-    calls, answered = paid.server.calls, paid.answered()
+    calls, answered = paid.server.calls, live_answers(paid.place.home)
     paid.recipe(usd_at_most=paid.spent + 1e-6)
     ended = command("rollout", "small", "--replay")
     assert ended.exit_code == 1 and "is in the shadow" in ended.output
-    assert (paid.server.calls, paid.answered(), paid.facts.overall.rows) == (calls, answered, len(FIRST))
+    assert (paid.server.calls, live_answers(paid.place.home), paid.facts.overall.rows) == (calls, answered, len(FIRST))
 
 
 def test_the_teacher_is_asked_only_where_the_two_differ_and_each_text_once(paid: Paid) -> None:
     usd_at_most = paid.spent + 0.01
     paid.recipe(usd_at_most=usd_at_most)
-    calls, answered = paid.server.calls, paid.answered()
+    calls, answered = paid.server.calls, live_answers(paid.place.home)
     assert command("rollout", "small", "--replay").exit_code == 0
     facts, differ = paid.facts, paid.differing(ASKED)
     assert (facts.overall.rows, facts.overall.differ, facts.overall.unanswered) == (len(ASKED), len(differ), 0)
     asked = {text_in(prompt): times for prompt, times in since_the_offer(paid).items()}
     assert {*asked} == differ, "about no text that both answer alike"
     assert {text for text, times in asked.items() if times != 1} == {*SEEN["failed"]}
-    assert paid.server.calls - calls == paid.answered() - answered == len(differ) - answered
+    assert paid.server.calls - calls == live_answers(paid.place.home) - answered == len(differ) - answered
     assert paid.server.usd <= paid.spent <= usd_at_most
     judge = {text: mostly_right_about(text) for text in differ}
     found = desired(paid.place.builds.ledger, "small")
@@ -247,10 +226,10 @@ def test_nothing_that_it_said_of_a_live_text_is_left_but_labels_and_these_go_wit
     text = next(text for text in LATER if text in paid.differing(LATER))
     (digest,) = prompt_ids(pl.Series([text]))
     assert paid.holding(digest) == [str(paid.place.home.signal / "live.db")]
-    spent, answered = paid.spent, paid.answered()
+    spent, answered = paid.spent, live_answers(paid.place.home)
     ended = command("erase", "small", "--id", SEEN["ids"][LATER.index(text)])
     assert ended.exit_code == 0 and "1 texts erased" in ended.output
-    assert paid.holding(digest, text) == [] and (paid.spent, paid.answered()) == (spent, answered - 1)
+    assert paid.holding(digest, text) == [] and (paid.spent, live_answers(paid.place.home)) == (spent, answered - 1)
     SEEN["erased"] = text
 
 

@@ -34,7 +34,6 @@ from orchestration.tables import live_table
 from orchestration.watch import Looked, accept, look
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
 from stillhouse.live.baseline import CascadeReference, Reference
 from stillhouse.live.feedback import LATE_TRUTH_DAYS, with_wanted
 from stillhouse.live.findings import BY, Action, FoundKind
@@ -53,23 +52,13 @@ from stillhouse.records.replicas import AWAY_AFTER, Heartbeat
 from stillhouse.records.rollouts import move_on, offer
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.names import LIVE_REPORT
-from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.clock import midday
 from tests.heartbeats import beat_ago
 from tests.killing import KilledError, killed_before, raise_killed
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
-from tests.stillhouse.live.made import put, reference, rows
+from tests.stillhouse.live.made import AGREEMENT, put, reference, rows
 from tests.warm import WarmParent, warm_parent
-
-AGREEMENT = LiveAgreement(
-    requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
-)
-
-
-@pytest.fixture
-def builds(home: Home) -> BuildStore:
-    return BuildStore(home)
 
 
 @pytest.fixture

@@ -10,11 +10,16 @@ from stillhouse.live.segments import COLUMNS, SECONDS_A_DAY, TrafficStore, day_a
 from stillhouse.live.slices import LiveSlice, SliceReference
 from stillhouse.live.watch import WatchTerms
 from stillhouse.recipe.watch import WatchSpec
+from stillhouse.statistics.live_agreement import LiveAgreement
 
 RELEASE, OTHER = "a" * 64, "b" * 64
 NOON = 20_000.5 * SECONDS_A_DAY
 """Of day 20,000 since 1970."""
 LABELS = ("number", "person", "place")
+AGREEMENT = LiveAgreement(
+    requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
+)
+"""Of a day on which the teacher was asked about some answers."""
 
 
 def reference(release: str = RELEASE, slices: Sequence[SliceReference] = ()) -> Reference:

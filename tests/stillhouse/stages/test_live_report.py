@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from assets.live_report import earlier_report
-from stillhouse.home import Home
 from stillhouse.live.baseline import CascadeReference
 from stillhouse.live.estimate import AskedFrom, Heard, together
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
@@ -22,21 +21,12 @@ from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.live_reference import terms_of
 from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report
 from stillhouse.stages.names import LIVE_REPORT
-from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
 from stillhouse.summaries.live_report import by_weekday, headline, numbers
 from tests.small import small_recipe
-from tests.stillhouse.live.made import NOON, OTHER, RELEASE, put, reference, rows
+from tests.stillhouse.live.made import AGREEMENT, NOON, OTHER, RELEASE, put, reference, rows
 
 DAY = day_at(NOON)
-AGREEMENT = LiveAgreement(
-    requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
-)
-
-
-@pytest.fixture
-def builds(home: Home) -> BuildStore:
-    return BuildStore(home)
 
 
 @pytest.fixture
