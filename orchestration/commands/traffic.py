@@ -23,6 +23,10 @@ def _waiting(_: str, holder: str) -> None:
     out.print(Text(f"waiting for {holder}", "dim"), soft_wrap=True)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 @commands.command()
 def erase(
     name: Name,
@@ -34,7 +38,7 @@ def erase(
     from stillhouse.live.asking import LiveAnswers
     from stillhouse.live.segments import Erasure, TrafficStore
     from stillhouse.live.traffic import erase as erase_texts
-    from stillhouse.live.traffic import harvested, keys_of_strangers
+    from stillhouse.live.traffic import harvested, has_answer, keys_of_strangers
     from stillhouse.names import account
     from stillhouse.records.builds import BuildStore
     from stillhouse.records.locks import recipes_locked
@@ -48,9 +52,18 @@ def erase(
             do="Name a caller's key, or an answer's id.",
         )
     home, file = Home.from_environment(), find_recipe(name)
-    known = None if key is None else RequestIds.known(home.serving)
-    stored = None if known is None or key is None else known.keyed(key)
     store = TrafficStore(home.artifacts, file.name)
+    is_here = id is not None and has_answer(store, id)
+    # An answer that is kept is erased whoever issued its id, and of one that is not, a server may have its text still.
+    known = None if is_here else RequestIds.known(home.serving)
+    if id is not None and known is not None and not known.is_ours(id):
+        raise StillhouseError(
+            f"no answer with this id is kept of {file.name}, and no server of this installation issued it",
+            where="--id",
+            expected="the id of an answer, 28 characters",
+            do="Copy it from the answer; nothing was erased.",
+        )
+    stored = None if known is None or key is None else known.keyed(key)
     answers = LiveAnswers.of(home)
 
     # Two that replace one file at a time would each leave what the other has taken out.
@@ -66,16 +79,17 @@ def erase(
                 ),
                 soft_wrap=True,
             )
-        strangers = 0 if known is None else keys_of_strangers(store, known.is_ours)
+        strangers = 0 if known is None or key is None else keys_of_strangers(store, known.is_ours)
         done = erase_texts(store, erasure, answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
     BuildStore(home).ledger.append("erasure", file.name, body)
-    out.print(
-        f"{done.texts:,} texts erased, and the key in {done.keys:,} answers; what servers have not sealed yet, they "
-        "erase before they do",
-        soft_wrap=True,
-    )
+    found = f"{_count(done.texts, 'text')} erased"
+    if key is not None:
+        found += f", and the key in {_count(done.keys, 'answer')}"
+    elif not done.texts:
+        found += ": the answer is kept without one" if is_here else f": no answer with this id is kept of {file.name}"
+    out.print(f"{found}; what servers have not sealed yet, they erase before they do", soft_wrap=True)
     if strangers:
         out.print(
             Text(

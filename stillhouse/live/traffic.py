@@ -226,6 +226,12 @@ def harvested(store: TrafficStore, erasure: Erasure) -> dict[str, tuple[str, ...
     return {file: ids for file, ids in found.items() if ids}
 
 
+def has_answer(store: TrafficStore, id: str) -> bool:
+    """Whether an answer is kept, with its text or without, or stands in a harvested file."""
+    in_files = (each.ids for each in store.harvests())
+    return any(id in ids for ids in in_files) or any(id in store.frame(day, "requests")["id"] for day in store.days())
+
+
 def keys_of_strangers(store: TrafficStore, is_ours: Callable[[str], bool]) -> int:
     """How many answers have a key that was made with another secret than ours, so that nobody is known by it here.
 

@@ -36,6 +36,7 @@ from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipes_locked
 from stillhouse.records.rollouts import offer, withdraw
+from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.labels import given_texts, labelled
 from stillhouse.stages.names import PROMPTS
 from tests.conftest import Run, verdicts
@@ -270,8 +271,9 @@ def test_erasing_names_the_harvested_file_and_the_rows(prepared: RecipeFile, hom
     id = str(lines(path)[7]["harvest_id"])
     output = " ".join(CliRunner().invoke(app, ["erase", "small", "--id", id], catch_exceptions=False).output.split())
     assert f"1 of the answers are rows of the harvested file {path.name}" in output and f"harvest_id {id}," in output
-    assert "1 texts erased" in output
-    again = CliRunner().invoke(app, ["erase", "small", "--id", "other"], catch_exceptions=False).output
+    assert "1 text erased" in output
+    other = RequestIds.of(home.serving).issue()
+    again = CliRunner().invoke(app, ["erase", "small", "--id", other], catch_exceptions=False).output
     assert "harvested file" not in again
 
 
@@ -342,7 +344,7 @@ def test_texts_that_two_releases_answer_otherwise_are_given_to_people_once_and_t
 
     id = str(lines(path)[3]["harvest_id"])
     output = " ".join(CliRunner().invoke(app, ["erase", "small", "--id", id], catch_exceptions=False).output.split())
-    assert f"rows of the harvested file {path.name}" in output and "1 texts erased" in output
+    assert f"rows of the harvested file {path.name}" in output and "1 text erased" in output
     path.write_text("".join(f"{json.dumps(each)}\n" for each in lines(path) if each["harvest_id"] != id))
     for _ in range(2):
         sensor(dg.build_sensor_context(instance=instance))

@@ -163,5 +163,5 @@ def test_nothing_of_what_was_said_about_live_texts_is_left_but_answers_and_these
     assert paid.holding(digest) == [str(paid.place.home.signal / "live.db")]
     spent = paid.spent
     ended = command("erase", "small", "--id", row["id"][0])
-    assert ended.exit_code == 0 and "1 texts erased" in ended.output
+    assert ended.exit_code == 0 and "1 text erased" in ended.output
     assert paid.holding(digest) == [] and paid.spent == spent

@@ -228,7 +228,7 @@ def test_nothing_that_it_said_of_a_live_text_is_left_but_labels_and_these_go_wit
     assert paid.holding(digest) == [str(paid.place.home.signal / "live.db")]
     spent, answered = paid.spent, live_answers(paid.place.home)
     ended = command("erase", "small", "--id", SEEN["ids"][LATER.index(text)])
-    assert ended.exit_code == 0 and "1 texts erased" in ended.output
+    assert ended.exit_code == 0 and "1 text erased" in ended.output
     assert paid.holding(digest, text) == [] and (paid.spent, live_answers(paid.place.home)) == (spent, answered - 1)
     SEEN["erased"] = text
 

@@ -114,7 +114,7 @@ def test_erasing_leaves_a_count_in_the_ledger_and_neither_key_nor_id(home: Home,
     key = "customer 4711"
     kept, gone = answered(home, file), answered(home, file, key=RequestIds.of(home.serving).keyed(key))
     ended = CliRunner().invoke(app, ["erase", "r", "--key", key], catch_exceptions=False)
-    assert "1 texts erased, and the key in 1 answers" in " ".join(ended.output.split())
+    assert "1 text erased, and the key in 1 answer" in " ".join(ended.output.split())
     store = TrafficStore(home.artifacts, "r")
     assert [id for day in store.days() for id in store.frame(day, "texts")["id"]] == [kept.id]
     CliRunner().invoke(app, ["erase", "r", "--id", kept.id], catch_exceptions=False)
@@ -140,12 +140,38 @@ def test_a_caller_who_cannot_be_known_here_is_not_said_to_be_erased(home: Home, 
     answered(home, file, key=RequestIds.of(home.serving).keyed(key))
     ended = CliRunner().invoke(app, command, catch_exceptions=False)
     said = " ".join(ended.output.split())
-    assert ended.exit_code == 1 and "1 texts erased, and the key in 1 answers" in said
+    assert ended.exit_code == 1 and "1 text erased, and the key in 1 answer" in said
     assert "1 answers with a key were given under another secret" in said
     secret.write_bytes(kept)
     ended = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert ended.exit_code == 0 and "1 texts erased, and the key in 1 answers" in ended.output
+    assert ended.exit_code == 0 and "1 text erased, and the key in 1 answer" in ended.output
     assert "another secret" not in CliRunner().invoke(app, command, catch_exceptions=False).output
+
+
+def test_of_one_answer_it_is_said_what_was_found(home: Home, file: RecipeFile) -> None:
+    """A mistyped id is refused: whoever is told of 0 texts believes that there is none."""
+
+    def said(id: str) -> str:
+        ended = CliRunner().invoke(app, ["erase", "r", "--id", id], catch_exceptions=False)
+        assert ended.exit_code == 0
+        return " ".join(ended.output.split()).partition(";")[0]
+
+    row = answered(home, file)
+    mistyped = row.id[:-1] + ("A" if row.id[-1] != "A" else "B")
+    with pytest.raises(StillhouseError, match="no answer with this id is kept of r, and no server"):
+        said(mistyped)
+    assert BuildStore(home).ledger.entries("r", "erasure") == []
+    assert said(row.id) == "1 text erased"
+    assert said(row.id) == "0 texts erased: the answer is kept without one"
+    elsewhere = RequestIds.of(home.serving).issue()
+    assert said(elsewhere) == "0 texts erased: no answer with this id is kept of r", "a server may have it still"
+
+
+def test_an_answer_that_is_kept_is_erased_whatever_secret_its_id_was_made_with(home: Home, file: RecipeFile) -> None:
+    row = answered(home, file)
+    (home.serving / "secret").unlink()
+    ended = CliRunner().invoke(app, ["erase", "r", "--id", row.id], catch_exceptions=False)
+    assert ended.exit_code == 0 and ended.output.startswith("1 text erased;")
 
 
 def test_an_erasure_waits_for_whoever_rewrites_the_same_files(home: Home, file: RecipeFile) -> None:
