@@ -1,26 +1,20 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Sequence
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
+from checks.moved_bar import bar_of_the_newest_candidate
 from checks.pinning import are_the_pinned_weights
-from stillhouse.digests import digest_of
 from stillhouse.economics import Decision, forecast
 from stillhouse.models.fitting import unfit
 from stillhouse.models.memory import memory_gb
 from stillhouse.names import same_person
-from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
 from stillhouse.recipe.teacher import teacher_part
 from stillhouse.records.governance import amendment_to, sign_off_of
-from stillhouse.stages.contract import bar_of, bar_values
+from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts
-from stillhouse.stages.names import CANDIDATES, CONTRACT, kind_of
 from stillhouse.statistics.verdicts import Verdict
 
 NO_NEED = "do not distil"
@@ -139,7 +133,7 @@ def the_bar_is_frozen(context: GateContext) -> Finding:
 def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
     facts = context.artifact.facts(ContractFacts)
-    bar, judged_by = facts.bar_digest, _bar_of_the_newest_candidate(context)
+    bar, judged_by = facts.bar_digest, bar_of_the_newest_candidate(context.builds, context.file.name)
     if judged_by is None or judged_by.digest == bar:
         return passed_if(True, "no candidate was trained under another bar")
     moved = differences(judged_by.terms, facts.bar)
@@ -208,39 +202,6 @@ def training_fits_into_memory(context: GateContext) -> Finding:
     return passed_if(
         needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB {what}", observed=needed, limit=limit
     )
-
-
-@dataclass(frozen=True)
-class FrozenBar:
-    """A bar that a contract froze, as this version would: what it did not know yet has its default."""
-
-    digest: str
-    terms: Mapping[str, Any]
-
-
-def _bar_of_the_newest_candidate(context: GateContext) -> FrozenBar | None:
-    """The bar that was in force when the newest candidate was made, of whatever student that the recipe ever had."""
-    recipe, ledger = context.file.name, context.builds.ledger
-    made = ledger.subjects(recipe, "materialization")
-    candidates = [asset for asset in made if kind_of(asset.removeprefix(f"{recipe}/")) == CANDIDATES]
-    newest = max((each.sequence for each in ledger.newest_materializations(recipe, candidates).values()), default=0)
-    contract = ledger.newest(recipe, "materialization", subject=f"{recipe}/{CONTRACT}", before=newest)
-    if contract is None:
-        return None
-    return _frozen_bar(context.builds.store.read_manifest(contract.body["digest"], contract.body["manifest"]).facts)
-
-
-def _frozen_bar(facts: Mapping[str, Any]) -> FrozenBar | None:
-    if "bar" not in facts:
-        return None
-    terms = {name: value for name, value in facts["bar"].items() if name in Terms.model_fields}
-    try:
-        known = Terms.model_validate(terms)
-    except ValidationError:  # a bar of a version with other fields is another bar
-        return FrozenBar(str(facts["bar_digest"]), facts["bar"])
-    values = bar_values(known, facts["bar"].get("golden_rounds_at_most"))
-    values |= {name: facts["bar"][name] for name in ("cascade",) if name in facts["bar"]}
-    return FrozenBar(digest_of(values), values)
 
 
 def _sentences(moved: Sequence[Difference]) -> list[str]:

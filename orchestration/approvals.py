@@ -1,6 +1,7 @@
 """What people decide, checked against what there is to decide on.
 
-Belongs here: resolving a gate or a release that a person names, and naming decisions that count no longer.
+Belongs here: resolving what a person names, refusing where there is nothing to decide, naming decisions that count no
+longer.
 Does not: recording the decision (stillhouse/records/governance.py), the commands (commands/decisions.py).
 """
 
@@ -10,16 +11,27 @@ from difflib import get_close_matches
 
 from assets.keys import key_at, key_of
 from assets.materializations import newest_artifact, require_materialization
+from checks.moved_bar import bar_of_the_newest_candidate
 from checks.stages import gates_of, waiver_rules
+from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, Stage, desired
 from stillhouse.records.gate_names import gate_address, gate_name
-from stillhouse.records.governance import Waiver, approve, sign_off, valid_waivers, waive, waivers_of_no_content
+from stillhouse.records.governance import (
+    Waiver,
+    amend,
+    approve,
+    sign_off,
+    valid_waivers,
+    waive,
+    waivers_of_no_content,
+)
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord
+from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import BATCHED, BY_DAY, CONTRACT, RELEASE, stage_names, stages_beside
 
@@ -149,6 +161,27 @@ def approve_training(builds: BuildStore, file: RecipeFile, *, by: str, reason: s
     author = file.recipe.author or file.recipe.owners[0]
     sign_off(builds.ledger, file.name, contract=contract.digest, author=author, by=by, reason=reason)
     return contract.digest
+
+
+def amend_bar(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> str:
+    """Record that a person accepts the recipe's bar as it is now, after a candidate was trained under another.
+
+    Returns:
+        Digest of the bar.
+
+    Raises:
+        StillhouseError: if no candidate was: an amendment that nobody needs would open the gate later, unseen.
+    """
+    bar, trained_under = digest_of(bar_of(file.recipe)), bar_of_the_newest_candidate(builds, file.name)
+    if trained_under is None or trained_under.digest == bar:
+        raise StillhouseError(
+            "no candidate was trained yet" if trained_under is None else "the last one was trained under this bar",
+            where=str(file.path),
+            expected="a bar that was changed after a candidate was trained",
+            do=f"Nothing has to be amended: change the recipe, and `stillhouse run {file.name}` says if it is needed.",
+        )
+    amend(builds.ledger, file.name, bar=bar, by=by, reason=reason)
+    return bar
 
 
 def ended_waivers(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> list[str]:

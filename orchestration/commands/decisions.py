@@ -217,13 +217,10 @@ def quarantine(
 @commands.command()
 def amend(name: Name, by: By, reason: Reason) -> None:
     """Accept the recipe's bar as it is now, after a candidate was trained under another one."""
-    from stillhouse.digests import digest_of
+    from orchestration.approvals import amend_bar
     from stillhouse.records.builds import BuildStore
-    from stillhouse.records.governance import amend as record
-    from stillhouse.stages.contract import bar_of
 
-    bar = digest_of(bar_of(find_recipe(name).recipe))
-    record(BuildStore(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
+    bar = amend_bar(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
 
 

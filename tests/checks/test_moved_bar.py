@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from checks.contract import _frozen_bar
+from checks.moved_bar import frozen_bar
 from stillhouse.digests import digest_of
 from stillhouse.stages.contract import bar_of
 from tests.small import small_recipe
@@ -16,7 +16,7 @@ def bar(tmp_path) -> dict[str, Any]:
 
 
 def _digest_of_bar(facts: dict[str, Any]) -> str | None:
-    frozen = _frozen_bar(facts)
+    frozen = frozen_bar(facts)
     return None if frozen is None else frozen.digest
 
 

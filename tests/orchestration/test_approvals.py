@@ -58,6 +58,12 @@ def sign(place: Place, by: str) -> Ended:
     return command("approve", "small", *options, recipes=place.folder / "recipes")
 
 
+def amended(place: Place) -> Ended:
+    """Accept the bar of the recipe, by the command line."""
+    options = ("--by", BOB, "--reason", "support agreed to a little more")
+    return command("amend", "small", *options, recipes=place.folder / "recipes")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
     with a_place(tmp_path_factory.mktemp("people"), seeded=shared, baselines=False) as place:
@@ -78,6 +84,13 @@ def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -
     for margin in (0.09, 0.07):
         result = place.run(recipe(place.folder, margin), "contract")
         assert {name for name, passed in verdicts(result).items() if not passed} == {SIGNED_OFF}
+
+
+def test_what_nobody_has_to_amend_is_not_recorded(place: Place, file: RecipeFile) -> None:
+    """Else the gate would open later on a bar that was accepted before anybody knew what a student reaches."""
+    ended = amended(place)
+    assert ended.returncode == 2 and "no candidate was trained yet" in ended.stderr
+    assert place.builds.ledger.entries("small", "amendment") == []
 
 
 def test_where_the_stakes_are_high_nothing_is_trained_on_the_authors_own_word(place: Place, file: RecipeFile) -> None:
@@ -300,6 +313,9 @@ def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, m
 
 
 def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: Place) -> None:
+    unmoved = amended(place)
+    assert unmoved.returncode == 2 and "the last one was trained under this bar" in unmoved.stderr
+    assert place.builds.ledger.entries("small", "amendment") == []
     moved = recipe(place.folder, margin=0.071)
     result = place.run(moved, "contract")
     assert not result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"] is False
@@ -308,8 +324,7 @@ def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: 
     (said,) = failures(place.run(moved, "source"))
     assert "gate small/contract:a_moved_bar_has_a_name_and_a_reason is failed" in said
 
-    options = ("--by", BOB, "--reason", "support agreed to a little more")
-    ended = command("amend", "small", *options, recipes=place.folder / "recipes")
+    ended = amended(place)
     assert ended.returncode == 0, ended.stderr
     assert sign(place, BOB).returncode == 0, "another bar is another contract"
     result = place.run(moved, "contract")
