@@ -1,6 +1,7 @@
 """A project of one's own: a folder with recipes, under version control, that uses an installed Stillhouse.
 
-Belongs here: the files that `stillhouse init` lays down, and never over a file that is there.
+Belongs here: the files that `stillhouse init` lays down, never over a file that is there, and where recipes are for
+those who stand in no project.
 Does not: how a project is found (stillhouse/home.py), writing a recipe (scaffold/).
 """
 
@@ -13,7 +14,7 @@ from string import Template
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.home import PROJECT_FILE, Project
+from stillhouse.home import PROJECT_FILE, Project, recipes_folder, setting
 
 RECIPES = "recipes"
 
@@ -176,3 +177,10 @@ def _parsed(path: Path, content: bytes) -> dict[str, dict[str, object]]:
             expected="TOML to which [tool.stillhouse] can be added",
             do="Correct the file, then run again.",
         ) from error
+
+
+def recipes_elsewhere() -> str | None:
+    """Say where recipes are, if that is not below the folder that somebody stands in, as it seems from there."""
+    if setting("STILLHOUSE_RECIPES") is not None or Project.around(Path.cwd()) is not None:
+        return None
+    return f"this folder is in no project, so recipes are in {recipes_folder()}; `stillhouse init` makes it one"

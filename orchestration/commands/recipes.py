@@ -225,6 +225,7 @@ def new(
 ) -> None:
     """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
     from orchestration.planned import duration
+    from orchestration.project import recipes_elsewhere
     from orchestration.scaffold.files import Reading
     from orchestration.scaffold.open_questions import AnsweredQuestions
     from orchestration.scaffold.server import server_of
@@ -243,6 +244,8 @@ def new(
     for line in written.seen:
         out.print(Text(line), soft_wrap=True)
     out.print(f"wrote {written.path}", soft_wrap=True)
+    if (elsewhere := recipes_elsewhere()) is not None:
+        out.print(Text(elsewhere, "yellow"), soft_wrap=True)
     for field, asked in written.open.items():
         out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
     # Nothing can be tried with a classifier while nobody has said which of its outputs is which label.

@@ -54,6 +54,24 @@ def test_a_recipe_names_rows_from_the_folder_of_the_project(folder: Path, monkey
     assert stillhouse("check", "support").stdout == "support  no mistake found\n"
 
 
+def test_new_says_where_recipes_are_to_whoever_stands_in_no_project(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_down(folder)
+    monkeypatch.setattr("stillhouse.home.CHECKOUT", folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    questions(90).write_csv(elsewhere / "tickets.csv")
+    command = ("--data", str(elsewhere / "tickets.csv"), "--text", "question", "--label", "service")
+    said = f"this folder is in no project, so recipes are in {folder / RECIPES}; `stillhouse init` makes it one"
+    monkeypatch.chdir(elsewhere)
+    new = stillhouse("new", "support", *command)
+    assert new.returncode == 0, new.stderr
+    assert f"wrote {folder / RECIPES / 'support' / 'defs.yaml'}" in new.stdout and said in new.stdout
+    monkeypatch.chdir(folder)
+    assert "in no project" not in stillhouse("new", "another", *command).stdout
+
+
 def test_every_relative_address_of_a_recipe_begins_at_the_project(folder: Path) -> None:
     lay_down(folder)
     demo = (CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").read_text()
