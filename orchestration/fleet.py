@@ -148,7 +148,7 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         usd_at_most=refresh.usd_per_month,
         closed=closed is not None,
         risks=len(risks_to_review(ledger, file)),
-        prune=tuple(str(each) for each in undecided(file.recipe.terms)),
+        prune=tuple(undecided(file.recipe.terms)),
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
         **_live(builds, file, champion, now),

@@ -131,7 +131,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                 break  # every other batch is held against this one
         outcome = _outcome(instance, builds, file, result)
         write_checklist(instance, builds, file)
-        console.print(framed(console, *_ending(instance, builds, file, outcome)))
+        console.print(framed(console, *_ending(builds, file, outcome)))
     return outcome
 
 
@@ -193,9 +193,7 @@ def _closed_beside(result: GateState, closed: list[GateState]) -> list[GateState
     return [state for state in closed if state.asset == result.asset and state.name not in CLOSES_AS]
 
 
-def _ending(
-    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome
-) -> tuple[Text, RenderableType]:
+def _ending(builds: BuildStore, file: RecipeFile, outcome: Outcome) -> tuple[Text, RenderableType]:
     """What a round came to, as a title and what belongs below it."""
     parts: list[RenderableType] = []
     selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))

@@ -158,40 +158,19 @@ class RiskSpec(Part):
         description="day on which it is looked at again at the latest; its owner is sent a notice from then on"
     )
 
-
-@dataclass(frozen=True)
-class Undecided:
-    """Something that is measured of a recipe's models and decides nothing.
-
-    Args:
-        name: the part of the recipe, and which of it.
-        missing: what would have it decide.
-    """
-
-    name: str
-    missing: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.missing}"
+    @property
+    def in_words(self) -> str:
+        """That it is to be looked at again."""
+        return f"the risk '{self.name}' was to be looked at by {self.review} by {self.owner}: {self.what}"
 
 
-def undecided(terms: Terms) -> list[Undecided]:
-    """What is only reported: to be given a limit, or to be pruned."""
-    found = [
-        Undecided(f"slices.{each.name}", "is reported only: say critical: true, or leave it out")
-        for each in terms.slices
-        if not each.critical
-    ]
-    found += [
-        Undecided(f"sensitive.{each.column}", "has no gap_at_most: give it one, or leave it out")
-        for each in terms.sensitive
-        if each.gap_at_most is None
-    ]
-    found += [
-        Undecided(f"behaviour.{each.name}", "is reported only: say critical: true, or leave it out")
-        for each in terms.behaviour
-        if not each.critical
-    ]
+def undecided(terms: Terms) -> list[str]:
+    """What is measured of a recipe's models and decides nothing, and what would have it decide, in a sentence each."""
+    found = [f"the slice {each.name} is not critical" for each in terms.slices if not each.critical]
+    found += [f"the behavioural test {each.name} is not critical" for each in terms.behaviour if not each.critical]
+    lines = [f"{each}: give it `critical: true`, or leave it out" for each in found]
+    found = [f"the sensitive column {each.column}" for each in terms.sensitive if each.gap_at_most is None]
+    lines += [f"{each} has no limit: give it `gap_at_most`, or leave it out" for each in found]
     if terms.stress is not None and terms.stress.drop_at_most is None:
-        found.append(Undecided("stress", "has no drop_at_most: give it one, or leave it out"))
-    return found
+        lines.append("the stress test has no limit: give it `drop_at_most`, or leave it out")
+    return lines

@@ -130,5 +130,10 @@ def test_what_is_measured_and_decides_nothing_is_named() -> None:
         ),
         stress=StressSpec(),
     )
-    assert [each.name for each in undecided(terms)] == ["slices.rare", "sensitive.sex", "behaviour.names", "stress"]
+    assert undecided(terms) == [
+        "the slice rare is not critical: give it `critical: true`, or leave it out",
+        "the behavioural test names is not critical: give it `critical: true`, or leave it out",
+        "the sensitive column sex has no limit: give it `gap_at_most`, or leave it out",
+        "the stress test has no limit: give it `drop_at_most`, or leave it out",
+    ]
     assert undecided(Terms(bar=BarSpec(margin=0.05), budget=BudgetSpec(), stress=StressSpec(drop_at_most=0.1))) == []
