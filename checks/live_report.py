@@ -30,7 +30,7 @@ def _in_words(share: WatchedShare) -> str:
     return f"{share.subject} {share.seen}, {share.allowed}"
 
 
-@gate("a student that no longer says what its teacher would is no replacement for it", blocking=False)
+@gate("a student that no longer says what its teacher would cannot stand in for it", blocking=False)
 def agreement_holds(context: GateContext) -> Finding:
     """Debiased agreement with the teacher, by the answers that it was asked about."""
     facts = _facts(context)

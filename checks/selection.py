@@ -35,7 +35,8 @@ def the_chosen_student_is_no_control(context: GateContext) -> Finding:
     """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
     winner = context.artifact.facts(SelectionFacts).winner
     candidates = [form.name for form in context.recipe.forms if form.student.learns_from != "labels"]
-    return passed_if(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
+    named = ", ".join(candidates)
+    return passed_if(winner in candidates, f"chosen: {winner}; candidates that are not controls: {named}")
 
 
 @gate(

@@ -76,7 +76,7 @@ class Diagnosis(Found):
     drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
     given_up: str | None = Field(description="What was asked for until it was given up, and how that ended.")
     beside: tuple[str, ...] = Field(
-        description="Other gates that are closed and are no part of a round, such as those of a day of traffic."
+        description="Other gates that are closed and are not part of a round, such as those of a day of traffic."
     )
     live: tuple[str, ...] = Field(
         description="What was withdrawn last, and what the watch found of the release that serves; changes nothing."

@@ -198,7 +198,7 @@ def foreign(scope: Scope, headers: Headers, rules: Rules) -> GuardRefusal | None
     host = Authority.read(headers.get("host", ""))
     if host is None or not (host.name in rules.names or (rules.any_ip and is_ip(host.name))):
         return GuardRefusal(
-            HTTPStatus.FORBIDDEN, "Host is no name of this server; `stillhouse ui --address` adds the name of a proxy"
+            HTTPStatus.FORBIDDEN, "Host is not a name of this server; `stillhouse ui --address` adds that of a proxy"
         )
     origin = headers.get("origin")
     if origin is not None and not same_origin(origin, host):

@@ -233,7 +233,7 @@ def _slice_of(file: RecipeFile, name: str) -> LiveSlice:
     known = {each.name: each for each in slices_of(file.recipe)}
     if name not in known:
         raise StillhouseError(
-            f"{name!r} is no slice that is known of a live text",
+            f"{name!r} is not a slice that is known of a live text",
             where="--slice",
             expected=f"one of: {', '.join(known) or 'none, as the recipe has none'}",
             do="Name one. A slice of a column is known only if callers send the column: `serving.request_columns`.",

@@ -207,7 +207,7 @@ def _not_sent(written: str, notice: Notice) -> str | None:
 
     sender = apprise.Apprise()
     if not sender.add(address):
-        return "it is no address that apprise knows"
+        return "it is not an address that apprise knows"
     if not sender.notify(title=notice.title, body=notice.text, notify_type=notice.tone.value):
         return "the service did not take it; it is tried again"
     return None

@@ -51,7 +51,7 @@ class Checked(Record):
     """What is wrong with recipes, and what may be meant otherwise."""
 
     mistakes: dict[str, tuple[str, ...]] = Field(description="Lines by recipe; none where nothing is wrong.")
-    advice: dict[str, tuple[str, ...]] = Field(description="Lines by recipe that are no mistakes; it can be run so.")
+    advice: dict[str, tuple[str, ...]] = Field(description="Lines by recipe that are not mistakes; it can be run so.")
 
     @property
     def all_is_well(self) -> bool:
@@ -113,7 +113,7 @@ def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
         found.append(
             _line(
                 file, "refresh", "cron",
-                what=f"{recipe.refresh.cron!r} is no cron line",
+                what=f"{recipe.refresh.cron!r} is not a cron line",
                 expected="five fields: minute, hour, day of the month, month, day of the week",
                 do='"0 3 * * 1" is each Monday at three in the morning, UTC.',
             )
@@ -174,7 +174,7 @@ def _rollout_mistakes(file: RecipeFile) -> Iterator[str]:
     elif rollout.shadow.judge_by == "truth" and traffic.feedback == "unknown":
         yield _line(
             file, "rollout", "shadow", "judge_by",
-            what="those who care to say what was right are no sample",
+            what="those who care to say what was right are not a sample",
             expected="feedback of all answers, or of a sample" if recipe.shadow_is_live
             else "teacher where traffic.feedback is unknown",
             do="Say in traffic.feedback that feedback comes for all answers, or for a sample"

@@ -153,7 +153,7 @@ class RecipeStatus(Record):
     stages: dict[str, StageStatus]
     beside: dict[str, StageStatus] = Field(
         {},
-        description="Stages with gates that are no part of a round, by the last day that was looked at; `batches` has "
+        description="Stages with gates that are not part of a round, by the last day that was looked at; `batches` has "
         "it, and each earlier day of which a gate is not open.",
     )
     dagster: tuple[str, ...] = Field(

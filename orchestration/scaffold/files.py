@@ -55,9 +55,9 @@ class Reading:
             object.__setattr__(self, "separator", TypeAdapter(Separator | None).validate_python(self.separator))
         except ValidationError as error:
             raise StillhouseError(
-                f"{quoted(self.separator or '')!r} is no separator",
+                f"{quoted(self.separator or '')!r} is not a separator",
                 where="--separator",
-                expected="one character that is no quote, or `tab`",
+                expected="one character other than a quote, or `tab`",
                 do="Leave it out: it is looked for in the file.",
             ) from error
 

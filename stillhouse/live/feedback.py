@@ -75,7 +75,7 @@ class SampledTruth(Record):
         came = f"{self.returned:,} of {self.wanted:,} truths that were asked for came, {self.missing:,} are missing"
         if self.is_enough:
             return came
-        return f"{came}; at least {self.returned_at_least:.0%} are needed, since those that came are no sample then"
+        return f"{came}; at least {self.returned_at_least:.0%} are needed, since those that came are not a sample then"
 
 
 def is_enough(wanted: int, returned: int, at_least: float) -> bool:

@@ -65,7 +65,7 @@ class StudentSpec(Part):
         exclude_if=lambda named: named == AS_IT_SHIPS,  # so that a recipe without the field keeps its digest
         description="in which numbers it is exported and judged, the finest first: fp32, int8 (activations scaled as "
         "they come), int8_static (scaled as validation rows were), int4 (weights in blocks of 32). One after the first "
-        "counts only if those before it hold the quality, so that more of them are no further chances; of those that "
+        "counts only if those before it hold the quality, so that more of them give no further chance; of those that "
         "clear the bar the smallest is released",
     )
 

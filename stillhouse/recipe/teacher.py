@@ -93,7 +93,7 @@ class EnsembleSpec(Part):
     def _members_say_what_they_can_have_by_themselves(self) -> "EnsembleSpec":
         for name, member in self.members.items():
             if member.kind is TeacherKind.ENSEMBLE:
-                raise FieldError("a member is no ensemble: name its members here", "members", name, "kind")
+                raise FieldError("a member cannot be an ensemble: name its members here", "members", name, "kind")
             asks_nobody = {"ask"} if member.kind is TeacherKind.STORED else set()
             for part in sorted({"review", "neighbours_kept_at_least", "alternatives"} | asks_nobody):
                 if getattr(member, part):

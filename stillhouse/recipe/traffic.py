@@ -39,7 +39,7 @@ class TrafficSpec(Part):
         le=1,
         exclude_if=lambda share: share == FEEDBACK_RETURNED,  # likewise
         description="with feedback: sample, the share of the truths asked for that has to come before they decide: "
-        "those that are missing are no sample, and may all be of wrong answers",
+        "those that are missing are not a sample, and may all be of wrong answers",
     )
     matures_after_days: int = Field(7, ge=0, description="how long after an answer its feedback is waited for")
     bytes_at_most: int | None = Field(

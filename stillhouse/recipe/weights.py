@@ -37,7 +37,7 @@ class WeightsSpec(Part):
     def _a_branch_is_no_pin(cls, revision: str, info: ValidationInfo) -> str:
         if str(info.data.get("source")).startswith("hf://") and not re.fullmatch("[0-9a-f]{40}", revision):
             raise ValueError(
-                f"{revision!r} is no commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
+                f"{revision!r} is not a commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
                 "copy the commit from the repository's history"
             )
         return revision

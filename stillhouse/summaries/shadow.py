@@ -61,7 +61,7 @@ def _by_feedback(facts: ShadowFacts, found: Judged) -> str:
     if facts.truth.waiting:
         said += f"; of {facts.truth.waiting:,} days no truth counts yet"
     if facts.truth.selection == "unknown":
-        said += "; said by whoever cared to, which is no sample"
+        said += "; said by whoever cared to, which is not a sample"
     return f"{said}: shown beside the teacher, which judges"
 
 

@@ -82,7 +82,7 @@ def test_only_the_chosen_student_that_clears_the_bar_opens(
 
 def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:
     gate = the_chosen_student_is_no_control
-    named = "candidates that are no control: five_layers, two_layers"
+    named = "candidates that are not controls: five_layers, two_layers"
     assert answer_of(gate, chosen("two_layers")) == (PASS, f"chosen: two_layers; {named}")
     for winner in ("five_layers_labels_only", "another", None):
         assert answer_of(gate, chosen(winner)) == (FAIL, f"chosen: {winner}; {named}")

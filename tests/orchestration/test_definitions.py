@@ -191,7 +191,7 @@ def test_one_broken_recipe_is_shown_and_stops_no_other(tmp_path: Path) -> None:
     shown = {node.key.path[-1]: node for node in graph.asset_nodes if node.group_name == "unreadable_recipes"}
     assert shown.keys() == {"Evil Name[x]", "cron"} and not any(node.is_executable for node in shown.values())
     assert f"{broken}:1: not readable as YAML" in (shown["Evil Name[x]"].description or "")
-    assert "refresh.cron: 'every day' is no cron line" in (shown["cron"].description or "")
+    assert "refresh.cron: 'every day' is not a cron line" in (shown["cron"].description or "")
     assert [each.sentence.split(" is left out")[0] for each in said] == ["recipe 'Evil Name[x]'", "recipe 'cron'"]
     assert {job.name for job in loaded.resolve_all_job_defs()} >= {"distil_good"}
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_sent_is_said_without_the_address_and_the_others_are_sent
     LOG.clear()
     a_round(instance, builds, closed())
     assert [line.split(": ", 1)[1] for line in LOG] == [
-        "the service did not take it; it is tried again", "it is no address that apprise knows",
+        "the service did not take it; it is tried again", "it is not an address that apprise knows",
     ]  # fmt: skip
     assert not any("127.0.0.1" in line for line in LOG) and len(sent) == 1
     assert builds.ledger.newest("small", "round") is not None

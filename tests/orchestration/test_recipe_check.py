@@ -78,7 +78,7 @@ def test_every_mistake_of_a_recipe_is_a_line_with_the_line_of_the_recipe(tmp_pat
     for text, says in (
         ("no_such_gate", "there is no gate 'no_such_gate'"),
         ("bob", "owners.0: 'bob' cannot own an asset"),
-        ("every day", "refresh.cron: 'every day' is no cron line"),
+        ("every day", "refresh.cron: 'every day' is not a cron line"),
         ("qestion", "data.text: "),
         ("kinds", "slices.0.column: "),
     ):
@@ -234,7 +234,7 @@ LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}}
         ({}, None, "rollout: no texts of requests are kept"),
         ({}, {"keep_texts": False}, "rollout: no texts of requests are kept"),
         ({}, {"text_days": 0}, "rollout: no texts of requests are kept"),
-        (BY_TRUTH, {}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
+        (BY_TRUTH, {}, "rollout.shadow.judge_by: those who care to say what was right are not a sample"),
         (
             LATE, {"feedback": "complete", "matures_after_days": 14},
             "feedback matures in 14 days, and texts are kept for 14",
@@ -244,7 +244,7 @@ LIVE = {"shadow": {"mode": "live", "judge_by": "truth"}}
         (LIVE, {"keep_texts": False, "feedback": "sample"}, None),
         (LATE_LIVE, {"text_days": 0, "feedback": "complete", "matures_after_days": 14}, None),
         (LIVE, None, "rollout.shadow.mode: there is no traffic log to keep what a release answers in the shadow"),
-        (LIVE, {"keep_texts": False}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
+        (LIVE, {"keep_texts": False}, "rollout.shadow.judge_by: those who care to say what was right are not a sample"),
     ],
 )  # fmt: skip
 def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(

@@ -9,7 +9,7 @@ from stillhouse.errors import StillhouseError
 @pytest.mark.parametrize("separator", [";;", "", '"', "\n"])
 def test_a_separator_that_no_recipe_can_have_is_refused(separator: str) -> None:
     """Regression: `stillhouse new --separator ';;'` ended with a traceback of the csv module."""
-    with pytest.raises(StillhouseError, match=r"--separator: .* is no separator"):
+    with pytest.raises(StillhouseError, match=r"--separator: .* is not a separator"):
         Reading(separator=separator)
 
 

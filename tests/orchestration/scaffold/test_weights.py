@@ -263,8 +263,8 @@ def test_a_folder_that_lacks_a_file_is_refused_by_the_files_name(
         (("--teacher", "{theirs}", "--answers", "answers.csv"), "2 teachers are named"),
         (("--teacher", "{theirs}", "--base", "{theirs}"), "students of an encoder or a classifier are cut from it"),
         (("--base", "{theirs}"), "students of an encoder or a classifier are cut from it"),
-        (("--teacher", "hf://organisation/name"), "is no commit of 40 hexadecimal digits"),
-        (("--teacher", "hf://organisation/name@main"), "'main' is no commit of 40 hexadecimal digits"),
+        (("--teacher", "hf://organisation/name"), "is not a commit of 40 hexadecimal digits"),
+        (("--teacher", "hf://organisation/name@main"), "'main' is not a commit of 40 hexadecimal digits"),
     ],
 )
 def test_what_does_not_go_together_is_said(

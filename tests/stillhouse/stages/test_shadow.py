@@ -321,7 +321,7 @@ def test_feedback_of_whoever_cares_to_is_shown_as_that_and_without_any_nothing_i
     say(builds, asked.head(20))
     facts = beside(builds, tmp_path, "unknown", silent).facts(ShadowFacts)
     assert facts.truth is not None and facts.truth.parts[stillhouse.live.shadow.ALL].rows == 20
-    assert "said by whoever cared to, which is no sample" in str(summary.truth(facts))
+    assert "said by whoever cared to, which is not a sample" in str(summary.truth(facts))
 
 
 def test_a_shadow_that_takes_up_truth_as_its_judge_counts_nothing_that_the_teacher_said(
