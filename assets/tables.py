@@ -1,7 +1,7 @@
 """Tables as a person reads them in the UI.
 
 Belongs here: writing rows as markdown, describing a frame, comparing what was judged.
-Does not: what is in them (each asset), tables of the terminal (orchestration/tables.py).
+Does not: what is in them (each asset), tables of the terminal (orchestration/tables/).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -10,7 +10,8 @@ import dagster as dg
 
 from assets.keys import key_of
 from checks.stages import UNWAIVABLE, gates_of
-from orchestration.status import batches_in, stages_now
+from orchestration.batches import batches_in
+from orchestration.stages_now import stages_now
 from stillhouse.audit.answers import AnswerAudit, audit_answer
 from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered

@@ -49,6 +49,11 @@ class BatchState(StrEnum):
     """A gate has found it wanting, and what it was made from or held against has changed since."""
 
 
+def batches_in(instance: dg.DagsterInstance, file: RecipeFile) -> list[str]:
+    """The batches that a recipe has now."""
+    return list(instance.get_dynamic_partitions(batches_name(file.name)))
+
+
 def sync_batches(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> list[str]:
     """Make the partitions of a recipe those of its batches, and return their names, the base first."""
     name = batches_name(file.name)

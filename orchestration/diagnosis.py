@@ -20,18 +20,11 @@ from checks.gatekeeper import WayClosed
 from checks.stages import gates_of, waiver_rules
 from checks.traffic import no_personal_data_is_left, retention_holds
 from orchestration.approvals import how_to_waive, waivers_to_give_again
-from orchestration.batches import drop_folder_lines
+from orchestration.batches import batches_in, drop_folder_lines
 from orchestration.dagster_internals import AssetCheckExecutionRecord, PartitionKeyFilter, StepFailureData
 from orchestration.dispatcher import given_up
 from orchestration.live import of_those_that_answered
-from orchestration.status import (
-    StageNow,
-    batches_in,
-    beside_now,
-    is_closed_beside,
-    other_events_in_dagster,
-    stages_now,
-)
+from orchestration.stages_now import StageNow, beside_now, is_closed_beside, other_events_in_dagster, stages_now
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically

@@ -36,12 +36,12 @@ from orchestration.runs import (
     recipes_of,
     version_of,
 )
-from orchestration.status import StageNow, stages_now
+from orchestration.stages_now import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, pending
-from stillhouse.records.plays import closed_in_words, closure_of
+from stillhouse.records.plays import closed_by_a_play
 from stillhouse.records.rounds import MONTH, budget_used_up, held_back, starting
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
@@ -136,9 +136,8 @@ def held(builds: BuildStore, file: RecipeFile, events: Sequence[Event] = ()) -> 
         events: those that the round would be for, if it is for any.
     """
     ledger, refresh = builds.ledger, file.recipe.refresh
-    if (closure := closure_of(ledger, file.name)) is not None:
-        return closed_in_words(file.name, closure)
-    return held_back(ledger, file.name, refresh, paid_usd=paid_usd(builds, file), events=events)
+    closed = closed_by_a_play(ledger, file.name)
+    return closed or held_back(ledger, file.name, refresh, paid_usd=paid_usd(builds, file), events=events)
 
 
 def used_up(builds: BuildStore, file: RecipeFile) -> str | None:

@@ -1,7 +1,7 @@
 """What has happened to a recipe: each event, what it started, and what a person adds.
 
 Belongs here: the events as people and scripts are shown them, and noting one by name and reason.
-Does not: keeping them (stillhouse/records/events.py), printing (tables.py), finding out that something has happened
+Does not: keeping them (stillhouse/records/events.py), printing (tables/), finding out that something has happened
 (happenings.py), rows that are asked for (assets/requested_rows.py).
 """
 

@@ -1,7 +1,7 @@
 """Every recipe on one line: what serves, how its rounds go, and what it needs next.
 
 Belongs here: that line, from ledger and Dagster's runs.
-Does not: the stages and gates of one recipe (status.py), printing (tables.py).
+Does not: the stages and gates of one recipe (status.py), printing (tables/).
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,20 +14,13 @@ from pydantic import Field
 from assets.keys import key_of
 from assets.materializations import newest_of_batches
 from assets.requested_rows import requested_rows
+from orchestration.batches import batches_in
+from orchestration.champion_status import ChampionStatus, champion_status
 from orchestration.dispatcher import Ask, next_step, paid_usd
 from orchestration.event_list import waiting_events
 from orchestration.freshness import overdue_after
-from orchestration.status import (
-    ChampionStatus,
-    LastRound,
-    batches_in,
-    beside_now,
-    champion_status,
-    closed_by_a_play,
-    last_round,
-    risks_to_review,
-    stages_now,
-)
+from orchestration.stages_now import beside_now, stages_now
+from orchestration.status import LastRound, last_round
 from stillhouse.base import Record
 from stillhouse.live.memory import MemoryLimits, over_memory
 from stillhouse.live.state import WatchBook
@@ -37,6 +30,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import Deployment, desired, is_loaded
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.plays import closed_by_a_play, risks_to_review
 from stillhouse.records.replicas import Heartbeat, replicas_up
 from stillhouse.records.rounds import MONTH, compute_usd, rounds_to_the_champion
 from stillhouse.stages.live_report import LiveFacts
@@ -147,7 +141,7 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         usd=compute_usd(ledger, name, now - MONTH) + paid_usd(builds, file) if limited else None,
         usd_at_most=refresh.usd_per_month,
         closed=closed is not None,
-        risks=len(risks_to_review(ledger, file)),
+        risks=len(risks_to_review(ledger, file.recipe.risks)),
         prune=tuple(undecided(file.recipe.terms)),
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),

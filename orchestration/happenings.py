@@ -19,7 +19,7 @@ from assets.keys import CALLS, outside
 from assets.materializations import Materialization
 from orchestration.dagster_internals import DATA_VERSION_TAG, run_storage_id
 from orchestration.freshness import overdue_after
-from orchestration.status import StageNow
+from orchestration.stages_now import StageNow
 from stillhouse.data.quoting import quoted
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore

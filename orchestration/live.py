@@ -1,7 +1,7 @@
 """How a champion does on live answers, on one screen; and what watching it closer would buy.
 
 Belongs here: putting together what the watch remembers and what a day says, without asking anybody.
-Does not: the watch (watch.py), the report's numbers (stillhouse/stages/live_report.py), printing (tables.py).
+Does not: the watch (watch.py), the report's numbers (stillhouse/stages/live_report.py), printing (tables/).
 """
 
 from datetime import UTC, datetime

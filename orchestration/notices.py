@@ -19,7 +19,7 @@ from orchestration.approvals import how_to_waive
 from orchestration.dispatcher import used_up
 from orchestration.event_list import waiting_events
 from orchestration.freshness import overdue_after
-from orchestration.status import beside_now, closed_by_a_play, risk_in_words
+from orchestration.stages_now import beside_now
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.contract import Recipe
@@ -32,6 +32,7 @@ from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Outbox, Tone
+from stillhouse.records.plays import closed_by_a_play
 from stillhouse.stages.names import CHAMPION
 
 EVENTS_IN_A_NOTICE = 5
@@ -129,7 +130,7 @@ def standing_of(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tup
         yield f"{STANDING}closed", (closed, Notice(f"{name}: closed to rounds", closed, Tone.LOOK))
     for risk in file.recipe.risks:
         if risk.review <= now.date():
-            notice = Notice(f"{name}: a risk is to be looked at", risk_in_words(risk), Tone.LOOK)
+            notice = Notice(f"{name}: a risk is to be looked at", risk.in_words, Tone.LOOK)
             yield f"{_RISK}{risk.name}", (str(risk.review), notice)
     for asked in (each for each in requested_rows(builds, file) if each.critical):
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)

@@ -19,7 +19,7 @@ from assets.materializations import newest_artifact, newest_materialization
 from checks.gate_states import GateState
 from checks.stages import CLOSES_AS, SHOWS_OPTIONS
 from orchestration.approvals import waivers_to_give_again
-from orchestration.batches import ingest_what_is_new, plan_runs
+from orchestration.batches import batches_in, ingest_what_is_new, plan_runs
 from orchestration.dagster_internals import RunFailureReason
 from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_broke, write_checklist
 from orchestration.happenings import note_changes
@@ -27,7 +27,7 @@ from orchestration.instance import initialise
 from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, new_run_id, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen
-from orchestration.status import batches_in, stages_now
+from orchestration.stages_now import stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.data.drop_folder import look_at

@@ -1,7 +1,7 @@
 """A round on a terminal: how it goes, and the report of it on one screen.
 
 Belongs here: what is drawn, and in which words.
-Does not: running a round (run.py), answers as tables (tables.py), the report as a page (stillhouse/report/).
+Does not: running a round (run.py), answers as tables (tables/), the report as a page (stillhouse/report/).
 """
 
 import threading

@@ -16,7 +16,7 @@ from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.happenings import note_calls, note_changes, note_overdue
 from orchestration.kill_rules import beside_the_ledger
 from orchestration.runs import BECAUSE_TAG
-from orchestration.status import stages_now
+from orchestration.stages_now import stages_now
 from stillhouse.data.drop_folder import Look, look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile

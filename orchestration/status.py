@@ -1,42 +1,31 @@
 """What is true right now of every recipe: stages, gates, champion.
 
 Belongs here: the shape that people script against, and whether all is well.
-Does not: printing it (commands/), deciding gates (checks/).
+Does not: printing it (tables/status.py), stages in the ledger (stages_now.py), who serves (champion_status.py).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
-from assets.keys import batches_name, key_of
-from assets.materializations import Materialization, newest_artifact_if_any, other_event_in_dagster
 from assets.requested_rows import RequestedRows, requested_rows
-from checks.gate_states import AssetState, GateState, asset_state, states_of_batches
-from checks.stages import gates_of, waiver_rules
+from checks.gate_states import GateState
 from orchestration.approvals import waivers_to_give_again
-from orchestration.batches import drop_folder_lines
+from orchestration.batches import batches_in, drop_folder_lines
+from orchestration.champion_status import ChampionStatus, champion_status
 from orchestration.event_list import EventShown, waiting_events
+from orchestration.stages_now import StageNow, beside_now, is_closed_beside, other_events_in_dagster, stages_now
 from stillhouse.base import Record
-from stillhouse.errors import StillhouseError
-from stillhouse.recipe.plays import RiskSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import promoted
-from stillhouse.records.deployments import Challenger, Hold, desired
 from stillhouse.records.gate_status import GateStatus
-from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on
 from stillhouse.records.looks import LookKind, last_looks
-from stillhouse.records.plays import closed_in_words, closure_of
-from stillhouse.records.rollouts import counting
+from stillhouse.records.plays import closed_by_a_play, risks_to_review
 from stillhouse.records.rounds import rounds_to_the_champion
-from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names, stages_beside
-from stillhouse.stages.shadow import ShadowFacts
-from stillhouse.summaries import shadow as summary
 
 LOOKS_ARE_LATE_AFTER = timedelta(minutes=10)
 """Beyond what the recipe lets pass between two looks; a daemon that takes in much at once may miss some."""
@@ -76,48 +65,6 @@ class StageStatus(PieceStatus):
     """
 
     batches: dict[str, PieceStatus] | None = Field(None, description="Null for a stage that there is once.")
-
-
-class Decision(Record):
-    """Who chose the release that serves."""
-
-    by: str
-    reason: str
-
-
-class ChallengerStatus(Record):
-    """A release that is on its way to take over."""
-
-    digest: str = Field(description="Of the release.")
-    student: str
-    stage: str = Field(description="shadow or canary.")
-    share: float = Field(description="Of the callers that it answers.")
-    since: str = Field(description="When this stage began, ISO 8601, UTC.")
-    held: bool = Field(description="Whether it has not shown enough for so long that a person has to decide.")
-    missing: str | None = Field(description="What its shadow has not shown yet, and how many requests that would take.")
-    truth: str | None = Field(
-        None, description="How it does against what people said, beside the champion; null where nobody says it."
-    )
-
-    @property
-    def in_words(self) -> str:
-        """One line."""
-        where = f"answers {self.share:.0%} of the callers" if self.share else "is in the shadow"
-        held = ", held" if self.held else ""
-        return f"{self.student} {self.digest[:12]} {where} since {self.since[:10]}{held}"
-
-
-class ChampionStatus(Record):
-    """What serves."""
-
-    digest: str = Field(description="Of the release.")
-    student: str
-    since: str = Field(description="ISO 8601, UTC.")
-    rolled_back: Decision | None = Field(None, description="Null where no person went back to it.")
-    promoted: Decision | None = Field(None, description="Null where no person brought it in by `stillhouse promote`.")
-    hold: Hold | None = Field(None, description="Null where rounds may replace it.")
-    challenger: ChallengerStatus | None = Field(None, description="Null where no release is on its way.")
-    quarantine: tuple[str, ...] = Field((), description="What the champion does not answer, who does, and until when.")
 
 
 class Running(Record):
@@ -199,77 +146,6 @@ class Status(Record):
         return all(recipe.is_well for recipe in self.recipes.values())
 
 
-@dataclass(frozen=True)
-class StageNow:
-    """A stage, or one batch of it, as the ledger has it now.
-
-    Args:
-        stage: its name.
-        batch: which batch, for a stage that is made batch by batch.
-        state: its newest materialization, its gates, and why it no longer counts, if it does not.
-    """
-
-    stage: str
-    batch: str | None
-    state: AssetState
-
-    @property
-    def newest(self) -> Materialization | None:
-        """Its newest materialization."""
-        return self.state.newest
-
-    @property
-    def gates(self) -> tuple[GateState, ...]:
-        """Every blocking gate."""
-        return self.state.gates
-
-
-def stages_now(builds: BuildStore, file: RecipeFile, batches: Iterable[str]) -> list[StageNow]:
-    """Every stage of a recipe in the order of the data, batched stages once for each batch, the base first."""
-    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
-    ordered = sorted({BASE, *batches}, key=lambda batch: (batch != BASE, batch))
-    return [
-        StageNow(stage, batch, asset_state(builds, file.recipe, waivers, key_of(file.name, stage), batch))
-        for stage in stage_names(file.recipe)
-        for batch in (ordered if stage in BATCHED else [None])
-    ]
-
-
-def beside_now(builds: BuildStore, file: RecipeFile) -> list[StageNow]:
-    """Stages with gates that are no part of a round: the newest day, and each earlier one of which a gate is not open.
-
-    Days that the recipe keeps, the newest first; what was found of earlier ones is over with their rows.
-    """
-    wanted = [stage for stage in stages_beside(file.recipe) if gates_of(stage).names(blocking=True)]
-    if file.recipe.traffic is None or not wanted:
-        return []
-    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
-    today = builds.ledger.now().date()
-    days = [(today - timedelta(days=back)).isoformat() for back in range(file.recipe.traffic.days + 1)]
-    return [
-        StageNow(stage, state.batch, state)
-        for stage in wanted
-        for number, state in enumerate(states_of_batches(builds.ledger, waivers, key_of(file.name, stage), days))
-        if number == 0 or any(is_closed_beside(gate.state) for gate in state.gates)
-    ]
-
-
-def is_closed_beside(state: GateStatus) -> bool:
-    """Whether a gate beside the rounds is closed: of a day nobody looks again only because code has changed."""
-    return not state.is_open and state is not GateStatus.STALE
-
-
-def batches_in(instance: dg.DagsterInstance, file: RecipeFile) -> list[str]:
-    """The batches that a recipe has now."""
-    return list(instance.get_dynamic_partitions(batches_name(file.name)))
-
-
-def other_events_in_dagster(instance: dg.DagsterInstance, stages: Iterable[StageNow]) -> list[str]:
-    """What Dagster's event log says otherwise than the ledger, one line each; it changes nothing."""
-    lines = (other_event_in_dagster(instance, now.state.key, now.batch, now.newest) for now in stages)
-    return [line for line in lines if line is not None]
-
-
 def status(instance: dg.DagsterInstance, builds: BuildStore, files: Iterable[RecipeFile]) -> Status:
     """Digest, age and gates of each stage, and the champion, for each recipe."""
     return Status(recipes={file.name: _recipe_status(instance, builds, file) for file in files})
@@ -293,7 +169,7 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         drop_folder=tuple(drop_folder_lines(builds, file)),
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
         closed=closed_by_a_play(builds.ledger, file.name),
-        risks=risks_to_review(builds.ledger, file),
+        risks=tuple(each.in_words for each in risks_to_review(builds.ledger, file.recipe.risks)),
         nobody_looks=None if champion is None else _nobody_looks(builds, file),
         last_round=last_round(builds.ledger, file.name),
         events=waiting_events(builds.ledger, file),
@@ -321,23 +197,6 @@ def _nobody_looks(builds: BuildStore, file: RecipeFile) -> str | None:
     return f"no daemon has looked for new rows {since}, so no round starts by itself: `stillhouse ui` runs one"
 
 
-def closed_by_a_play(ledger: Ledger, recipe: str) -> str | None:
-    """Why a play lets no round of a recipe start by itself, and what a person can do; None where none does."""
-    closure = closure_of(ledger, recipe)
-    return None if closure is None else closed_in_words(recipe, closure)
-
-
-def risks_to_review(ledger: Ledger, file: RecipeFile) -> tuple[str, ...]:
-    """The risks of a recipe whose day of review has come, one line each."""
-    today = ledger.now().date()
-    return tuple(risk_in_words(risk) for risk in file.recipe.risks if risk.review <= today)
-
-
-def risk_in_words(risk: RiskSpec) -> str:
-    """A risk that is to be looked at again."""
-    return f"the risk '{risk.name}' was to be looked at by {risk.review} by {risk.owner}: {risk.what}"
-
-
 def last_round(ledger: Ledger, recipe: str) -> LastRound | None:
     """How the last round that was to reach the champion ended."""
     rounds = rounds_to_the_champion(ledger, recipe)
@@ -351,59 +210,6 @@ def last_round(ledger: Ledger, recipe: str) -> LastRound | None:
         because=body["because"],
         events=len(body.get("events", ())),
     )
-
-
-def champion_status(builds: BuildStore, recipe: str) -> ChampionStatus | None:
-    """What serves, since when, who chose it and who holds it, where a person did."""
-    newest, deployed = next(iter(promoted(builds.ledger, recipe)), None), desired(builds.ledger, recipe)
-    if newest is None or deployed is None:
-        return None
-    by = None if newest.decided_by is None else Decision(by=newest.decided_by, reason=newest.reason)
-    return ChampionStatus(
-        digest=newest.release,
-        student=newest.student,
-        since=newest.since,
-        rolled_back=by if newest.because == "rollback" else None,
-        promoted=by if newest.because == "promote" else None,
-        hold=deployed.hold,
-        challenger=_challenger_status(builds, recipe, deployed.challenger),
-        quarantine=tuple(each.in_words for each in counting(deployed, builds.ledger.now().date())),
-    )
-
-
-def _challenger_status(builds: BuildStore, recipe: str, challenger: Challenger | None) -> ChallengerStatus | None:
-    if challenger is None:
-        return None
-    asset = f"{recipe}/{SHADOW}"
-    newest = (
-        builds.ledger.newest(recipe, "verdict", subject=asset, gate=gate)
-        for gate in gates_of(SHADOW).names(blocking=False)
-    )
-    open_ = [
-        entry.body["sentence"]
-        for entry in newest
-        if entry is not None and entry.at >= challenger.offered and entry.body["state"] != GateStatus.PASSED
-    ]
-    return ChallengerStatus(
-        digest=challenger.deployed.release,
-        student=challenger.deployed.student,
-        stage=challenger.stage,
-        share=challenger.share,
-        since=challenger.since,
-        held=challenger.stuck is not None,
-        missing=challenger.stuck or "; ".join(open_) or None,
-        truth=_truth_about(builds, recipe, challenger),
-    )
-
-
-def _truth_about(builds: BuildStore, recipe: str, challenger: Challenger) -> str | None:
-    try:
-        newest = newest_artifact_if_any(builds, key_of(recipe, SHADOW))
-    except StillhouseError as error:  # all else is shown, and the stage has it as broken
-        return f"not known, since the shadow cannot be read: {error}"
-    if newest is None or newest.manifest.facts.get("rollout") != challenger.salt:
-        return None
-    return summary.truth(newest.facts(ShadowFacts))
 
 
 def _stage_status(found: list[StageNow]) -> StageStatus:

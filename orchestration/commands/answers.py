@@ -40,7 +40,7 @@ def status(
     from orchestration.instance import initialise
     from orchestration.status import Verified
     from orchestration.status import status as status_of
-    from orchestration.tables import round_lines, status_table, verified_lines
+    from orchestration.tables.status import round_lines, status_table, verified_lines
     from stillhouse.records.builds import BuildStore
 
     home = Home.from_environment()
@@ -71,7 +71,7 @@ def fleet(as_json: AsJson = False) -> None:
     """Show every recipe on one line: what serves and how it does, how its rounds go, what it needs next."""
     from orchestration.fleet import fleet as look_at
     from orchestration.instance import initialise
-    from orchestration.tables import fleet_tables, next_lines, prune_lines
+    from orchestration.tables.fleet import fleet_tables, next_lines, prune_lines
     from stillhouse.records.builds import BuildStore
 
     home, recipes = Home.from_environment(), all_recipes()
@@ -107,7 +107,7 @@ def events(
 ) -> None:
     """Show what has happened to a recipe and which round has answered it; with --note, add what you know."""
     from orchestration.event_list import events_of, note_by_person
-    from orchestration.tables import events_table
+    from orchestration.tables.event_list import events_table
     from stillhouse.records.ledger import Ledger
 
     file, ledger = find_recipe(name), Ledger(Home.from_environment().ledger_url)
@@ -156,7 +156,7 @@ def show_leaderboard(
 ) -> None:
     """Rank the models of every round that the same golden rows have judged; others cannot be compared with them."""
     from orchestration.leaderboard import board
-    from orchestration.tables import leaderboard_notes, leaderboard_table
+    from orchestration.tables.leaderboard import leaderboard_notes, leaderboard_table
     from stillhouse.records.builds import BuildStore
 
     found = board(BuildStore(Home.from_environment()), find_recipe(name), golden)
@@ -288,7 +288,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
 def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
-    from orchestration.tables import account_table
+    from orchestration.tables.economics import account_table
     from stillhouse.economics import Decision
     from stillhouse.records.builds import BuildStore
 

@@ -119,7 +119,7 @@ def live(
 ) -> None:
     """Show how the champion does on live answers: the day on one screen, and what the watch has found."""
     from orchestration.live import live_screen
-    from orchestration.tables import live_table
+    from orchestration.tables.live import live_table
     from stillhouse.live.segments import day_at
     from stillhouse.records.builds import BuildStore
 

@@ -301,7 +301,7 @@ def ask(
     The replies of a stored teacher are read from where its recipe says, those of an endpoint by `--read`.
     """
     from orchestration.asking import read_replies, voice_of, write_requests
-    from orchestration.tables import asked_lines, batch_read_lines
+    from orchestration.tables.asking import asked_lines, batch_read_lines
     from stillhouse.records.builds import BuildStore
 
     if (write is None) == (read is None) or (answered_by is not None and read is None):

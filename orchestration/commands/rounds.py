@@ -44,7 +44,7 @@ def plan(
         _plan_live(name, requests, as_json=as_json)
         return
     from orchestration.planned import planned
-    from orchestration.tables import duration_table
+    from orchestration.tables.planned import duration_table
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
     from stillhouse.records.builds import BuildStore
 
@@ -78,7 +78,7 @@ def plan(
 
 def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
     from orchestration.live import planned_watch
-    from orchestration.tables import live_plan_table
+    from orchestration.tables.live import live_plan_table
     from stillhouse.records.builds import BuildStore
 
     found = planned_watch(BuildStore(Home.from_environment()), find_recipe(name), requests_a_day=requests)

@@ -1,6 +1,6 @@
 """What the kill rules of a recipe's plays find in the ledger and beside it, and that a recipe is closed to rounds.
 
-Belongs here: measuring the facts, closing, opening again.
+Belongs here: measuring the facts, closing, opening again; which risks are due.
 Does not: the rules (stillhouse/recipe/plays.py), reading what is kept beside the ledger (orchestration/kill_rules.py),
 holding rounds back (orchestration/dispatcher.py).
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.plays import KillFact, KillRule, PlaySpec
+from stillhouse.recipe.plays import KillFact, KillRule, PlaySpec, RiskSpec
 from stillhouse.records.events import history
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
@@ -45,12 +45,21 @@ def closure_of(ledger: Ledger, recipe: str) -> Closure | None:
     return Closure(newest.body["play"], newest.at, newest.body["sentence"])
 
 
-def closed_in_words(recipe: str, closure: Closure) -> str:
-    """That a recipe is closed, why, and what a person can do."""
+def closed_by_a_play(ledger: Ledger, recipe: str) -> str | None:
+    """Why a play lets no round of a recipe start by itself, and what a person can do; None where none does."""
+    closure = closure_of(ledger, recipe)
+    if closure is None:
+        return None
     return (
         f"no round starts by itself since {closure.since[:10]}: {closure.sentence}. The champion serves on; "
         f"`stillhouse resume {recipe}` lets rounds start again"
     )
+
+
+def risks_to_review(ledger: Ledger, risks: Sequence[RiskSpec]) -> list[RiskSpec]:
+    """The risks whose day of review has come."""
+    today = ledger.now().date()
+    return [risk for risk in risks if risk.review <= today]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import pytest
 
 from assets.keys import key_of
 from checks.gatekeeper import load_gated
-from orchestration.batches import PlannedRun, plan_runs
-from orchestration.status import batches_in, stages_now
+from orchestration.batches import PlannedRun, batches_in, plan_runs
+from orchestration.stages_now import stages_now
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe

@@ -11,9 +11,11 @@ import pytest
 from assets.keys import key_of
 from checks import check_op, gate, gate_states
 from checks.gatekeeper import load_gated
+from orchestration.batches import batches_in
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
-from orchestration.status import batches_in, stages_now, status
+from orchestration.stages_now import stages_now
+from orchestration.status import status
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.gate_status import GateStatus
 from tests.conftest import Place, a_place, failures

@@ -20,9 +20,10 @@ import pytest
 from assets.keys import key_of
 from assets.recipe_assets import assets_of
 from checks.gate_states import GateState
+from orchestration.batches import batches_in
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
-from orchestration.status import batches_in, stages_now
+from orchestration.stages_now import stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore

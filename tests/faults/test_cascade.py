@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestration.auditing import audit_recipe
+from orchestration.champion_status import champion_status
 from orchestration.economics import roi
 from orchestration.quarantine import quarantine_slice
-from orchestration.status import champion_status
 from stillhouse.errors import StillhouseError
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.release.cascade import CASCADE as FILE

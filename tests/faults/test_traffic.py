@@ -18,7 +18,8 @@ from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.notices import standing_of
 from orchestration.runs import lock_of_days, recipes_of
-from orchestration.status import beside_now, status
+from orchestration.stages_now import beside_now
+from orchestration.status import status
 from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
 from stillhouse.recipe.reading import RecipeFile

@@ -22,7 +22,7 @@ from orchestration.outcomes import RoundOutcome, outcome_recorded
 from orchestration.runs import ATTEMPT_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
-from orchestration.status import stages_now
+from orchestration.stages_now import stages_now
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import REQUEST_COLUMNS, TrafficStore, columns_of, sealed
 from stillhouse.recipe.events import Startable

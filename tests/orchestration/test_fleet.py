@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from orchestration.fleet import fleet
-from orchestration.tables import fleet_tables, next_lines
+from orchestration.tables.fleet import fleet_tables, next_lines
 from stillhouse.base import Record
 from stillhouse.live.findings import Action, FoundKind, LiveFinding
 from stillhouse.live.segments import TrafficStore

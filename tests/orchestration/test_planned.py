@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.planned import Duration, Planned, forecast_of_a_first_run, took
-from orchestration.tables import duration_table
+from orchestration.tables.planned import duration_table
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home

@@ -18,14 +18,15 @@ from scipy.special import softmax
 
 import orchestration.deployments
 from checks.gatekeeper import load_gated
+from orchestration.champion_status import Decision
 from orchestration.cli import app
 from orchestration.deployments import roll_back
 from orchestration.diagnosis import diagnose
 from orchestration.fleet import Fleet
 from orchestration.run import Outcome, distil
 from orchestration.serving import Predictions
-from orchestration.status import Decision, status
-from orchestration.tables import fleet_tables
+from orchestration.status import status
+from orchestration.tables.fleet import fleet_tables
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import OnnxClassifier

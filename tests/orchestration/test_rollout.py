@@ -18,10 +18,10 @@ import orchestration.rollout
 from checks.gate import gate_code
 from checks.stages import gates_of
 from orchestration.approvals import Approved, approve_newest_release
+from orchestration.champion_status import champion_status
 from orchestration.cli import app
 from orchestration.deployments import see_through_if_free
 from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
-from orchestration.status import champion_status
 from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
 from stillhouse.live.segments import Differing, Harvest, TrafficStore, columns_of, day_at, sealed

@@ -24,7 +24,7 @@ from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
 from orchestration.run import _outcome, distil
 from orchestration.screens import drawn_progress, options_screen, result_screen
-from orchestration.status import StageNow
+from orchestration.stages_now import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.errors import StillhouseError

@@ -30,7 +30,7 @@ from orchestration.jobs import live_report_job
 from orchestration.live import live_screen, of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
-from orchestration.tables import live_table
+from orchestration.tables.live import live_table
 from orchestration.watch import Looked, accept, look
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError

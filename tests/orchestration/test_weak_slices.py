@@ -24,7 +24,7 @@ from orchestration.findings import hand_on
 from orchestration.fleet import fleet
 from orchestration.live import live_screen, of_those_that_answered
 from orchestration.notices import look_and_send
-from orchestration.tables import live_table
+from orchestration.tables.live import live_table
 from orchestration.watch import ask, look
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.home import Home
