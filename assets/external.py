@@ -121,7 +121,7 @@ def weights_seen(file: RecipeFile, found: ContractFacts) -> list[dg.AssetObserva
     """What a run found of the weights, of a language model, and of each member of an ensemble that computes here."""
     seen = [_seen(file, PRETRAINED_WEIGHTS, file.recipe.weights, found.weights)]
     for name, each in found.beside_weights.items():
-        seen.append(_seen(file, _teacher_key(file.recipe), file.recipe.teacher.voices[name], each))
+        seen.append(_seen(file, _teacher_key(file.recipe), file.recipe.teacher.by_member[name], each))
     return seen
 
 

@@ -2,7 +2,7 @@
 
 Belongs here: noting them.
 Does not: which slices want for how many rows (stillhouse/evaluation/data_requests.py), what is found between rounds
-(orchestration/happenings.py).
+(orchestration/new_events.py).
 """
 
 from collections.abc import Sequence

@@ -167,7 +167,7 @@ def outcome(name: str) -> dict[str, Any] | None:
     """What came of a recipe's only student; None where the run ended before there was one, which its last lines say."""
     from assets.keys import key_of
     from assets.materializations import newest_artifact, newest_materialization
-    from orchestration.planned import took
+    from orchestration.planned import seconds_by_stage
     from stillhouse.evaluation.harness import read_evaluations
     from stillhouse.home import Home, recipes_folder
     from stillhouse.recipe.reading import read_recipe
@@ -179,7 +179,7 @@ def outcome(name: str) -> dict[str, Any] | None:
     if newest_materialization(builds.ledger, key) is None:
         return None
     (judged,) = read_evaluations(newest_artifact(builds, key).folder)
-    size = judged.score.size_bytes
+    size, recipe = judged.score.size_bytes, read_recipe(recipes_folder() / name / "defs.yaml")
     return {
         "verdict": judged.verdict.value,
         "teacher": round(judged.teacher.accuracy, 4),
@@ -187,7 +187,7 @@ def outcome(name: str) -> dict[str, Any] | None:
         "mb": size and round(size / MEGABYTE, 1),
         "size_ratio": judged.size_ratio and round(judged.size_ratio, 1),
         "latency_ratio": judged.latency_ratio and round(judged.latency_ratio, 1),
-        "seconds": round(sum(took(builds.ledger, read_recipe(recipes_folder() / name / "defs.yaml")).values())),
+        "seconds": round(sum(seconds_by_stage(builds.ledger, recipe).values())),
     }
 
 

@@ -87,7 +87,7 @@ class AssetState(BatchOfAsset):
         return found + [_line(gate) for gate in self.gates if not gate.is_open]
 
 
-class OneLook:
+class LedgerSnapshot:
     """What the ledger says of a recipe's assets at one moment: of each it is asked once, however many are made from it.
 
     All batches have most of their ancestors in common. Nothing that is written after it was asked about is seen, so
@@ -108,7 +108,7 @@ class OneLook:
         self._newest = {address: state.newest for address, state in self._states.items()}
 
     @classmethod
-    def of(cls, builds: BuildStore, recipe: Recipe, name: str, known: Iterable[AssetState] = ()) -> "OneLook":
+    def of(cls, builds: BuildStore, recipe: Recipe, name: str, known: Iterable[AssetState] = ()) -> "LedgerSnapshot":
         """Begin a look at the recipe of this name."""
         return cls(builds, recipe, valid_waivers(builds.ledger, name, waiver_rules(recipe)), known)
 
@@ -227,7 +227,7 @@ def asset_state(
         key: the asset.
         batch: which batch, for an asset that is made batch by batch.
     """
-    return OneLook(builds, recipe, waivers).state(key, batch)
+    return LedgerSnapshot(builds, recipe, waivers).state(key, batch)
 
 
 def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
@@ -239,7 +239,7 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
         key: the asset to begin with.
         batch: which batch of it.
     """
-    return OneLook.of(builds, recipe, key.path[0]).lineage(key, batch)
+    return LedgerSnapshot.of(builds, recipe, key.path[0]).lineage(key, batch)
 
 
 def gate_states(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from assets.keys import address_of
-from checks.gate_states import AssetState, OneLook, lineage
+from checks.gate_states import AssetState, LedgerSnapshot, lineage
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.manifest import ReliedOn
@@ -52,7 +52,7 @@ def load_gated_batches(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    look = OneLook.of(builds, recipe, key.path[0])
+    look = LedgerSnapshot.of(builds, recipe, key.path[0])
     ways = {batch: look.lineage(key, batch) for batch in dict.fromkeys([BASE, *batches])}
     closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
     wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]

@@ -4,12 +4,12 @@ from datetime import UTC, date, datetime
 
 from assets.cron import ticks
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.members import worst_of
 from checks.pinning import are_the_pinned_weights
-from checks.voices import together
 from stillhouse.errors import StillhouseError
 from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.recipe.teacher import TeacherKind, teacher_part
-from stillhouse.stages.asking import teacher_of, voices_of
+from stillhouse.stages.asking import teacher_of, teachers_of
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import MEMBERS, MODEL
 from stillhouse.statistics.proportions import wilson_interval
@@ -48,7 +48,7 @@ def the_teacher_began_with_pinned_weights(context: GateContext) -> Finding:
     """The weights that were really trained on, held against the pin again."""
     facts = context.artifact.facts(TeacherFacts)
     found: dict[str, str | None] = {context.recipe.part_of_weights: facts.base_fingerprint}
-    for name, each in facts.voices.items():
+    for name, each in facts.by_member.items():
         if each.language_model is not None:
             found[teacher_part(name)] = each.language_model.fingerprint
         elif each.said is None:
@@ -107,13 +107,13 @@ def the_pilots_answers_can_be_read(context: GateContext) -> Finding:
     """Of a model behind a server, before the rest is asked: how many validation rows have no answer that counts."""
     limit = context.recipe.limits.unanswered_prompts_at_most
     findings = {name: _few_are_without_an_answer(said, limit) for name, said in _said_by_servers(context).items()}
-    return together(findings or {"": passed_if(True, "asked of models behind a server")})
+    return worst_of(findings or {"": passed_if(True, "asked of models behind a server")})
 
 
 def _said_by_servers(context: GateContext) -> dict[str, SaidFacts]:
-    """What the pilot of each voice that is behind a server said; of these alone an answer has a price."""
-    voices = context.artifact.facts(TeacherFacts).voices.items()
-    return {name: each.said for name, each in voices if each.said is not None and each.said.usd_a_prompt is not None}
+    """What the pilot said of each member that is behind a server, or of the teacher itself: these have a price."""
+    members = context.artifact.facts(TeacherFacts).by_member.items()
+    return {name: each.said for name, each in members if each.said is not None and each.said.usd_a_prompt is not None}
 
 
 def _few_are_without_an_answer(said: SaidFacts, limit: float) -> Finding:
@@ -135,8 +135,8 @@ def the_model_outlives_the_next_round(context: GateContext) -> Finding:
     servers = _said_by_servers(context)
     if not servers:
         return passed_if(True, "asked of models behind a server")
-    opened, cron = voices_of(context.artifact, context.recipe.teacher, context.builds), context.recipe.refresh.cron
-    return together({name: _ends_later(opened[name], cron) for name in servers})
+    opened, cron = teachers_of(context.artifact, context.recipe.teacher, context.builds), context.recipe.refresh.cron
+    return worst_of({name: _ends_later(opened[name], cron) for name in servers})
 
 
 def _ends_later(teacher: Teacher, cron: str) -> Finding:
@@ -166,9 +166,9 @@ def now() -> datetime:
 def probability_is_on_the_labels(context: GateContext) -> Finding:
     """Of a teacher whose log-probabilities are taught: how much of them was on labels, or on their letters."""
     masses = {
-        name: (said.label_mass, voice.kind)
-        for name, voice in context.artifact.facts(TeacherFacts).voices.items()
-        if (said := voice.said) is not None and said.label_mass is not None
+        name: (said.label_mass, each.kind)
+        for name, each in context.artifact.facts(TeacherFacts).by_member.items()
+        if (said := each.said) is not None and said.label_mass is not None
     }
     if not masses:
         return passed_if(True, "asked of teachers whose log-probabilities are taught")

@@ -11,13 +11,13 @@ import polars as pl
 
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
-from checks.voices import together
+from checks.members import worst_of
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.teacher import TeacherKind
-from stillhouse.stages.asking import voices_of
+from stillhouse.stages.asking import teachers_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
@@ -70,13 +70,13 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     prompts = context.made_from("prompts").frame("prompts").select("prompt_id", "text")
     artifact = context.made_from("teacher")
     whole = artifact.facts(TeacherFacts)
-    voices = {name: facts for name, facts in whole.voices.items() if facts.kind is not TeacherKind.STORED}
-    if not voices:
+    asked = {name: facts for name, facts in whole.by_member.items() if facts.kind is not TeacherKind.STORED}
+    if not asked:
         answers = whole.fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
-    opened, key = voices_of(artifact, context.recipe.teacher, context.builds), secrets.token_hex(8)
+    opened, key = teachers_of(artifact, context.recipe.teacher, context.builds), secrets.token_hex(8)
     findings = {}
-    for name, facts in voices.items():
+    for name, facts in asked.items():
         answered = prompts.join(_recorded(context, prompts, name, facts), on="prompt_id")
         if answered.is_empty():
             return passed_if(True, "this batch has no answered prompts")
@@ -85,7 +85,7 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
             findings[name] = _few_answers_changed(context, teacher, facts, answered)
         else:
             findings[name] = _outputs_are_as_recorded(context.recipe.limits, teacher, answered, key)
-    return together(findings)
+    return worst_of(findings)
 
 
 def _recorded(context: GateContext, prompts: pl.DataFrame, member: str, facts: TeacherFacts) -> pl.DataFrame:

@@ -77,12 +77,12 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path, *, of: str 
         StillhouseError: if the recipe has nobody of that name, says of nobody how it is asked, the rows or the answers
             that are there cannot be read, or there is such a file.
     """
-    voice = voice_of(file, of)
-    teacher = voice.recipe.teacher
+    named = as_its_teacher(file, of)
+    teacher = named.recipe.teacher
     if teacher.kind not in (TeacherKind.STORED, TeacherKind.ENDPOINT) or teacher.ask is None:
         raise StillhouseError(
             "the recipe does not say how its teacher is asked by a batch API",
-            where=voice.where("teacher"),
+            where=named.where("teacher"),
             expected="kind: endpoint, or kind: stored and `ask` with the name of a model",
             do="Add `ask: {model: NAME}` to a stored teacher, see `stillhouse schema teacher.ask`. A member of an "
             "ensemble is named by `--of`. Teachers of other kinds are asked by the run.",
@@ -97,8 +97,8 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path, *, of: str 
         asked = _write_what_the_log_lacks(server, missing, path)
         return asked.model_copy(update={"prompts": prompts.height, "left_for_calls": by_calls.height})
     _, prompts, task = _to_be_asked(builds, file)
-    missing = prompts.join(_answered(voice, task.names), on="prompt_id", how="anti").sort("prompt_id")
-    _write_lines(path, request_lines(asking_of(voice, task.names), missing))
+    missing = prompts.join(_answered(named, task.names), on="prompt_id", how="anti").sort("prompt_id")
+    _write_lines(path, request_lines(asking_of(named, task.names), missing))
     characters = int(missing["text"].str.len_chars().sum())
     return Asked(requests=missing.height, prompts=prompts.height, characters=characters)
 
@@ -118,11 +118,11 @@ def read_replies(
     Raises:
         StillhouseError: if the teacher is no endpoint, or rows or replies cannot be read.
     """
-    voice = voice_of(file, of)
-    if voice.recipe.teacher.kind is not TeacherKind.ENDPOINT:
+    named = as_its_teacher(file, of)
+    if named.recipe.teacher.kind is not TeacherKind.ENDPOINT:
         raise StillhouseError(
             "only what an endpoint replies is put into the log of calls",
-            where=voice.where("teacher"),
+            where=named.where("teacher"),
             expected="kind: endpoint",
             do="Replies of a stored teacher are read from where `teacher.source` says: put the file there. Those of a "
             "member of an ensemble are read by `--of` and its name.",
@@ -131,7 +131,7 @@ def read_replies(
     return read_batch(server, prompts, path, answered_by=answered_by)
 
 
-def voice_of(file: RecipeFile, of: str | None) -> RecipeFile:
+def as_its_teacher(file: RecipeFile, of: str | None) -> RecipeFile:
     """The recipe as if who is named were its teacher, or as it is: an alternative is asked in its teacher's place.
 
     Raises:
@@ -173,10 +173,10 @@ def _behind_its_server(
 ) -> tuple[EndpointTeacher, pl.DataFrame, pl.DataFrame]:
     """Who is asked, all that it is asked, and which of that by calls alone."""
     base, prompts, task = _to_be_asked(builds, file)
-    spec, calls, index = voice_of(file, of).recipe.teacher, call_log(builds.home), _alternative(file, of)
+    spec, calls, index = as_its_teacher(file, of).recipe.teacher, call_log(builds.home), _alternative(file, of)
     assert spec.endpoint is not None
     if index is None:
-        asking = asking_of(voice_of(file, of), task.names)
+        asking = asking_of(as_its_teacher(file, of), task.names)
         return EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task), prompts, prompts.clear()
     instead, asking = spec.alternatives[index], asking_of_alternative(file, index, task.names)
     known = labelled_rows(base).filter(pl.col("split") == "validation")

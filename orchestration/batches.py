@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.keys import batches_name, key_of
 from assets.materializations import newest_materialization
-from checks.gate_states import AssetState, OneLook
+from checks.gate_states import AssetState, LedgerSnapshot
 from orchestration.runs import DISTIL, INGEST
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.outside import FolderEntry, drop_folder_entries
@@ -79,7 +79,7 @@ def ingest_what_is_new(
     sync_batches(instance, builds, file)
     _note_new_rows(builds, file)
     known = recorded.batches_of(builds.ledger, file.name)
-    one_look = OneLook.of(builds, file.recipe, file.name)
+    one_look = LedgerSnapshot.of(builds, file.recipe, file.name)
     # Where all files of a batch are there it makes no difference, and each batch that is asked about is a walk.
     not_in = [name for name in _gone(known, look.folder) if not _was_ever_in(one_look, file, name)]
     new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
@@ -115,7 +115,7 @@ def plan_runs(
         batches: all its batches.
         known: what the ledger says of assets that were asked about a moment ago, which are not asked about again.
     """
-    look = OneLook.of(builds, file.recipe, file.name, known)
+    look = LedgerSnapshot.of(builds, file.recipe, file.name, known)
     states = {batch: batch_state(look, file, batch) for batch in dict.fromkeys([BASE, *batches])}
     wanted = [batch for batch, state in states.items() if state in (BatchState.WANTED, BatchState.AGAIN)] or [BASE]
     if BASE in wanted and _base_has_other_rows(builds, file):
@@ -147,7 +147,7 @@ def drop_folder_lines(builds: BuildStore, file: RecipeFile) -> list[str]:
     return [*look.refused, *waiting, *gone, *replaced[-1:]]
 
 
-def batch_state(look: OneLook, file: RecipeFile, batch: str) -> BatchState:
+def batch_state(look: LedgerSnapshot, file: RecipeFile, batch: str) -> BatchState:
     """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now.
 
     Gates of what the batch shares with others, such as the teacher's, are not asked: whichever run comes next looks at
@@ -197,7 +197,7 @@ def _gone(known: Mapping[str, Batch], folder: Folder) -> dict[str, list[BatchFil
     return {name: files for name, files in gone.items() if files}
 
 
-def _was_ever_in(look: OneLook, file: RecipeFile, batch: str) -> bool:
+def _was_ever_in(look: LedgerSnapshot, file: RecipeFile, batch: str) -> bool:
     """Whether a batch got as far as the teacher and no gate of it is closed now; what is only stale was in."""
     if look.newest(key_of(file.name, TEACHER_SIGNAL), batch) is None:
         return False

@@ -116,7 +116,7 @@ def resume(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *
     return entry
 
 
-def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Decided | None:
+def name_what_serves(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Decided | None:
     """Have the champion asset name what serves, after a decision that the ledger has and the asset does not name yet.
 
     Returns:
@@ -134,14 +134,14 @@ def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFi
     return Decided(seen.champion, replaced=None, witness=said, was_broken_off=True)
 
 
-def see_through_if_free(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> None:
+def name_what_serves_if_free(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> None:
     """The same, unless something of the recipe is under way: a tick must not wait for a round until that ends.
 
     The lock is held until it is done, so that no round begins meanwhile.
     """
     with recipe_locked_if_free(builds.home, file.name, by=f"naming the champion of {file.name}") as holder:
         if holder is None and under_way(instance, file.name) is None:
-            see_through(instance, builds, file)
+            name_what_serves(instance, builds, file)
 
 
 SEEN_THROUGH: tuple[Because, ...] = (*BY_A_PERSON, "rollout")

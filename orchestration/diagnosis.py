@@ -23,7 +23,7 @@ from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import batches_in, drop_folder_lines
 from orchestration.dagster_internals import AssetCheckExecutionRecord, PartitionKeyFilter, StepFailureData
 from orchestration.dispatcher import given_up
-from orchestration.live import of_those_that_answered
+from orchestration.live import release_lines
 from orchestration.stages_now import StageNow, beside_now, is_closed_beside, other_events_in_dagster, stages_now
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
@@ -109,7 +109,7 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
             for other, gate in beside
             if found is None or (gate.asset, gate.name) != (now and now.state.address, found.gate)
         ),
-        live=of_those_that_answered(builds, file),
+        live=release_lines(builds, file),
     )
 
 

@@ -2,7 +2,7 @@
 
 Belongs here: the events as people and scripts are shown them, and noting one by name and reason.
 Does not: keeping them (stillhouse/records/events.py), printing (tables/), finding out that something has happened
-(happenings.py), rows that are asked for (assets/requested_rows.py).
+(new_events.py), rows that are asked for (assets/requested_rows.py).
 """
 
 from collections.abc import Mapping

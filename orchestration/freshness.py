@@ -1,7 +1,7 @@
 """How old a decision about the champion may become before it is overdue.
 
 Belongs here: that age, and the freshness policies that show it in the UI.
-Does not: what starts a round then (happenings.py, dispatcher.py).
+Does not: what starts a round then (new_events.py, dispatcher.py).
 """
 
 from collections.abc import Collection

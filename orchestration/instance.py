@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from orchestration.databases import make_events_quick
+from orchestration.dagster_databases import make_events_quick
 from orchestration.dead_runs import end_dead_runs
 from stillhouse.files import write_atomically
 from stillhouse.home import Home

@@ -105,7 +105,7 @@ def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) 
 
 def _price_of(teacher: TeacherFacts, file: RecipeFile) -> AnswersPrice | None:
     """What an answer of a teacher costs, or of its members together; None where nobody is paid."""
-    said = [each.said for each in teacher.voices.values() if each.said is not None]
+    said = [each.said for each in teacher.by_member.values() if each.said is not None]
     usd = sum(each.usd_a_prompt_at_most or each.usd_a_prompt or 0.0 for each in said)
     return AnswersPrice(usd_an_answer=usd, canary_a_day=file.recipe.limits.canary_flips_prompts) if usd > 0 else None
 
@@ -142,7 +142,7 @@ def require_a_watch(file: RecipeFile) -> None:
         )  # fmt: skip
 
 
-def of_those_that_answered(builds: BuildStore, file: RecipeFile) -> tuple[str, ...]:
+def release_lines(builds: BuildStore, file: RecipeFile) -> tuple[str, ...]:
     """What a person should know of the release that answers, and of the one that was taken from it last.
 
     A withdrawal is said until a round has promoted another release, a finding while the release answers of which it is.

@@ -100,7 +100,7 @@ def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Du
         if isinstance(error, MachineError) or error.where.startswith(str(file.path)):
             raise
         raise error.at(f"{file.where('teacher', 'source')}: {error.where}") from error
-    return Duration(forecast=found, took=took(builds.ledger, file))
+    return Duration(forecast=found, took=seconds_by_stage(builds.ledger, file))
 
 
 def paid_so_far(builds: BuildStore, file: RecipeFile) -> Paid | None:
@@ -115,7 +115,7 @@ def paid_so_far(builds: BuildStore, file: RecipeFile) -> Paid | None:
     )
 
 
-def took(ledger: Ledger, file: RecipeFile) -> dict[str, float]:
+def seconds_by_stage(ledger: Ledger, file: RecipeFile) -> dict[str, float]:
     """Seconds of wall time by stage, of the base batch, as each was last computed."""
     seconds: dict[str, float] = {}
     for entry in ledger.entries(file.name, "materialization"):
@@ -131,4 +131,4 @@ def forecast_of_a_first_run(builds: BuildStore, file: RecipeFile) -> Duration | 
     Raises:
         StillhouseError: see `duration`.
     """
-    return None if TEACHER in took(builds.ledger, file) else duration(builds, file)
+    return None if TEACHER in seconds_by_stage(builds.ledger, file) else duration(builds, file)

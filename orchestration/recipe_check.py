@@ -276,16 +276,16 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
         folder = _folder_of(file, part, found)
         found += _unfit(file, part, read_encoder_config(folder))
         found += _unknown_outputs(file, folder, classes)
-    for voice in file.voices.values():
-        found += _voice_mistakes(voice, classes)
+    for each in file.by_member.values():
+        found += _member_mistakes(each, classes)
     for number in range(len(teacher.alternatives)):
         with _collected(found, file.where("teacher", "alternatives", number)):
             asking_of_alternative(file, number, classes)
     return tuple(found)
 
 
-def _voice_mistakes(file: RecipeFile, classes: Sequence[str]) -> list[str]:
-    """What cannot be of the one teacher, or of a member of an ensemble, see `RecipeFile.voices`."""
+def _member_mistakes(file: RecipeFile, classes: Sequence[str]) -> list[str]:
+    """What cannot be of the one teacher, or of a member of an ensemble, see `RecipeFile.by_member`."""
     teacher, found = file.recipe.teacher, list[str]()
     with _collected(found, file.where("teacher", "source")):
         if teacher.kind is TeacherKind.STORED:

@@ -14,10 +14,10 @@ import dagster as dg
 
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import load_gated, load_gated_batches
-from orchestration.findings import hand_on
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
 from orchestration.watch import ask, look
+from orchestration.watch_findings import hand_on
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.meter import THIS_MACHINE

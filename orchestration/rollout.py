@@ -21,7 +21,7 @@ from checks.gate_states import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
-from orchestration.deployments import see_through_if_free
+from orchestration.deployments import name_what_serves_if_free
 from orchestration.notices import notify_owners
 from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, SHADOWS, UNFINISHED, new_run_id, process_tag
@@ -406,7 +406,7 @@ def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, 
         text = step.sentence if step.truth is None else f"{step.sentence}.\nWhat people said: {step.truth}."
         notice = Notice(f"{file.name}: {step.sentence[:80]}", text, step.tone)
         notify_owners(builds.ledger, file.name, "rollout", step.sentence, notice)
-    see_through_if_free(instance, builds, file)
+    name_what_serves_if_free(instance, builds, file)
     return step
 
 

@@ -22,8 +22,8 @@ from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import batches_in, ingest_what_is_new, plan_runs
 from orchestration.dagster_internals import RunFailureReason
 from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_broke, write_checklist
-from orchestration.happenings import note_changes
 from orchestration.instance import initialise
+from orchestration.new_events import note_changes
 from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, new_run_id, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen

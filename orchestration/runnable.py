@@ -16,8 +16,8 @@ from assets.recipe_assets import assets_beside, assets_of
 from checks.check_op import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated
+from orchestration.dagster_databases import make_events_quick
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
-from orchestration.databases import make_events_quick
 from orchestration.freshness import refreshed
 from orchestration.jobs import jobs_of
 from orchestration.recipe_check import load_mistakes

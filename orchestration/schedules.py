@@ -12,8 +12,8 @@ from assets.partitions import partitions_of
 from orchestration.batches import plan_runs, sync_batches
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.dispatcher import held
-from orchestration.happenings import note_labels
 from orchestration.jobs import ingest_assets
+from orchestration.new_events import note_labels
 from orchestration.runs import BECAUSE_TAG, OF_DAYS
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile

@@ -13,8 +13,8 @@ import dagster as dg
 from orchestration.batches import ingest_what_is_new
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.dispatcher import Ask, next_step, under_way
-from orchestration.happenings import note_calls, note_changes, note_overdue
 from orchestration.kill_rules import beside_the_ledger
+from orchestration.new_events import note_calls, note_changes, note_overdue
 from orchestration.runs import BECAUSE_TAG
 from orchestration.stages_now import stages_now
 from stillhouse.data.drop_folder import Look, look_at

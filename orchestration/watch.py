@@ -2,7 +2,7 @@
 
 Belongs here: looking, asking the teacher, accepting a new reference, and writing down what came of it.
 Does not: what a look does to the state (stillhouse/live/watch.py), carrying out what a finding asks for
-(watch_actions.py), events and notices of it (findings.py), the sensor (watch_sensor.py).
+(watch_actions.py), events and notices of it (watch_findings.py), the sensor (watch_sensor.py).
 
 A look is cheap and decides on what rows say of themselves. Asking loads a teacher or pays for one, so it is done in a
 run or a command. What is found is acted on first and written down then: where the ledger says that the watch went back

@@ -1,7 +1,7 @@
 """The sensor that watches a champion: it looks each minute, and asks for the reports that are due.
 
 Belongs here: when to look, and on which days to report.
-Does not: looking and acting (watch.py), telling what was found (findings.py), the command (commands/live.py).
+Does not: looking and acting (watch.py), telling what was found (watch_findings.py), the command (commands/live.py).
 """
 
 import time
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from orchestration.dagster_internals import UnresolvedAssetJobDefinition
-from orchestration.deployments import see_through_if_free
-from orchestration.findings import hand_on
+from orchestration.deployments import name_what_serves_if_free
 from orchestration.runs import BECAUSE_TAG
 from orchestration.watch import look
 from orchestration.watch_actions import went_back_by_itself
+from orchestration.watch_findings import hand_on
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.feedback import LATE_TRUTH_DAYS
@@ -46,7 +46,7 @@ def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.Sens
         looked = look(builds, file, at=at)
         lines = [looked.sentence, *hand_on(builds, file)]
         if went_back_by_itself(builds, file.name):
-            see_through_if_free(context.instance, builds, file)
+            name_what_serves_if_free(context.instance, builds, file)
         due, today = reports_due(looked.state, at), day_at(at)
         if context.cursor != today and is_sealed(day_at(at - SECONDS_A_DAY), at):
             try:

@@ -41,7 +41,7 @@ def quick_dagster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patches:
         for name in _DAGSTERS:
             patches.setattr(import_module(f"dagster._core.storage.{name}"), "create_engine", _kept)
-        patches.setattr("orchestration.databases._keep_engines", lambda: None)  # which keeps no connections
+        patches.setattr("orchestration.dagster_databases._keep_engines", lambda: None)  # which keeps no connections
         patches.setattr(SqliteEventLogStorage, "_initdb", _first_copied(SqliteEventLogStorage._initdb))
         patches.setattr("dagster._core.storage.sql.ScriptDirectory", _Migrations)
         patches.setattr("dagster._core.storage.local_compute_log_manager.mirror_stream_to_file", _as_it_is)

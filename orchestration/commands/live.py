@@ -40,9 +40,9 @@ def watch(
 
     A recipe without a watch is waited for: as a service it goes on until it is stopped.
     """
-    from orchestration.findings import hand_on
     from orchestration.live import require_a_watch
     from orchestration.watch import accept, ask
+    from orchestration.watch_findings import hand_on
     from stillhouse.records.builds import BuildStore
 
     file, builds = find_recipe(name), BuildStore(Home.from_environment())
@@ -87,9 +87,9 @@ class Watching:
         Args:
             at: now, in seconds since 1970.
         """
-        from orchestration.findings import hand_on
         from orchestration.live import NotWatchedError, require_a_watch
         from orchestration.watch import ask, look
+        from orchestration.watch_findings import hand_on
 
         try:
             file = find_recipe(self._name)

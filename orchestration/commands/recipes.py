@@ -300,7 +300,7 @@ def ask(
 
     The replies of a stored teacher are read from where its recipe says, those of an endpoint by `--read`.
     """
-    from orchestration.asking import read_replies, voice_of, write_requests
+    from orchestration.asking import as_its_teacher, read_replies, write_requests
     from orchestration.tables.asking import asked_lines, batch_read_lines
     from stillhouse.records.builds import BuildStore
 
@@ -317,7 +317,7 @@ def ask(
         if as_json:
             print_json(asked.model_dump_json(indent=1))
             return
-        for line in asked_lines(write, asked, voice_of(file, of), of):
+        for line in asked_lines(write, asked, as_its_teacher(file, of), of):
             out.print(line, soft_wrap=True)
         return
     assert read is not None

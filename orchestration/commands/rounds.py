@@ -93,7 +93,7 @@ def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
 @commands.command()
 def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
-    from orchestration.planned import forecast_of_a_first_run, took
+    from orchestration.planned import forecast_of_a_first_run, seconds_by_stage
     from orchestration.run import distil
     from stillhouse.records.builds import BuildStore
     from stillhouse.stages.serving_device import serving_device
@@ -113,7 +113,7 @@ def run(name: Name) -> None:
         out.print(f"forecast: {expected.forecast.sentence}")
     outcome = distil(file, home, out)
     if expected is not None:
-        expected = expected.model_copy(update={"took": took(builds.ledger, file)})
+        expected = expected.model_copy(update={"took": seconds_by_stage(builds.ledger, file)})
         forecast, seconds = expected.compared
         stages = len(expected.took)
         out.print(f"took {in_minutes(seconds)} for {stages} stages, of which the forecast was {in_minutes(forecast)}")

@@ -1,7 +1,7 @@
 """Which rows a model would need most: of each slice that it does not hold, how many more.
 
 Belongs here: reading that off an evaluation.
-Does not: the verdicts (slices/declared.py), asking anybody for rows (orchestration/happenings.py).
+Does not: the verdicts (slices/declared.py), asking anybody for rows (orchestration/new_events.py).
 """
 
 from collections.abc import Mapping

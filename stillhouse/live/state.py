@@ -1,7 +1,7 @@
 """What watches remember and have found, beside the ledger: one row a recipe, written in place of the one that was read.
 
 Belongs here: the two tables, compare-and-set, findings that were not handed on yet.
-Does not: what the state means (watch.py), whom a finding is reported to (orchestration/findings.py).
+Does not: what the state means (watch.py), whom a finding is reported to (orchestration/watch_findings.py).
 
 Of two watches at once one writes, and the other looks again. Findings are written in the transaction that moves the
 state, so that none is lost and none is there twice, whatever is killed when.

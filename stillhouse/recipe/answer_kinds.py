@@ -61,17 +61,17 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         bar: what is asked.
     """
     here = f"where data.answer is {answer}"
-    voices = {
-        ("teacher", *(("ensemble", "members", name) if name else ())): each for name, each in teacher.voices.items()
+    members = {
+        ("teacher", *(("ensemble", "members", name) if name else ())): each for name, each in teacher.by_member.items()
     }
-    for place, voice in voices.items():
-        if voice.kind not in TEACHERS_OF_SETS:
-            yield (*place, "kind"), f"{voice.kind} answers with one label; {here} use {', '.join(TEACHERS_OF_SETS)}"
-        if voice.ask is not None:
+    for place, each in members.items():
+        if each.kind not in TEACHERS_OF_SETS:
+            yield (*place, "kind"), f"{each.kind} answers with one label; {here} use {', '.join(TEACHERS_OF_SETS)}"
+        if each.ask is not None:
             yield (*place, "ask"), f"must be left out {here}: what it writes asks for one label"
-        if voice.training is not None:
-            yield from _no_contrast(answer, (*place, "training"), voice.training)
-        if voice.answers.probabilities is not None:
+        if each.training is not None:
+            yield from _no_contrast(answer, (*place, "training"), each.training)
+        if each.answers.probabilities is not None:
             yield (*place, "answers", "probabilities"), f"must be left out {here}: they are read as those of one label"
     if teacher.ensemble is not None and teacher.ensemble.combine is Combination.VOTES:
         yield ("teacher", "ensemble", "combine"), f"votes are counted for one label; {here} use log_probabilities"

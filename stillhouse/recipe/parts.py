@@ -178,7 +178,7 @@ class RecipeParts(Part):
     def all_weights(self) -> dict[str, WeightsSpec]:
         """All pretrained weights that are taken in, by the part of the recipe that names them."""
         found: dict[str, WeightsSpec] = {} if self.base is None else {"base": self.base}
-        of_teachers = {teacher_part(name): each for name, each in self.teacher.voices.items() if each.computes_here}
+        of_teachers = {teacher_part(name): each for name, each in self.teacher.by_member.items() if each.computes_here}
         return {**found, **of_teachers}
 
     @property

@@ -76,7 +76,7 @@ class RecipeFile:
         return address if "://" in address else str(self.root / Path(address).expanduser())
 
     @property
-    def voices(self) -> dict[str, "RecipeFile"]:
+    def by_member(self) -> dict[str, "RecipeFile"]:
         """This recipe for each member of its ensemble, as if that one were its teacher; itself under no name else."""
         return {name: self.of_member(name) for name in self.recipe.teacher.members} or {"": self}
 

@@ -313,24 +313,24 @@ class TeacherSpec(WeightsSpec):
         return {} if self.ensemble is None else self.ensemble.members
 
     @property
-    def voices(self) -> dict[str, "TeacherSpec"]:
+    def by_member(self) -> dict[str, "TeacherSpec"]:
         """Whoever answers: the members of an ensemble by name, or itself under no name."""
         return self.members or {"": self}
 
     @property
     def networks(self) -> dict[str, "TeacherSpec"]:
         """The encoders among those that answer."""
-        return {name: each for name, each in self.voices.items() if each.runs_here}
+        return {name: each for name, each in self.by_member.items() if each.runs_here}
 
     @property
     def language_models(self) -> dict[str, "TeacherSpec"]:
         """The language models of this machine among those that answer."""
-        return {name: each for name, each in self.voices.items() if each.kind is TeacherKind.CAUSAL_LM}
+        return {name: each for name, each in self.by_member.items() if each.kind is TeacherKind.CAUSAL_LM}
 
     @property
     def servers(self) -> dict[str, "TeacherSpec"]:
         """Those among them that are asked over the network."""
-        return {name: each for name, each in self.voices.items() if each.kind is TeacherKind.ENDPOINT}
+        return {name: each for name, each in self.by_member.items() if each.kind is TeacherKind.ENDPOINT}
 
     @property
     def runs_here(self) -> bool:
@@ -362,12 +362,12 @@ class TeacherSpec(WeightsSpec):
     @property
     def answers_new_texts(self) -> bool:
         """Whether it answers texts that it has not seen; what is a file of answers does not."""
-        return all(each.kind is not TeacherKind.STORED for each in self.voices.values())
+        return all(each.kind is not TeacherKind.STORED for each in self.by_member.values())
 
     @property
     def loads_a_model(self) -> bool:
         """Whether asking it, or a member, takes memory and processor of this machine."""
-        return any(each.computes_here for each in self.voices.values())
+        return any(each.computes_here for each in self.by_member.values())
 
 
 def teacher_part(member: str) -> str:

@@ -115,7 +115,7 @@ def capture(rows: pl.DataFrame, artifact: Artifact, spec: TeacherSpec, builds: B
         return store.capture(rows, teacher)
 
 
-def voices_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> dict[str, Teacher]:
+def teachers_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> dict[str, Teacher]:
     """The members of an ensemble by name, or the one teacher under no name; see `teacher_of`."""
     made = _made(artifact, spec)
     return {name: _opened(each, builds) for name, each in (made.members or {"": made}).items()}

@@ -41,10 +41,10 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
     further: dict[str, WeightsFacts] = {}
-    for name, voice in file.voices.items():
+    for name, member in file.by_member.items():
         if teacher_part(name) in recipe.all_weights.keys() - {recipe.part_of_weights}:
-            examine = examine_member if voice.recipe.teacher.runs_here else examine_language_model
-            further[name], its_files = examine(voice, store)
+            examine = examine_member if member.recipe.teacher.runs_here else examine_language_model
+            further[name], its_files = examine(member, store)
             kept |= its_files
     limits = recipe.data.limits
     outside = {uri: read_outside(uri, store, root=file.root, limits=limits) for uri in recipe.teacher.outside_files}
@@ -55,7 +55,7 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
         kept_files = {uri: each.kept(store) for uri, each in outside.items()}
         taken = {
             name: _take_answers(each, kept_files, folder / f"{answers_of(name)}.parquet")
-            for name, each in file.voices.items()
+            for name, each in file.by_member.items()
             if each.recipe.teacher.kind is TeacherKind.STORED
         }
         return ContractFacts(

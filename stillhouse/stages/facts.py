@@ -225,14 +225,14 @@ class TeacherFacts(Answering):
     members: dict[str, "TeacherFacts"] = Field({}, description="Of an ensemble its members, by name.")
 
     @property
-    def voices(self) -> dict[str, "TeacherFacts"]:
+    def by_member(self) -> dict[str, "TeacherFacts"]:
         """Whoever answers: the members of an ensemble by name, or itself under no name."""
         return self.members or {"": self}
 
     @property
     def usd_per_1000_answers(self) -> float | None:
         """What servers charge for 1,000 answers, by their pilots; None where there is no server."""
-        a_prompt = [each.said.usd_a_prompt for each in self.voices.values() if each.said is not None]
+        a_prompt = [each.said.usd_a_prompt for each in self.by_member.values() if each.said is not None]
         charged = [usd for usd in a_prompt if usd is not None]
         return 1000 * sum(charged) if charged else None
 

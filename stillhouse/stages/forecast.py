@@ -169,8 +169,8 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> For
     spec = recipe.weights
     with base_model(file.located(spec.source), spec.revision, builds.store) as base:
         config, rates = _probe(base.folder, known, recipe, builds.device)
-    voices = [file.voices[name] for name in recipe.teacher.language_models]
-    rates = replace(rates, language_model=sum(_probe_language_model(each, known, builds) for each in voices))
+    members = [file.by_member[name] for name in recipe.teacher.language_models]
+    rates = replace(rates, language_model=sum(_probe_language_model(each, known, builds) for each in members))
     return reckoned(recipe, config, counts, rates).model_copy(update={"servers": servers_of(file, prompts)})
 
 
@@ -189,7 +189,7 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
     bulk = pl.concat([each.select("text") for each in (prompts, harder(file.recipe, prompts.filter(_IS_GOLDEN)))])
     for name, spec in teacher.servers.items():
         assert spec.endpoint is not None
-        found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.voices[name], names)), bulk))
+        found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.by_member[name], names)), bulk))
     judging = prompts.filter(pl.col("split").is_in(["validation", "golden"]))
     for index, each in enumerate(teacher.alternatives):
         assert teacher.endpoint is not None

@@ -15,7 +15,7 @@ from stillhouse.recipe.bar import StressSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.stages.asking import call_log, voices_of
+from stillhouse.stages.asking import call_log, teachers_of
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.pilot import require_that_it_fits
 from stillhouse.tasks.task import Task
@@ -57,10 +57,10 @@ def require_that_they_fit(file: RecipeFile, teacher: Artifact, prompts: pl.DataF
     further = harder(file.recipe, prompts.filter(pl.col("split") == "golden"))
     if further.is_empty() or not spec.servers:
         return
-    voices, facts = voices_of(teacher, spec, builds), teacher.facts(TeacherFacts).voices
+    teachers, facts = teachers_of(teacher, spec, builds), teacher.facts(TeacherFacts).by_member
     of_stress, unasked, expected = 0.0, 0.0, 0.0
     for name in spec.servers:
-        asked, said = voices[name], facts[name].said
+        asked, said = teachers[name], facts[name].said
         assert isinstance(asked, EndpointTeacher) and said is not None and said.usd_a_prompt_at_most is not None
         of_stress += asked.unasked(further)
         own = asked.unasked(pl.concat([rows, further]))
@@ -69,7 +69,7 @@ def require_that_they_fit(file: RecipeFile, teacher: Artifact, prompts: pl.DataF
     assert server.endpoint is not None
     if of_stress:
         spent = call_log(builds.home).spent(file.name)
-        require_that_it_fits(file.voices[first], server.endpoint, prompts=unasked, expected=expected, spent=spent)
+        require_that_it_fits(file.by_member[first], server.endpoint, prompts=unasked, expected=expected, spent=spent)
 
 
 def said_under_stress(

@@ -59,8 +59,8 @@ def _fingerprint(facts: Mapping[str, Any], part: str) -> str | None:
     """The weights of a part of the recipe that a teacher was made of; None where it had no such part."""
     if part == "base":
         return str(facts["base_fingerprint"])
-    voices = {teacher_part(name): each for name, each in (facts.get("members") or {"": facts}).items()}
-    if part not in voices:
+    members = {teacher_part(name): each for name, each in (facts.get("members") or {"": facts}).items()}
+    if part not in members:
         return None
-    language_model = voices[part].get("language_model")
-    return str(language_model["fingerprint"] if language_model else voices[part]["base_fingerprint"])
+    language_model = members[part].get("language_model")
+    return str(language_model["fingerprint"] if language_model else members[part]["base_fingerprint"])

@@ -105,7 +105,7 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
     monkeypatch.setattr(checks.teacher_signal, "today", lambda: day[0])
     with serving(Server(lambda asked: answers[int(asked.split()[-1])])) as server:
         teacher = endpoint(server, tmp_path)
-        monkeypatch.setattr(checks.teacher_signal, "voices_of", lambda *about: {"": teacher})
+        monkeypatch.setattr(checks.teacher_signal, "teachers_of", lambda *about: {"": teacher})
         signal = teacher.ask(rows)
         pilot = SaidFacts(texts=120, failures={}, accuracy=0.9, asked_twice=100, flips=0)
 

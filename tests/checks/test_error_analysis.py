@@ -12,7 +12,7 @@ from stillhouse.stages.names import ERROR_ANALYSIS, SELECTION
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact
 from tests.faults.bench import Fault
 from tests.faults.evaluation import judged_at_random, not_one_reason, of_another_candidate
-from tests.faults.plants import anew
+from tests.faults.plants import patched
 
 FINE = next(regime for regime in FitRegime if regime is not FitRegime.LEAK)
 
@@ -101,7 +101,7 @@ FAULTS = [
     ),
     Fault(
         "the analysis is of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
-        anew("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
+        patched("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
         "not as judged: one",
     ),
     Fault(

@@ -18,7 +18,7 @@ from stillhouse.stages.facts import ExportedFacts, ExportFacts, ParityFacts
 from stillhouse.stages.names import EVALUATION
 from tests.checks.hand_made import DEMO, FAIL, PASS, answer_of, artifact
 from tests.faults.bench import Fault
-from tests.faults.plants import EXPORT, afterwards, anew, leaves_a_pickle, shuffled
+from tests.faults.plants import EXPORT, afterwards, leaves_a_pickle, patched, shuffled
 from tests.faults.students import (
     export_of_a_further_seed_shifted,
     leaves_no_temperature,
@@ -107,7 +107,7 @@ def test_a_temperature_at_the_end_of_the_search_was_not_found(model: Path) -> No
 FAULTS = [
     Fault(
         "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
-        anew("stillhouse.models.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
+        patched("stillhouse.models.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
     ),
     Fault(
         "the export of a further seed computes something else", EXPORT, "onnx_computes_what_torch_computed",
@@ -115,21 +115,21 @@ FAULTS = [
     ),
     Fault(
         "eight bits change the answers", EXPORT, "quantisation_keeps_the_answers",
-        anew("stillhouse.models.export:write_precision", quantises_something_else), "of the answers are the same",
+        patched("stillhouse.models.export:write_precision", quantises_something_else), "of the answers are the same",
     ),
     Fault(
         "a pickle ships", EXPORT, "only_onnx_and_json_ship",
-        anew("stillhouse.models.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
+        patched("stillhouse.models.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
         refuses=EVALUATION,
     ),
     Fault(
         "validation rows have each other's labels", EXPORT, "confidence_was_calibrated",
-        anew("stillhouse.tasks.single_label:SingleLabel.targets", lambda real: lambda *about: shuffled(real(*about))),
+        patched("stillhouse.tasks.single_label:SingleLabel.targets", lambda real: lambda *on: shuffled(real(*on))),
         "ran into the end",
         refuses=EVALUATION,
     ),
     Fault(
         "the temperature does not ship", EXPORT, "confidence_was_calibrated",
-        anew("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
+        patched("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
     ),
 ]  # fmt: skip

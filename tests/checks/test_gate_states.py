@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from checks import gate_states
-from checks.gate_states import AssetState, OneLook, asset_state, lineage
+from checks.gate_states import AssetState, LedgerSnapshot, asset_state, lineage
 from checks.gatekeeper import WayClosed, load_gated, load_gated_batches
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
@@ -231,11 +231,11 @@ def of_batches(world: World, *batches: str, partial: bool = False) -> list[str |
 
 def test_a_look_asks_of_each_asset_once_and_the_next_one_sees_what_has_happened_since(world: World) -> None:
     teacher = world.make("teacher", world.make("source[base]"))
-    look = OneLook.of(world.builds, world.recipe, "r")
+    look = LedgerSnapshot.of(world.builds, world.recipe, "r")
     assert all(state.is_open for state in look.lineage(key("teacher")))
     world.judge(teacher, ONE, "failed")
     assert look.state(key("teacher")).is_open, "it is of the moment in which it was begun"
-    assert not OneLook.of(world.builds, world.recipe, "r").state(key("teacher")).is_open
+    assert not LedgerSnapshot.of(world.builds, world.recipe, "r").state(key("teacher")).is_open
     assert not lineage(world.builds, world.recipe, key("teacher"))[0].is_open
 
 

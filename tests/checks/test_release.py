@@ -28,7 +28,7 @@ from stillhouse.stages.names import CHAMPION, RELEASE
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.faults.bench import NAME, Fault
-from tests.faults.plants import altered, anew, leaves_a_pickle
+from tests.faults.plants import altered, leaves_a_pickle, patched
 from tests.faults.release import (
     approved_by_its_author,
     bundle_with,
@@ -173,11 +173,11 @@ FAULTS = [
     ),
     Fault(
         "the bundle names another teacher", RELEASE, "the_release_names_its_inputs",
-        anew("stillhouse.stages.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
+        patched("stillhouse.stages.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
     ),
     Fault(
         "the model answers in labels of its own", RELEASE, "the_bundle_loads_and_predicts",
-        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "it answers class 0, class 1",
+        patched("stillhouse.stages.release:write_bundle", renames_the_labels), "it answers class 0, class 1",
     ),
     Fault(
         "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",

@@ -236,11 +236,11 @@ def test_a_model_that_ends_before_the_next_round_closes(
         asked = endpoint(server, tmp_path, attempts=1)
         model = asked.asking.model
         server.models = ends if isinstance(ends, int) else {model: ends["m"]}
-        monkeypatch.setattr(checks.teacher, "voices_of", lambda *about: {"": asked})
+        monkeypatch.setattr(checks.teacher, "teachers_of", lambda *about: {"": asked})
         state, sentence = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
         assert state is verdict and sentence.replace(model, "m").startswith(says)
         assert server.calls == 0, "it costs nothing"
-    monkeypatch.setattr(checks.teacher, "voices_of", lambda *about: {"": endpoint(server, tmp_path, attempts=1)})
+    monkeypatch.setattr(checks.teacher, "teachers_of", lambda *about: {"": endpoint(server, tmp_path, attempts=1)})
     gone = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
     assert gone[0] is INCONCLUSIVE and "it is not known when" in gone[1]
     assert answer_of(the_model_outlives_the_next_round, artifact(teacher_facts()))[0] is PASS

@@ -23,7 +23,7 @@ from stillhouse.students.seeds import SEEDS
 from tests.faults.bench import Bench, Plant, stages_of
 from tests.faults.plants import (
     NOBODY,
-    anew,
+    patched,
     shuffled,
 )
 from tests.faults.students import TWICE
@@ -33,7 +33,7 @@ def judged_with(target: str, put: Callable[[Any], Any]) -> Plant:
     """Make the evaluation again with one function replaced."""
 
     def plant(bench: Bench) -> RecipeFile:
-        return anew(target, put)(bench)
+        return patched(target, put)(bench)
 
     return plant
 
@@ -75,7 +75,7 @@ def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
         bench.must_run(bench.recipe(), BASELINES)
     stages = stages_of(bench.recipe())
     bench.must_run(bench.recipe(), *stages[stages.index(BASELINES) + 1 : stages.index(EVALUATION)])
-    return anew("stillhouse.stages.bench:Bench.golden", exchanged)(bench)
+    return patched("stillhouse.stages.bench:Bench.golden", exchanged)(bench)
 
 
 def wrong_together(real: Any) -> Any:
@@ -252,7 +252,7 @@ def control_as_student(real: Any) -> Any:
 
 def control_chosen(bench: Bench) -> RecipeFile:
     bench.patch("stillhouse.stages.selection:read_evaluations", control_as_student)
-    return anew("stillhouse.stages.selection:smallest_that_clears", chooses_the_control)(bench)
+    return patched("stillhouse.stages.selection:smallest_that_clears", chooses_the_control)(bench)
 
 
 def without_control(bench: Bench) -> RecipeFile:
@@ -278,7 +278,7 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
 
 def against_the_champion(bench: Bench) -> RecipeFile:
     """The chosen student, which serves here already, has to meet itself."""
-    return anew("stillhouse.stages.selection:rival_of", lambda real: lambda line, *about: line[0])(bench)
+    return patched("stillhouse.stages.selection:rival_of", lambda real: lambda line, *about: line[0])(bench)
 
 
 def worse_than_the_champion(bench: Bench) -> RecipeFile:

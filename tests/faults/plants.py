@@ -94,7 +94,7 @@ ONE, EXPORT = candidate("one"), export("one")
 NOBODY = "0" * 64
 
 
-def anew(target: str, put: Callable[[Any], Any]) -> Plant:
+def patched(target: str, put: Callable[[Any], Any]) -> Plant:
     """Make the stage again with one function replaced."""
 
     def plant(bench: Bench) -> RecipeFile:

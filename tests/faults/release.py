@@ -21,8 +21,8 @@ from tests.faults.contract_and_source import HIGH_STAKES, signed_off
 from tests.faults.evaluation import control_chosen
 from tests.faults.plants import (
     NOBODY,
-    anew,
     leaves_a_pickle,
+    patched,
 )
 
 
@@ -36,7 +36,7 @@ def bundle_with(edit: Callable[[Path], None]) -> Plant:
 
         return write
 
-    return anew("stillhouse.stages.release:write_bundle", put)
+    return patched("stillhouse.stages.release:write_bundle", put)
 
 
 def rewrites_the_report(folder: Path) -> None:

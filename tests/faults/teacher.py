@@ -28,8 +28,8 @@ from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.verification import Verified
 from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Plant, finished_rows
 from tests.faults.plants import (
-    anew,
     as_trained_before,
+    patched,
     trained_and,
     with_exchanged_weights,
 )
@@ -122,7 +122,7 @@ def behind_a_server(shut_down_on: str | None, **said: Any) -> Plant:
     pilot = {"texts": 30, "failures": {}, "accuracy": 0.9, "usd_a_prompt": 0.001, **said}
 
     def plant(bench: Bench) -> RecipeFile:
-        bench.patch("checks.teacher:voices_of", lambda real: lambda *about: {"": teacher})
+        bench.patch("checks.teacher:teachers_of", lambda real: lambda *about: {"": teacher})
         return _says(SaidFacts(**pilot))(bench)
 
     return plant
@@ -144,14 +144,16 @@ def judged_before(edit: Callable[[Evaluation], Evaluation]) -> Plant:
 
     def plant(bench: Bench) -> RecipeFile:
         first, *rest = read_evaluations(bench.newest(BASELINES).folder)
-        return anew("stillhouse.stages.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(bench)
+        return patched("stillhouse.stages.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(
+            bench
+        )
 
     return plant
 
 
 def store_gives(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
     """The signal store gives back something else than was put in."""
-    plant = anew(
+    plant = patched(
         "stillhouse.teachers.signal:SignalStore.read",
         lambda real: lambda store, ids, fingerprint: edit(real(store, ids, fingerprint)),
     )
@@ -236,7 +238,7 @@ def reviewed_with_defects(bench: Bench) -> RecipeFile:
 
 def verified_and(edit: Callable[[Verified, pl.DataFrame], Verified]) -> Plant:
     """Verification gives something else; `edit` sees all prompts too."""
-    return anew(
+    return patched(
         "stillhouse.stages.transfer_set:verify_signal",
         lambda real: lambda prompts, *about, **how: edit(real(prompts, *about, **how), prompts),
     )

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 import time_machine
 
-from orchestration.findings import hand_on
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from orchestration.watch import look
+from orchestration.watch_findings import hand_on
 from stillhouse.teachers.teacher import NetworkTeacher
 from tests.conftest import a_place
 from tests.month.callers import Request

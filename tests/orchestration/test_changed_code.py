@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 import checks.gate_states
-from orchestration import dispatcher, happenings, sensors
+from orchestration import dispatcher, new_events, sensors
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.runs import EVENTS_TAG
 from orchestration.sensors import rounds_sensor
@@ -42,7 +42,7 @@ def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(stage: str) -> str:
         return code_version(stage) + "2" * (kind_of(stage) == CANDIDATES)
 
-    for module in (checks.gate_states, dispatcher, happenings):
+    for module in (checks.gate_states, dispatcher, new_events):
         monkeypatch.setattr(module, "code_version", version)
 
 

@@ -13,11 +13,11 @@ import pytest
 
 import orchestration.outcomes
 from assets.keys import CALLS, outside
-from orchestration import dispatcher, happenings
+from orchestration import dispatcher, new_events
 from orchestration.dispatcher import Ask, Wait, next_step
 from orchestration.event_list import events_of
-from orchestration.happenings import note_calls, note_changes, note_labels, note_overdue
 from orchestration.jobs import distil_job, ingest_job
+from orchestration.new_events import note_calls, note_changes, note_labels, note_overdue
 from orchestration.outcomes import RoundOutcome, outcome_recorded
 from orchestration.runs import ATTEMPT_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG
 from orchestration.schedules import refresh_schedule
@@ -410,17 +410,17 @@ def test_of_two_that_look_at_once_one_counts(
     file, store = recipe(tmp_path, traffic={"matures_after_days": 0}), TrafficStore(builds.home.artifacts, "small")
     answered(store, "2026-03-01", "a", "b", "c")
     said(store, "2026-03-02", "a")
-    real = happenings.truths
+    real = new_events.truths
 
     def and_somebody_else_looks(store: TrafficStore, *, since: str) -> pl.DataFrame:
-        monkeypatch.setattr(happenings, "truths", real)
+        monkeypatch.setattr(new_events, "truths", real)
         said(store, "2026-03-03", "b")
         note_labels(builds, file, date(2026, 3, 10))
         assert labels_of(builds) == {"2026-03-01": [2]}
         said(store, "2026-03-04", "c")
         return real(store, since=since)
 
-    monkeypatch.setattr(happenings, "truths", and_somebody_else_looks)
+    monkeypatch.setattr(new_events, "truths", and_somebody_else_looks)
     note_labels(builds, file, date(2026, 3, 10))
     assert labels_of(builds) == {"2026-03-01": [2]}
     note_labels(builds, file, date(2026, 3, 10))

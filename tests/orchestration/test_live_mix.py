@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assets.keys import key_of
-from checks.gate_states import GateState, OneLook
+from checks.gate_states import GateState, LedgerSnapshot
 from orchestration.recipe_check import load_mistakes
 from stillhouse.home import Home
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
@@ -35,14 +35,14 @@ def asked(home: Home, characters: list[int], *, days_ago: float, first: int = 1)
 
 
 def the_gate(builds: BuildStore, file: RecipeFile) -> GateState:
-    state = OneLook.of(builds, file.recipe, "small").state(key_of("small", PROMPTS), BASE)
+    state = LedgerSnapshot.of(builds, file.recipe, "small").state(key_of("small", PROMPTS), BASE)
     (found,) = [gate for gate in state.gates if gate.name == GATE]
     return found
 
 
 def stale(builds: BuildStore, file: RecipeFile) -> list[str]:
     """What is missing or stale on the way to the prompts, or was read from what is other now."""
-    way = OneLook.of(builds, file.recipe, "small").lineage(key_of("small", PROMPTS), BASE)
+    way = LedgerSnapshot.of(builds, file.recipe, "small").lineage(key_of("small", PROMPTS), BASE)
     found = [each.address for each in way if each.newest is None or each.stale or each.broken]
     (source,) = [each for each in way if each.address.startswith(f"small/{SOURCE}")]
     assert source.manifest is not None

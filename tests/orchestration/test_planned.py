@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.planned import Duration, Planned, forecast_of_a_first_run, took
+from orchestration.planned import Duration, Planned, forecast_of_a_first_run, seconds_by_stage
 from orchestration.tables.planned import duration_table
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
@@ -28,7 +28,7 @@ def test_a_plan_forecasts_every_stage_and_says_what_those_took_that_were_made(
     ended = stillhouse("plan", "small", "--json", recipes=tmp_path / "recipes")
     found = Planned.model_validate_json(ended.stdout).duration
     assert found is not None
-    assert found.took.keys() == {"contract", "source"} == took(builds.ledger, file).keys()
+    assert found.took.keys() == {"contract", "source"} == seconds_by_stage(builds.ledger, file).keys()
     (entry,) = builds.ledger.entries("small", "materialization", subject="small/source[base]")
     assert found.took["source"] == pytest.approx(entry.body["wall_seconds"])
     by_stage = {each.stage: each.seconds for each in found.forecast.stages}
@@ -37,9 +37,9 @@ def test_a_plan_forecasts_every_stage_and_says_what_those_took_that_were_made(
     assert seconds == pytest.approx(sum(found.took.values()))
     shown = stillhouse("plan", "small", recipes=tmp_path / "recipes").stdout
     assert re.search(r"a whole run: about \d+ (s|min|h) on this machine, [\d.]+ USD(, with|\n)", shown)
-    before = took(builds.ledger, file)
+    before = seconds_by_stage(builds.ledger, file)
     assert run(file, "source").success
-    assert took(builds.ledger, file) == before, "what is found again takes no time, and that is no measure"
+    assert seconds_by_stage(builds.ledger, file) == before, "what is found again takes no time, and that is no measure"
 
 
 def test_short_stages_are_one_line() -> None:
@@ -78,7 +78,7 @@ def test_a_teacher_whose_terms_do_not_allow_it_is_not_put_to_work_for_a_forecast
 def test_a_recipe_whose_teacher_was_taught_gets_no_forecast_before_a_run(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestration.planned.took", lambda *about: {TEACHER: 12.0})
+    monkeypatch.setattr("orchestration.planned.seconds_by_stage", lambda *about: {TEACHER: 12.0})
     assert forecast_of_a_first_run(BuildStore(home), small_recipe(tmp_path, rows=300)) is None
 
 

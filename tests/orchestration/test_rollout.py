@@ -20,7 +20,7 @@ from checks.stages import gates_of
 from orchestration.approvals import Approved, approve_newest_release
 from orchestration.champion_status import champion_status
 from orchestration.cli import app
-from orchestration.deployments import see_through_if_free
+from orchestration.deployments import name_what_serves_if_free
 from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
 from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
@@ -489,11 +489,11 @@ def test_the_champion_is_named_while_nobody_works_on_the_recipe_and_nobody_begin
         thread.start()
         thread.join()
 
-    monkeypatch.setattr(orchestration.deployments, "see_through", name_it)
-    see_through_if_free(instance, world.builds, world.file)
+    monkeypatch.setattr(orchestration.deployments, "name_what_serves", name_it)
+    name_what_serves_if_free(instance, world.builds, world.file)
     assert len(seen) == 1 and seen[0] is not None and "naming the champion of r" in seen[0]
 
-    tick = threading.Thread(target=see_through_if_free, args=(instance, world.builds, world.file))
+    tick = threading.Thread(target=name_what_serves_if_free, args=(instance, world.builds, world.file))
     with recipe_locked_if_free(home, "r", by="a round"):
         tick.start()
         tick.join()

@@ -25,13 +25,13 @@ import orchestration.watch
 import orchestration.watch_actions
 import orchestration.watch_sensor
 from orchestration.commands.live import Watching
-from orchestration.findings import hand_on
 from orchestration.jobs import live_report_job
-from orchestration.live import live_screen, of_those_that_answered
+from orchestration.live import live_screen, release_lines
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.tables.live import live_table
 from orchestration.watch import Looked, accept, look
+from orchestration.watch_findings import hand_on
 from orchestration.watch_sensor import matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.live.baseline import CascadeReference, Reference
@@ -132,10 +132,10 @@ def test_a_release_that_fails_is_taken_back_first_and_then_people_hear_of_it(
     assert withdrawal is not None
     assert (withdrawal.body["by"], withdrawal.body["reason"]) == (BY, finding.sentence)
     assert f"entry {withdrawal.sequence}" in finding.because
-    (said,) = of_those_that_answered(builds, file)
+    (said,) = release_lines(builds, file)
     assert said == f"b was withdrawn on {withdrawal.at[:10]} by {BY}: {finding.sentence}"
     serve(builds.ledger, "c")
-    assert of_those_that_answered(builds, file) == (), "a later round has another release serve"
+    assert release_lines(builds, file) == (), "a later round has another release serve"
     (line,) = hand_on(builds, file)
     assert "NOBODY_HAS_SET_THIS is not set" in line
     assert hand_on(builds, file) == [], "once"
@@ -158,7 +158,7 @@ def test_the_release_that_was_brought_back_is_not_taken_back_for_the_same(
     (finding,) = look(builds, file, at=now + 180).findings
     assert (finding.action, finding.release) == (Action.PERSON, "a")
     assert serving(builds) == "a"
-    withdrawn, of_it = of_those_that_answered(builds, file)
+    withdrawn, of_it = release_lines(builds, file)
     assert withdrawn.startswith("c was withdrawn on")
     assert of_it == f"{day_at(finding.at)}: {finding.sentence}: {finding.action}, {finding.because}"
 
@@ -541,7 +541,7 @@ def test_what_a_student_keeps_from_its_teacher_and_gets_wrong_takes_a_release_ba
     for said in ("margin of 2.0 points", "confidence of 0.900", f"at most {kept.wrong_limit:.1%}", "120 of 600"):
         assert said in finding.sentence
     assert serving(builds) == "a"
-    assert finding.sentence in of_those_that_answered(builds, behind)[0]
+    assert finding.sentence in release_lines(builds, behind)[0]
     hand_on(builds, behind)
     (noted,) = history(builds.ledger, "r")
     assert (noted.event.kind, noted.event.sentence) == (EventKind.AGREEMENT, finding.sentence)
@@ -662,7 +662,7 @@ A_LOOK = """
     import sys
     from pathlib import Path
     import pytest
-    from orchestration.findings import hand_on
+    from orchestration.watch_findings import hand_on
     from orchestration.watch import look
     from stillhouse.home import Home
     from stillhouse.recipe.reading import read_recipe
@@ -860,7 +860,7 @@ def test_the_sensor_asks_once_a_day_for_reports_on_matured_truth(
     sensor = watch_sensor(file, live_report_job(file))
     noon = (now // SECONDS_A_DAY + 8.5) * SECONDS_A_DAY
     monkeypatch.setattr(time, "time", lambda: noon)
-    monkeypatch.setattr(orchestration.watch_sensor, "see_through_if_free", lambda *_: None)
+    monkeypatch.setattr(orchestration.watch_sensor, "name_what_serves_if_free", lambda *_: None)
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, cursor=day_at(noon - SECONDS_A_DAY))
         asked = sensor(context)

@@ -20,12 +20,12 @@ import orchestration.watch_actions
 from assets.keys import key_of
 from assets.requested_rows import requested_rows
 from orchestration.build import definitions
-from orchestration.findings import hand_on
 from orchestration.fleet import fleet
-from orchestration.live import live_screen, of_those_that_answered
+from orchestration.live import live_screen, release_lines
 from orchestration.notices import look_and_send
 from orchestration.tables.live import live_table
 from orchestration.watch import ask, look
+from orchestration.watch_findings import hand_on
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.home import Home
 from stillhouse.live.findings import Action, FoundKind, LiveFinding
@@ -162,7 +162,7 @@ def test_a_fall_in_one_slice_asks_for_rows_of_it_once_and_starts_one_round_at_mo
     shown = live_screen(builds, file, day_at(now), at=now + 30 * SECONDS_A_DAY)
     assert shown.requested_rows == (asked,)
     assert f"rows wanted: {asked.sentence}" in [str(each) for each in live_table(shown)]
-    assert any(finding.sentence in line for line in of_those_that_answered(builds, file))
+    assert any(finding.sentence in line for line in release_lines(builds, file))
 
     builds.ledger.append("round", "r", {"run_id": "x", "events": [event.name]})
     assert pending(builds.ledger, "r") == [], "a round has answered it"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestration.findings import EVENT_OF
+from orchestration.watch_findings import EVENT_OF
 from stillhouse.live.findings import STARTED_BY, Action, Circumstances, FoundKind, action_on
 from stillhouse.recipe.watch import WatchSpec
 

@@ -15,9 +15,9 @@ import time_machine
 
 import orchestration.watch
 import orchestration.watch_quarantine
-from orchestration.findings import hand_on
 from orchestration.quarantine import quarantine_slice
 from orchestration.watch import look
+from orchestration.watch_findings import hand_on
 from stillhouse.live.findings import BY, Action, FoundKind, LiveFinding
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.slices import slices_of

@@ -10,7 +10,7 @@ from checks.gate import Finding
 from stillhouse.statistics.verdicts import Verdict
 
 
-def together(findings: Mapping[str, Finding]) -> Finding:
+def worst_of(findings: Mapping[str, Finding]) -> Finding:
     """The worst verdict, in the words of those that have it; the numbers are those that come nearest to their limit.
 
     Args:

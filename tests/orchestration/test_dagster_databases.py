@@ -15,7 +15,7 @@ SCRIPT = """
     from pathlib import Path
     import dagster as dg
     import sqlalchemy as sa
-    from orchestration.databases import HELD_AT_MOST, _held
+    from orchestration.dagster_databases import HELD_AT_MOST, _held
     from orchestration.instance import initialise
     from stillhouse.home import Home
     from stillhouse.records.builds import BuildStore
