@@ -37,6 +37,7 @@ from tests.small import small_recipe
 GATE = "small/prompts[base]:every_slice_has_golden_rows"
 NAME = "every_slice_has_golden_rows"
 UNTIL = datetime.now(UTC).date() + timedelta(days=9)
+"""Chosen once, since each step asks for what an earlier one gave: whenever a step runs, it is some days away."""
 WHY = "the slice is filled next week"
 SIGNED_OFF = "another_person_has_approved_the_training"
 READ = "read the contract, its rows and its licences"
