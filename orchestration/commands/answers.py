@@ -14,6 +14,7 @@ from orchestration.commands.common import (
     AsJson,
     Name,
     all_recipes,
+    builds_here,
     find_recipe,
     say_unreadable,
 )
@@ -72,11 +73,10 @@ def fleet(as_json: AsJson = False) -> None:
     from orchestration.fleet import fleet as look_at
     from orchestration.instance import initialise
     from orchestration.tables.fleet import fleet_tables, next_lines, prune_lines
-    from stillhouse.records.builds import BuildStore
 
-    home, recipes = Home.from_environment(), all_recipes()
-    with initialise(home) as instance:
-        shown = look_at(instance, BuildStore(home), recipes.files)
+    recipes, builds = all_recipes(), builds_here()
+    with initialise(builds.home) as instance:
+        shown = look_at(instance, builds, recipes.files)
     if as_json:
         print_json(shown.model_dump_json(indent=1))
     else:
@@ -129,20 +129,19 @@ def report(name: Name, as_json: AsJson = False) -> None:
     """Show the evaluation of the selected student, or of the best one when none was selected."""
     from assets.keys import key_of
     from assets.materializations import newest_artifact
-    from stillhouse.records.builds import BuildStore
     from stillhouse.report.reading import REPORT, read_report
     from stillhouse.stages.names import SELECTION
     from stillhouse.statistics.verdicts import Verdict
 
-    home = Home.from_environment()
-    selection = newest_artifact(BuildStore(home), key_of(find_recipe(name).name, SELECTION))
+    builds = builds_here()
+    selection = newest_artifact(builds, key_of(find_recipe(name).name, SELECTION))
     found = read_report(selection.folder)
     if as_json:
         print_json(json.dumps(json.loads((selection.folder / REPORT).read_text(encoding="utf-8")), indent=1))
     else:
         from orchestration.screens import result_screen
 
-        out.print(result_screen(name, found, home))
+        out.print(result_screen(name, found, builds.home))
     raise typer.Exit(0 if found.verdict is Verdict.PASS else 1)
 
 
@@ -157,9 +156,8 @@ def show_leaderboard(
     """Rank the models of every round that the same golden rows have judged; others cannot be compared with them."""
     from orchestration.leaderboard import board
     from orchestration.tables.leaderboard import leaderboard_notes, leaderboard_table
-    from stillhouse.records.builds import BuildStore
 
-    found = board(BuildStore(Home.from_environment()), find_recipe(name), golden)
+    found = board(builds_here(), find_recipe(name), golden)
     if as_json:
         print_json(found.model_dump_json(indent=1))
         return
@@ -263,11 +261,10 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
     from orchestration.diagnosis import diagnose as diagnosis_of
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
 
-    home, file = Home.from_environment(), find_recipe(name)
-    with initialise(home) as instance:
-        found = diagnosis_of(instance, BuildStore(home), file)
+    file, builds = find_recipe(name), builds_here()
+    with initialise(builds.home) as instance:
+        found = diagnosis_of(instance, builds, file)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     elif found.stage is None:
@@ -290,9 +287,8 @@ def roi(name: Name, as_json: AsJson = False) -> None:
     from orchestration.economics import roi as account
     from orchestration.tables.economics import account_table
     from stillhouse.economics import Decision
-    from stillhouse.records.builds import BuildStore
 
-    found = account(BuildStore(Home.from_environment()), find_recipe(name))
+    found = account(builds_here(), find_recipe(name))
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
@@ -312,8 +308,7 @@ def checklist(name: Name) -> None:
     """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
     from orchestration.diagnosis import write_checklist
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
 
-    home, file = Home.from_environment(), find_recipe(name)
-    with initialise(home) as instance:
-        out.print(write_checklist(instance, BuildStore(home), file).read_text(encoding="utf-8"), soft_wrap=True)
+    file, builds = find_recipe(name), builds_here()
+    with initialise(builds.home) as instance:
+        out.print(write_checklist(instance, builds, file).read_text(encoding="utf-8"), soft_wrap=True)

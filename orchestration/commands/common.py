@@ -4,7 +4,7 @@ Belongs here: arguments that several have, finding a recipe by its name, making 
 Does not: a command, exit codes (orchestration/cli.py).
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,6 +13,9 @@ from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder, setting
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
+
+if TYPE_CHECKING:
+    from stillhouse.records.builds import BuildStore
 
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -69,6 +72,13 @@ def find_recipe(name: str) -> RecipeFile:
     if not path.exists():
         raise no_recipe(recipes_in(recipes_folder()), name)
     return read_recipe(path)
+
+
+def builds_here() -> "BuildStore":
+    """What was made in this installation, and its ledger; loaded only now, since it takes a while."""
+    from stillhouse.records.builds import BuildStore
+
+    return BuildStore(Home.from_environment())
 
 
 def only(recipes: Recipes, name: str) -> Recipes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import By, Name, Reason, find_recipe
+from orchestration.commands.common import By, Name, Reason, builds_here, find_recipe
 from orchestration.terminal import out
 from stillhouse.economics import Book
 from stillhouse.home import Home
@@ -33,14 +33,12 @@ def waive(
     from orchestration.approvals import waive_newest
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
     from stillhouse.records.gate_names import renamed
     from stillhouse.records.governance import Waiver
 
-    home, recipe = Home.from_environment(), check.partition("/")[0]
-    file, builds = find_recipe(recipe), BuildStore(home)
+    file, builds = find_recipe(check.partition("/")[0]), builds_here()
     wanted = Waiver(check, by, reason, until.date(), content="")
-    with initialise(home) as instance:
+    with initialise(builds.home) as instance:
         waiver = waive_newest(builds, file, wanted, sync_batches(instance, builds, file))
     for line in renamed([check.rpartition(":")[2]]):
         out.print(Text(line, "yellow"), soft_wrap=True)
@@ -58,9 +56,8 @@ def approve(
 ) -> None:
     """Approve the release that waits for it, or a training, where the stakes are high; the recipe's author cannot."""
     from orchestration.approvals import approve_newest_release, approve_training
-    from stillhouse.records.builds import BuildStore
 
-    builds, file = BuildStore(Home.from_environment()), find_recipe(name)
+    builds, file = builds_here(), find_recipe(name)
     if training:
         contract = approve_training(builds, file, by=by, reason=reason)
         out.print(f"contract {contract[:12]} is signed off; `stillhouse run {name}` trains", soft_wrap=True)
@@ -83,12 +80,11 @@ def rollback(
     """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
     from orchestration.deployments import roll_back
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
 
-    home, file = Home.from_environment(), find_recipe(name)
-    _say_who_works(home, file.name)
-    with initialise(home) as instance:
-        done = roll_back(instance, BuildStore(home), file, digest, by=by, reason=reason)
+    file, builds = find_recipe(name), builds_here()
+    _say_who_works(builds.home, file.name)
+    with initialise(builds.home) as instance:
+        done = roll_back(instance, builds, file, digest, by=by, reason=reason)
     _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
 
 
@@ -104,12 +100,11 @@ def promote(
     """Promote a release that was withdrawn, or that a hold keeps out; its other gates have to be open."""
     from orchestration.deployments import promote as bring_in
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
 
-    home, file = Home.from_environment(), find_recipe(name)
-    _say_who_works(home, file.name)
-    with initialise(home) as instance:
-        done = bring_in(instance, BuildStore(home), file, digest, by=by, reason=reason)
+    file, builds = find_recipe(name), builds_here()
+    _say_who_works(builds.home, file.name)
+    with initialise(builds.home) as instance:
+        done = bring_in(instance, builds, file, digest, by=by, reason=reason)
     _say(done, lambda replaced: f"it replaced {replaced}")
 
 
@@ -138,11 +133,10 @@ def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
 @commands.command()
 def hold(name: Name, by: By, reason: Reason) -> None:
     """Keep the champion: no round replaces it until `stillhouse resume`; a person still can."""
-    from stillhouse.records.builds import BuildStore
     from stillhouse.records.deployments import deployment_of
     from stillhouse.records.promotion import hold as record
 
-    entry = record(BuildStore(Home.from_environment()).ledger, find_recipe(name).name, by=by, reason=reason)
+    entry = record(builds_here().ledger, find_recipe(name).name, by=by, reason=reason)
     champion = deployment_of(entry).champion
     out.print(f"champion {champion.student} {champion.release[:12]} is held: no round replaces it", soft_wrap=True)
 
@@ -152,21 +146,20 @@ def resume(name: Name, by: By, reason: Reason) -> None:
     """Let rounds replace the champion again, and start by themselves where a play has closed the recipe to them."""
     from orchestration.deployments import resume as let_rounds
     from orchestration.instance import initialise
-    from stillhouse.records.builds import BuildStore
     from stillhouse.records.deployments import deployment_of, desired
     from stillhouse.records.plays import closure_of, reopen
 
-    home, file = Home.from_environment(), find_recipe(name)
-    ledger = BuildStore(home).ledger
+    file, builds = find_recipe(name), builds_here()
+    ledger = builds.ledger
     if closure_of(ledger, file.name) is not None:
         play = reopen(ledger, file.name, by=by, reason=reason).body["play"]
         out.print(f"rounds of {file.name} may start by themselves again; the play '{play}' counts from now on")
         serving = desired(ledger, file.name)
         if serving is None or serving.hold is None:
             return
-    _say_who_works(home, file.name)
-    with initialise(home) as instance:
-        entry = let_rounds(instance, BuildStore(home), file, by=by, reason=reason)
+    _say_who_works(builds.home, file.name)
+    with initialise(builds.home) as instance:
+        entry = let_rounds(instance, builds, file, by=by, reason=reason)
     champion = deployment_of(entry).champion
     out.print(f"champion {champion.student} {champion.release[:12]}: rounds may replace it", soft_wrap=True)
 
@@ -176,17 +169,15 @@ def withdraw(name: Name, by: By, reason: Reason) -> None:
     """Withdraw the release that is being rolled out: it answers nobody any more, and no round offers it again."""
     from orchestration.instance import initialise
     from orchestration.rollout import look
-    from stillhouse.records.builds import BuildStore
     from stillhouse.records.deployments import serving_now
     from stillhouse.records.rollouts import withdraw as record
 
-    home, file = Home.from_environment(), find_recipe(name)
-    builds = BuildStore(home)
+    file, builds = find_recipe(name), builds_here()
     seen = serving_now(builds.ledger, file.name)
     record(builds.ledger, file.name, seen, by=by, reason=reason)
     assert seen.challenger is not None
     withdrawn = seen.challenger.deployed
-    with initialise(home) as instance:
+    with initialise(builds.home) as instance:
         look(instance, builds, file)
     serves = f"champion {seen.champion.student} {seen.champion.release[:12]} serves on"
     out.print(f"{withdrawn.student} {withdrawn.release[:12]} is withdrawn; {serves}", soft_wrap=True)
@@ -203,11 +194,10 @@ def quarantine(
 ) -> None:
     """Let the previous champion, or the teacher, answer a part of the requests until a day."""
     from orchestration.quarantine import quarantine_slice
-    from stillhouse.records.builds import BuildStore
 
     file = find_recipe(name)
     given = quarantine_slice(
-        BuildStore(Home.from_environment()), file, slice,
+        builds_here(), file, slice,
         by=by, reason=reason, until=until.date(), to_teacher=to_teacher,
     )  # fmt: skip
     unsaid = "" if given.column is None else f"; so is a text of which its caller sends no {given.column!r}"
@@ -218,9 +208,8 @@ def quarantine(
 def amend(name: Name, by: By, reason: Reason) -> None:
     """Accept the recipe's bar as it is now, after a candidate was trained under another one."""
     from orchestration.approvals import amend_bar
-    from stillhouse.records.builds import BuildStore
 
-    bar = amend_bar(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
+    bar = amend_bar(builds_here(), find_recipe(name), by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
 
 
@@ -244,9 +233,8 @@ def correct(
     """
     from orchestration.corrections import correct_month
     from stillhouse.economics import amount
-    from stillhouse.records.builds import BuildStore
 
-    builds, file = BuildStore(Home.from_environment()), find_recipe(name)
+    builds, file = builds_here(), find_recipe(name)
     given, now = correct_month(builds, file, book=of, month=month, usd=usd, by=by, reason=reason)
     out.print(Text(given.sentence), soft_wrap=True)
     out.print(f"{amount(max(now, 0.0))} USD now count for {of} of {given.month}", soft_wrap=True)

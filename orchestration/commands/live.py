@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import AsJson, Name, find_recipe
+from orchestration.commands.common import AsJson, Name, builds_here, find_recipe
 from orchestration.terminal import out, print_json
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
 
 if TYPE_CHECKING:
     from stillhouse.records.builds import BuildStore
@@ -43,9 +42,8 @@ def watch(
     from orchestration.live import require_a_watch
     from orchestration.watch import accept, ask
     from orchestration.watch_findings import hand_on
-    from stillhouse.records.builds import BuildStore
 
-    file, builds = find_recipe(name), BuildStore(Home.from_environment())
+    file, builds = find_recipe(name), builds_here()
     if accept_days is not None:
         require_a_watch(file)
         reference = accept(builds, file, days=accept_days, by=by, reason=reason, at=time.time())
@@ -121,10 +119,9 @@ def live(
     from orchestration.live import live_screen
     from orchestration.tables.live import live_table
     from stillhouse.live.segments import day_at
-    from stillhouse.records.builds import BuildStore
 
     now = time.time()
-    shown = live_screen(BuildStore(Home.from_environment()), find_recipe(name), day or day_at(now), at=now)
+    shown = live_screen(builds_here(), find_recipe(name), day or day_at(now), at=now)
     if as_json:
         print_json(shown.model_dump_json(indent=1))
         return

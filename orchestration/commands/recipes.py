@@ -16,6 +16,7 @@ from orchestration.commands.common import (
     AsJson,
     Name,
     all_recipes,
+    builds_here,
     find_recipe,
     make_ready,
     only,
@@ -230,7 +231,6 @@ def new(
     from orchestration.scaffold.open_questions import AnsweredQuestions
     from orchestration.scaffold.server import server_of
     from orchestration.scaffold.writing import RENAME, FilesBeside, write_recipe
-    from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, separator, quoting, named)
@@ -250,7 +250,7 @@ def new(
         out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
     # Nothing can be tried with a classifier while nobody has said which of its outputs is which label.
     file = read_recipe(written.path)
-    expected = None if RENAME in written.open else duration(BuildStore(Home.from_environment()), file)
+    expected = None if RENAME in written.open else duration(builds_here(), file)
     if expected is not None:
         out.print(f"a run takes {expected.forecast.sentence}")
     before = "Answer what is open, then: " if written.open else "Read it once, then: "
@@ -302,7 +302,6 @@ def ask(
     """
     from orchestration.asking import as_its_teacher, read_replies, write_requests
     from orchestration.tables.asking import asked_lines, batch_read_lines
-    from stillhouse.records.builds import BuildStore
 
     if (write is None) == (read is None) or (answered_by is not None and read is None):
         raise StillhouseError(
@@ -311,7 +310,7 @@ def ask(
             expected="--write, or --read with or without --answered-by",
             do="Write the requests first, and read the replies when they are there.",
         )
-    file, builds = find_recipe(name), BuildStore(Home.from_environment())
+    file, builds = find_recipe(name), builds_here()
     if write is not None:
         asked = write_requests(builds, file, write, of=of)
         if as_json:

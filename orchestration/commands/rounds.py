@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.commands.common import AsJson, Name, find_recipe, make_ready
+from orchestration.commands.common import AsJson, Name, builds_here, find_recipe, make_ready
 from orchestration.terminal import out, print_json
 from stillhouse.device import device_of
 from stillhouse.errors import MachineError, StillhouseError
@@ -46,9 +46,8 @@ def plan(
     from orchestration.planned import planned
     from orchestration.tables.planned import duration_table
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
-    from stillhouse.records.builds import BuildStore
 
-    found = planned(BuildStore(Home.from_environment()), find_recipe(name), discordance or USUAL_DISCORDANCE)
+    found = planned(builds_here(), find_recipe(name), discordance or USUAL_DISCORDANCE)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
@@ -79,9 +78,8 @@ def plan(
 def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
     from orchestration.live import planned_watch
     from orchestration.tables.live import live_plan_table
-    from stillhouse.records.builds import BuildStore
 
-    found = planned_watch(BuildStore(Home.from_environment()), find_recipe(name), requests_a_day=requests)
+    found = planned_watch(builds_here(), find_recipe(name), requests_a_day=requests)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
@@ -95,11 +93,10 @@ def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
     from orchestration.planned import forecast_of_a_first_run, seconds_by_stage
     from orchestration.run import distil
-    from stillhouse.records.builds import BuildStore
     from stillhouse.stages.serving_device import serving_device
 
-    file, home = find_recipe(name), Home.from_environment()
-    builds = BuildStore(home)
+    file, builds = find_recipe(name), builds_here()
+    home = builds.home
     device_of(home.device)  # one that is not there ends it here, before anything is made
     serving_device(file, builds)  # likewise
     try:
@@ -157,11 +154,10 @@ def predict(
 ) -> None:
     """Ask the champion: the label of each text, and the probability that it is right."""
     from orchestration.serving import predict as predictions_of
-    from stillhouse.records.builds import BuildStore
 
     file = find_recipe(name)
     asked = texts or [line.rstrip("\n") for line in sys.stdin]
-    found = predictions_of(BuildStore(Home.from_environment()), file, asked)
+    found = predictions_of(builds_here(), file, asked)
     if as_json:
         print_json(found.model_dump_json(indent=1))
         return
@@ -177,10 +173,9 @@ def export(
 ) -> None:
     """Write the champion as a folder that runs without Stillhouse: ONNX, tokenizer, labels, card, a loader."""
     from orchestration.serving import champion_bundle
-    from stillhouse.records.builds import BuildStore
     from stillhouse.release.standalone import LOADER, write_standalone
 
-    served, bundle = champion_bundle(BuildStore(Home.from_environment()), find_recipe(name))
+    served, bundle = champion_bundle(builds_here(), find_recipe(name))
     size = write_standalone(bundle, served.release, folder)
     out.print(f"wrote {folder}: {served.student} {served.release[:12]}, {size / MEGABYTE:.1f} MB", soft_wrap=True)
     out.print(Text.assemble("Ask it: ", (f'python {folder / LOADER} "a text"', "bold")), soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import Name, find_recipe
+from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
 from stillhouse.home import Home
 from stillhouse.serving.tokens import Scope, Tokens
@@ -49,11 +49,9 @@ def rollout(
     """Say how far the next release is and what is missing, and take its next step, as the sensor does each minute."""
     from orchestration.instance import initialise
     from orchestration.rollout import look, replay_now
-    from stillhouse.records.builds import BuildStore
 
-    home, file = Home.from_environment(), find_recipe(name)
-    builds = BuildStore(home)
-    with initialise(home) as instance:
+    file, builds = find_recipe(name), builds_here()
+    with initialise(builds.home) as instance:
         done = replay_now(instance, builds, file) if replay else True
         step = look(instance, builds, file)
     out.print(Text(step.sentence), soft_wrap=True)

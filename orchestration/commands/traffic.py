@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import Name, find_recipe
+from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -122,9 +122,8 @@ def harvest(
     from orchestration.harvest import harvest as write_harvest
     from orchestration.harvest import harvest_differing, left_out_line
     from stillhouse.live.harvest import DIFFERING_AT_MOST
-    from stillhouse.records.builds import BuildStore
 
-    file, builds = find_recipe(name), BuildStore(Home.from_environment())
+    file, builds = find_recipe(name), builds_here()
     if differing and slice is not None:
         raise StillhouseError(
             "both are given", where="--differing, --slice", expected="one of the two",
