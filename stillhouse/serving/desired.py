@@ -290,8 +290,11 @@ class Follower:
         if loaded.cascade is not None and slot.open_teacher is not None:
             on_call = loaded.cascade.teacher
             if on_call.artifact not in slot.teachers:
-                slot.teachers[on_call.artifact] = slot.open_teacher(on_call)
-            loaded.teacher = slot.teachers[on_call.artifact]
+                try:
+                    slot.teachers[on_call.artifact] = slot.open_teacher(on_call)
+                except StillhouseError as error:  # as of a recipe that has another teacher by now: the student answers
+                    LOG.error("%s: release %s: %s", slot.name, wanted.release[:12], error)
+            loaded.teacher = slot.teachers.get(on_call.artifact)
         return loaded
 
     def _challenger(self, slot: Slot, wanted: Challenger | None, lacks: list[str]) -> ServedChallenger | None:

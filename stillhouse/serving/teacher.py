@@ -319,11 +319,22 @@ class PaidEndpoint:
 
 
 def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> ServingTeacher:
-    """The teacher that a release names, asked as the recipe says now."""
+    """The teacher that a release names, asked as the recipe says now.
+
+    Raises:
+        StillhouseError: if the recipe says it no more.
+    """
     spec, calls = file.recipe.teacher, file.recipe.serving.teacher
     if on_call.asking is None:
         return ServingTeacher(OwnProcess(on_call, builds), calls)
-    assert spec.endpoint is not None, "the release is of a recipe whose teacher was an endpoint"
+    if spec.endpoint is None:
+        raise StillhouseError(
+            "the recipe says no more how the teacher behind this release is asked, which is a server",
+            where=f"{file.path}: teacher",
+            expected=on_call.kind,
+            do="Its student answers alone until another release serves; put the teacher back and start the server "
+            "again, or have `stillhouse run` make a release with the one that the recipe names now.",
+        )
     # A thread is given up where nobody waits for it any more; it ends soon after.
     limits = spec.endpoint.model_copy(update={"timeout_s": min(spec.endpoint.timeout_s, calls.deadline_ms / 1000)})
     endpoint = Endpoint(calls.endpoint or spec.source, limits, on_call.asking)

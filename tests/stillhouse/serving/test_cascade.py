@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from stillhouse.errors import StillhouseError
 from stillhouse.recipe.serving import ServingSpec, TeacherCallsSpec
 from stillhouse.records.deployments import Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
-from stillhouse.release.cascade import Cascade, ProtectedSlice
+from stillhouse.release.cascade import Cascade, ProtectedSlice, TeacherOnCall
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from tests.stillhouse.serving.cascades import cascade
@@ -198,6 +199,26 @@ def test_a_teacher_is_kept_through_a_swap_and_closed_once_no_release_needs_it(se
         served.installation.promote(model)
         served.follower.look()
     assert served.slot.teachers == {} and first.is_closed
+
+
+def test_a_release_serves_whose_teacher_the_recipe_names_no_more(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after going back to one from before the teacher was exchanged: its student answers for the teacher."""
+
+    def names_it_no_more(on_call: TeacherOnCall) -> ServingTeacher:
+        raise StillhouseError("no more how", where="defs.yaml", expected="endpoint", do="Put it back.")
+
+    served.slot.open_teacher = names_it_no_more
+    release = served.installation.promote(1, cascade=cascade(None)).digest
+    served.follower.look()
+    assert served.slot.refused is None and "no more how" in caplog.text
+    said = served.predict(text=TEXT).json()
+    assert (said["release"], said["source"], said["degraded"]) == (release, "student", True)
+    assert counted(served, "stillhouse_degraded_texts_total") == {"failed": 1.0}
+    served.installation.promote(0)
+    served.follower.look()
+    assert served.predict(text=TEXT).json()["degraded"] is False
 
 
 def test_a_release_without_a_cascade_says_so(served: Served) -> None:

@@ -322,6 +322,14 @@ def test_an_endpoint_is_opened_as_the_recipe_says_now_and_without_its_key_all_is
         assert spending.spent(home.ledger_url, "small", spending.month_now()) == pytest.approx(server.usd)
 
 
+@pytest.mark.long
+def test_a_server_that_the_recipe_names_no_more_is_said(home: Home, tmp_path: Path) -> None:
+    """Regression: of a release from before the teacher was exchanged an assertion failed, and it did not serve."""
+    file, on_call = small_recipe(tmp_path, rows=60), ON_CALL.model_copy(update={"asking": ASKING})
+    with pytest.raises(StillhouseError, match="says no more how the teacher behind this release is asked"):
+        open_teacher(file, BuildStore(home), on_call)
+
+
 def test_a_paid_teacher_needs_a_limit_of_a_month(tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="usd_per_month must be given where calls of the teacher cost money"):
         paid_recipe(tmp_path)
