@@ -193,6 +193,8 @@ def foreign(scope: Scope, headers: Headers, rules: Rules) -> GuardRefusal | None
     for name in ("host", "origin", "content-type", "authorization"):
         if len(headers.getlist(name)) > 1:
             return GuardRefusal(HTTPStatus.BAD_REQUEST, f"header {name} is given more than once")
+    if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may see the end of it elsewhere
+        return GuardRefusal(HTTPStatus.BAD_REQUEST, "content-length and transfer-encoding are both given")
     if _CONTROL.search(scope["path"]):  # a route may match before a newline at the end
         return GuardRefusal(HTTPStatus.BAD_REQUEST, "a control character in the path")
     host = Authority.read(headers.get("host", ""))
@@ -393,7 +395,9 @@ def _with_safe_headers(send: Send) -> Send:
 
 
 def _answer(refusal: GuardRefusal, scope: Scope) -> Response:
+    # Whoever is not understood may not have ended where it seems: what follows on its connection is not read.
+    ends = {"connection": "close"} if refusal.status is HTTPStatus.BAD_REQUEST else None
     if scope["path"] == GRAPHQL:  # what the UI's client can show
         content = {"data": None, "errors": [{"message": f"refused: {refusal.reason}"}]}
-        return JSONResponse(content, refusal.status)
-    return PlainTextResponse(f"refused: {refusal.reason}\n", refusal.status)
+        return JSONResponse(content, refusal.status, ends)
+    return PlainTextResponse(f"refused: {refusal.reason}\n", refusal.status, ends)

@@ -1,11 +1,14 @@
 """The guard in front of the webserver: what another site, a stranger or a careless setting can send is refused."""
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from threading import Thread
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -104,6 +107,29 @@ def test_another_origin_is_refused_whatever_it_asks(origin: str) -> None:
 def test_headers_that_two_readers_could_read_differently_are_refused() -> None:
     for name in ("host", "origin", "content-type"):
         assert ask("/graphql", "POST", body={"query": QUERY}, headers=[(name, OWN[name])])[0] == 400
+    ends = [("content-length", "4"), ("transfer-encoding", "chunked")]
+    status, said = ask("/graphql", "POST", body={"query": QUERY}, headers=ends)
+    assert status == 400 and "are both given" in said
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_what_follows_a_request_with_two_ends_is_not_answered(http: Literal["h11", "httptools"]) -> None:
+    """Regression: a proxy that goes by the one header would hand on as a body what h11 read as a request of its own."""
+    server = uvicorn.Server(uvicorn.Config(Guard(INNER, LOCAL), http=http, lifespan="off", log_level="critical"))
+    own = "".join(f"{name}: {value}\r\n" for name, value in OWN.items())
+    hidden = f"GET /assets HTTP/1.1\r\n{own}\r\n"
+    ends = f"Content-Length: {len(hidden) + 5}\r\nTransfer-Encoding: chunked\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = Thread(target=server.run, kwargs={"sockets": [listener]})
+        serving.start()
+        try:
+            with socket.create_connection(listener.getsockname(), timeout=30) as asked:
+                asked.sendall(f"POST /graphql HTTP/1.1\r\n{own}{ends}\r\n0\r\n\r\n{hidden}".encode())
+                answers = b"".join(iter(lambda: asked.recv(4096), b"")).decode()
+        finally:
+            server.should_exit = True
+            serving.join()
+    assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1 ") == 1 and "reached" not in answers
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
