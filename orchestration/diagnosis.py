@@ -71,6 +71,9 @@ class Diagnosis(Found):
     beside: tuple[str, ...] = Field(
         description="Other gates that are closed and are not part of a round, such as those of a day of traffic."
     )
+    clock: str | None = Field(
+        None, description="That the ledger is ahead of this machine's clock; null where it is not."
+    )
     live: tuple[str, ...] = Field(
         description="What was withdrawn last, and what the watch found of the release that serves; changes nothing."
     )
@@ -109,6 +112,7 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
             for other, gate in beside
             if found is None or (gate.asset, gate.name) != (now and now.state.address, found.gate)
         ),
+        clock=builds.ledger.ahead_of_the_clock(),
         live=release_lines(builds, file),
     )
 

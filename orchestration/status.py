@@ -18,6 +18,7 @@ from orchestration.champion_status import ChampionStatus, champion_status
 from orchestration.event_list import EventShown, waiting_events
 from orchestration.stages_now import StageNow, beside_now, is_closed_beside, other_events_in_dagster, stages_now
 from stillhouse.base import Record
+from stillhouse.live.segments import TRAFFIC, TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_status import GateStatus
@@ -110,6 +111,14 @@ class RecipeStatus(Record):
     waivers: tuple[str, ...] = Field(description="Waivers that count no longer, with what to do.")
     closed: str | None = Field(description="Why a play lets no round start by itself; null where none does.")
     risks: tuple[str, ...] = Field(description="Risks whose day of review has come.")
+    clock: str | None = Field(
+        None, description="That the ledger is ahead of this machine's clock; null where it is not."
+    )
+    kept_traffic: str | None = Field(
+        None,
+        description="That answers are kept which nothing removes, since the recipe has no `traffic:` any more; null "
+        "where that is not so.",
+    )
     nobody_looks: str | None = Field(
         description="That no daemon has looked for new rows lately; null where one has, or there is no champion yet."
     )
@@ -170,6 +179,8 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
         closed=closed_by_a_play(builds.ledger, file.name),
         risks=tuple(each.in_words for each in risks_to_review(builds.ledger, file.recipe.risks)),
+        clock=builds.ledger.ahead_of_the_clock(),
+        kept_traffic=_kept_traffic(builds, file),
         nobody_looks=None if champion is None else _nobody_looks(builds, file),
         last_round=last_round(builds.ledger, file.name),
         events=waiting_events(builds.ledger, file),
@@ -195,6 +206,17 @@ def _nobody_looks(builds: BuildStore, file: RecipeFile) -> str | None:
         return None
     since = "yet" if last is None else f"since {last:%Y-%m-%d %H:%M} UTC"
     return f"no daemon has looked for new rows {since}, so no round starts by itself: `stillhouse ui` runs one"
+
+
+def _kept_traffic(builds: BuildStore, file: RecipeFile) -> str | None:
+    """That nothing removes what was kept of answers: servers and the asset `traffic` go by the recipe alone."""
+    days = [] if file.recipe.traffic is not None else TrafficStore(builds.home.artifacts, file.name).days()
+    if not days:
+        return None
+    return (
+        f"answers from {days[0]} to {days[-1]} are kept and never expire, since the recipe has no `traffic:` any more: "
+        f"put it back until they have expired, or remove {builds.home.artifacts}/{TRAFFIC}/{file.name}"
+    )
 
 
 def last_round(ledger: Ledger, recipe: str) -> LastRound | None:

@@ -19,7 +19,7 @@ from stillhouse.home import CHECKOUT
 
 DIAGNOSIS = {
     "recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster", "drop_folder",
-    "given_up", "beside", "live",
+    "given_up", "beside", "clock", "live",
 }  # fmt: skip
 """The keys of `stillhouse diagnose --json`, on which scripts rely."""
 

@@ -60,7 +60,8 @@ def status(
             out.print(status_table(recipe, state))
             for line in round_lines(state):
                 out.print(Text(line), soft_wrap=True)
-            for line in [*state.drop_folder, *state.waivers, *state.dagster]:
+            of_all = [line for line in (state.clock, state.kept_traffic) if line is not None]
+            for line in [*of_all, *state.drop_folder, *state.waivers, *state.dagster]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
     say_unreadable(recipes)
@@ -275,8 +276,8 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
         for offender in found.evidence[:5]:
             out.print("        ", Text(offender), soft_wrap=True)
     if not as_json:
-        given_up = [found.given_up] if found.given_up else []
-        for line in [*found.beside, *given_up, *found.live, *found.drop_folder, *found.dagster]:
+        of_all = [line for line in (found.clock, found.given_up) if line is not None]
+        for line in [*found.beside, *of_all, *found.live, *found.drop_folder, *found.dagster]:
             out.print(Text(line, "yellow"), soft_wrap=True)
     raise typer.Exit(0 if found.stage is None else 1)
 

@@ -46,6 +46,7 @@ def audit(
     try:
         history = History.of(ledger)
         problems = [*ledger.problems(), *history.unsound]
+        limits += [line for line in [ledger.ahead_of_the_clock()] if line is not None]
     except MachineError:
         raise
     except StillhouseError as error:  # nothing can be asked of a ledger with an entry that cannot be read

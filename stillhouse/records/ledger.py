@@ -15,7 +15,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -52,6 +52,9 @@ Kind = Literal[
 GENESIS = "0" * 64
 ASKED_AT_ONCE = 100
 """For the newest entries of so many subjects by one statement: a database takes no statement of any length."""
+
+CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+"""Of machines that write to one ledger; more than that is a clock that is wrong."""
 
 _metadata = sa.MetaData()
 _entries = sa.Table(
@@ -332,6 +335,25 @@ class Ledger:
         """The later of this machine's clock and the newest entry, in UTC: in a ledger time never runs backwards."""
         with self._engine.connect() as connection:
             return _not_before(_newest_time(connection), self._clock())
+
+    def ahead_of_the_clock(self) -> str | None:
+        """That the newest entry bears a time which this machine's clock has not reached, and what that means.
+
+        Returns:
+            One line; None where clock and ledger agree within what the clocks of several machines may differ.
+        """
+        with self._engine.connect() as connection:
+            newest, now = _newest_time(connection), self._clock()
+        ahead = _not_before(newest, now) - now
+        if ahead <= CLOCKS_DIFFER_AT_MOST:
+            return None
+        by = f"{ahead.days:,} days" if ahead >= timedelta(days=2) else f"{ahead / timedelta(hours=1):.1f} hours"
+        return (
+            f"the newest ledger entry is of {now + ahead:%Y-%m-%d %H:%M} UTC, {by} after this machine's clock. Until "
+            "the clock has come that far each new entry bears that time, and waivers, quarantines, rollouts and limits "
+            "on rounds count by it: set the clock if it is wrong; if the entry is, only a copy of ledger and artifacts "
+            "from before it helps"
+        )
 
     def signatures(self) -> dict[int, Signature]:
         """The signature of each entry that was signed, by sequence."""

@@ -1,11 +1,13 @@
 """`diagnose` names what is wrong first, in the words of what went wrong; the checklist has every gate once."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+import time_machine
 
 import checks.contract
 from assets.keys import key_of
@@ -15,6 +17,7 @@ from checks.stages import gates_of
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.runs import RECIPE_TAG
 from stillhouse.recipe.reading import RecipeFile
+from tests.command import stillhouse as command
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
@@ -32,6 +35,7 @@ KEYS = {
     "drop_folder",
     "given_up",
     "beside",
+    "clock",
     "live",
 }
 
@@ -66,6 +70,17 @@ def test_of_a_recipe_that_was_never_run_the_contract_is_missing(place: Place) ->
     )
     assert said["what"] == "never/contract was never materialized"
     assert said["do"] == "materialize it: `stillhouse run never`"
+
+
+def test_a_clock_that_is_behind_the_ledger_is_said(place: Place) -> None:
+    file = recipe(place, "late", questions(50))
+    place.builds.ledger.append("reopening", "late", {})
+    assert found(place, file)["clock"] is None
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=400), tick=True):
+        said = found(place, file)["clock"]
+        assert " after this machine's clock" in said
+        for asked in ("diagnose", "status"):
+            assert "days after this machine's clock" in command(asked, "late", recipes=place.folder / "recipes").stdout
 
 
 def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Place) -> None:

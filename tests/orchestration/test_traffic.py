@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from typer.testing import CliRunner
@@ -74,6 +75,22 @@ def test_an_answer_of_an_earlier_release_leads_to_that_one(chain: Chain, home: H
     assert found.audit.promotion is not None
     assert (found.ok, found.audit.promotion.release) == (True, row.release)
     assert found.audit.chain[0].asset == "r/release"
+
+
+def test_answers_that_never_expire_are_said(home: Home, file: RecipeFile, tmp_path: Path) -> None:
+    """Regression: with `traffic:` taken out of a recipe its texts stayed for good, whatever `text_days` had said."""
+
+    def said(*more: str) -> str:
+        return CliRunner().invoke(app, ["status", "r", *more], env={"COLUMNS": "300"}).stdout
+
+    answered(home, file)
+    assert json.loads(said("--json"))["recipes"]["r"]["kept_traffic"] is None
+    small_recipe(tmp_path, rows=100, name="r")
+    line = json.loads(said("--json"))["recipes"]["r"]["kept_traffic"]
+    assert line.startswith("answers from ") and line.endswith(f"or remove {home.artifacts}/traffic/r")
+    assert line in said()
+    rmtree(Path(home.artifacts) / "traffic" / "r")
+    assert json.loads(said("--json"))["recipes"]["r"]["kept_traffic"] is None
 
 
 def test_an_answer_by_a_release_that_should_not_have_served_is_a_problem(

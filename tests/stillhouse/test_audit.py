@@ -526,6 +526,13 @@ def test_what_cannot_be_proven_is_said(chain: Chain, champion: Artifact, tmp_pat
     assert any("no entry is signed" in line for line in found.limits)
 
 
+def test_a_ledger_that_is_ahead_of_the_clock_proves_no_time(chain: Chain, champion: Artifact) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=400), tick=True):
+        chain.builds.ledger.append("reopening", "r", {})
+    found = chain.audit()
+    assert found.ok and any("days after this machine's clock" in line for line in found.limits)
+
+
 # Signatures
 
 

@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ import stillhouse.records.ledger as ledger_module
 from stillhouse.errors import StillhouseError
 from stillhouse.records import databases
 from stillhouse.records.keys import Signature
-from stillhouse.records.ledger import GENESIS, Entry, EntrySubject, Head, Ledger
+from stillhouse.records.ledger import CLOCKS_DIFFER_AT_MOST, GENESIS, Entry, EntrySubject, Head, Ledger
 from tests.postgres import PG_CTL, postgres
 
 
@@ -58,6 +58,19 @@ def test_entries_after_one_are_those_that_were_written_later(ledger: Ledger) -> 
     assert ledger.entries("r", "verdict", after=first.sequence) == [second]
     assert ledger.entries(after=first.sequence) == [second, other]
     assert ledger.entries(after=other.sequence) == []
+
+
+def test_a_ledger_that_is_ahead_of_the_clock_says_so(ledger: Ledger) -> None:
+    """Regression: after one entry by a clock that was years ahead waivers ended and rollouts stood still, unsaid."""
+    now, year = datetime(2026, 11, 30, tzinfo=UTC), timedelta(days=365)
+    assert ledger.ahead_of_the_clock() is None, "of nothing"
+    Ledger(ledger.url, clock=lambda: now + year).append("round", "r", {})
+    later = Ledger(ledger.url, clock=lambda: now)
+    later.append("round", "r", {})
+    said = later.ahead_of_the_clock()
+    assert said is not None and "is of 2027-11-30 00:00 UTC, 365 days after this machine's clock" in said
+    assert Ledger(ledger.url, clock=lambda: now + year - CLOCKS_DIFFER_AT_MOST).ahead_of_the_clock() is None
+    assert Ledger(ledger.url, clock=lambda: now + 2 * year).ahead_of_the_clock() is None
 
 
 def test_the_newest_promotion_is_the_champion(ledger: Ledger) -> None:
