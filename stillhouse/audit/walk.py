@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,7 +23,7 @@ from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_PERSON, BY_A_PERSON
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.gate_status import GateStatus
-from stillhouse.records.governance import WaiverRules, waivers_among
+from stillhouse.records.governance import SIGN_OFF_GATE, WaiverRules, waivers_among
 from stillhouse.records.ledger import Entry
 from stillhouse.records.manifest import Manifest, asset_and_batch
 
@@ -130,7 +131,10 @@ class Walk:
         if self.contract is not None:
             decided.append(("contract", self.contract, "sign_off", "signed off"))
         problems = []
+        unasked = self._newer_than_the_release([SIGN_OFF_GATE])
         for of, digest, kind, done in decided:
+            if kind == "sign_off" and unasked:
+                continue
             entries = self.history.of_kind(self.recipe, kind, self.promotion)
             names = [entry.body["by"] for entry in entries if entry.body[of] == digest]
             if not names:
@@ -188,6 +192,9 @@ class Walk:
         gates = sorted(self.gates_of(asset_and_batch(asset)[0].partition("/")[2]))
         if self.promotion.body.get("because") in BY_A_PERSON:
             gates = [gate for gate in gates if gate not in ANSWERED_BY_A_PERSON]
+        if until is not None and (later := self._newer_than_the_release(gates)):
+            self.limits.append(f"{asset}: its release served before there were the gates {', '.join(later)}")
+            gates = [gate for gate in gates if gate not in later]
         found += self._verdict_problems(asset, digest, identity, gates, until)
         self.problems += found
         link = Link(
@@ -270,6 +277,21 @@ class Walk:
                 f"{rerun(self.recipe)} looks at every gate again and promotes again"
             )
         return problems
+
+    def _newer_than_the_release(self, gates: Sequence[str]) -> list[str]:
+        """Those of some gates that had looked at nothing of the recipe yet when the release was first let through.
+
+        Asked of a release that no round looks at again, since it serves no more or somebody went back to it: of the
+        champion of a round the next one asks them.
+        """
+        if self.is_of_the_champion and self.promotion.body.get("because") != "rollback":
+            return []
+        return [gate for gate in gates if gate not in self._known_gates]
+
+    @cached_property
+    def _known_gates(self) -> frozenset[str]:
+        before = self.history.of_kind(self.recipe, "verdict", self._let_through(self.promotion))
+        return frozenset(gate_name(entry.body["gate"]) for entry in before)
 
     def _let_through(self, promotion: Entry) -> Entry:
         """When a release was found fit: of one that somebody went back to, as it served first.

@@ -17,6 +17,9 @@ from stillhouse.names import account, clean_name, clean_reason, same_person
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.ledger import Entry, Ledger
 
+SIGN_OFF_GATE = "another_person_has_approved_the_training"
+"""The gate on a contract that asks for a sign-off, for an audit of what was released before there was one."""
+
 
 @dataclass(frozen=True)
 class Waiver:

@@ -16,19 +16,21 @@ import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
+from stillhouse.audit.records import Audit, AuditedAgainst
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import desired, serving_now
 from stillhouse.records.gate_status import GateStatus
-from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
+from stillhouse.records.governance import SIGN_OFF_GATE, Waiver, WaiverRules, approve, waive
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Entry, Ledger, _engine
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.promotion import go_back, promote, tell
 from stillhouse.records.witness import Witness
-from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain, deployed
+from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, GATES, Chain, deployed
 from tests.stillhouse.forgery import Row, alter, rebuild
 
 pytestmark = pytest.mark.long
@@ -679,6 +681,39 @@ def test_going_back_to_an_earlier_release_is_audited_like_any_promotion(chain: C
     chain.promote(champion)
     assert chain.audit().problems == ()
     assert len(chain.builds.ledger.entries("r", "promotion")) == 3, "what a person promoted is not promoted again"
+
+
+def test_of_a_release_that_no_round_looks_at_again_gates_are_asked_that_there_were(chain: Chain) -> None:
+    """Regression: an audit of what somebody went back to asked for gates that are newer, and nothing could end that."""
+    ledger, high = chain.builds.ledger, {**CONTRACT, "stakes": "high", "author": "Grace Hopper"}
+    newer = (*GATES, SIGN_OFF_GATE)
+
+    def found(release: str | None = None) -> Audit:
+        trusted = Keys.from_environment().trusted()
+        outside = AuditedAgainst(
+            lambda stage: GATES if stage == "champion" else newer, frozenset(), witness=chain.witness, trusted=trusted
+        )
+        return audit(chain.builds.store, ledger, "r", outside, release=release)
+
+    first = chain.release("first", contract=high)
+    approve(ledger, "r", release=first.digest, author=high["author"], by="Ann Lee", reason="read all slices")
+    chain.promote(first)
+    assert "nobody signed off" in "".join(found().problems), "the next round asks for it"
+    second = chain.release("second")
+    chain.promote(second)
+    assert found(first.digest).ok, "of an answer that it gave"
+    decided = {"by": "Ann Lee", "reason": "complaints about names of places", "exports": ("second", "first")}
+    tell(ledger, chain.witness, go_back(ledger, "r", serving_now(ledger, "r"), deployed(first), **decided))
+    chain.promote(first)
+    assert found().problems == () and any(f"were the gates {SIGN_OFF_GATE}" in line for line in found().limits)
+    chain.verdict(chain.make("contract", content="of another"), SIGN_OFF_GATE, "passed")
+    third = chain.release("third", contract=high)
+    approve(ledger, "r", release=third.digest, author=high["author"], by="Ann Lee", reason="read all slices")
+    chain.promote(third)
+    problems = "".join(found(third.digest).problems)
+    assert SIGN_OFF_GATE in problems and "nobody signed off" in problems, (
+        "that it was not asked of this one is no excuse"
+    )
 
 
 def test_a_deployment_of_another_release_than_was_promoted_is_found(chain: Chain, champion: Artifact) -> None:
