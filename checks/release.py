@@ -93,7 +93,7 @@ def the_champion_is_not_held(context: GateContext) -> Finding:
     )
 
 
-@gate("where the stakes are high, the author of a recipe must not approve its release")
+@gate("where the stakes are high, the author of a recipe must not approve its release", waivable=False)
 def another_person_has_approved_it(context: GateContext) -> Finding:
     """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
     recipe, name = context.recipe, context.file.name
