@@ -142,8 +142,10 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Ro
     """
     now = datetime.fromtimestamp(time.time() if at is None else at, UTC)
     seen = desired(builds.ledger, file.name)
-    if file.recipe.rollout is None or seen is None or seen.challenger is None:
+    if seen is None or seen.challenger is None:
         return RolloutStep("no release is on its way to take over")
+    if file.recipe.rollout is None:
+        return RolloutStep(_nobody_moves(file, seen.challenger), Tone.LOOK)
     try:
         shadow = _newest_shadow(builds, file, seen.challenger)
         take = _in_shadow if seen.challenger.stage is Stage.SHADOW else _in_canary
@@ -364,6 +366,16 @@ def _waits(file: RecipeFile, seen: Deployment, challenger: Challenger, teacher_c
             f"({teacher_changed}). It goes on when the canary of a later day passes"
         )
     return None
+
+
+def _nobody_moves(file: RecipeFile, challenger: Challenger) -> str:
+    name, by = file.name, "--by NAME --reason WHY"
+    answers = f"answers {challenger.share:.0%} of the callers" if challenger.share else "is in the shadow"
+    return (
+        f"{_name(challenger)} {answers}, and the recipe has no `rollout:` any more: nothing moves it on or withdraws "
+        f"it. `stillhouse promote {name} {challenger.deployed.release[:12]} {by}` brings it in, `stillhouse withdraw "
+        f"{name} {by}` ends its way; so does the next round that promotes a release"
+    )
 
 
 def _what_a_person_can_do(file: RecipeFile) -> str:

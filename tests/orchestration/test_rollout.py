@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -384,6 +385,19 @@ def test_a_shadow_that_was_looked_at_by_other_code_is_looked_at_again_before_it_
     world.look(version="of other code")
     step = move(world.builds, world.file, at=later(1.1))
     assert step.replay and world.challenger.share == 0.05
+
+
+def test_a_challenger_that_nothing_moves_any_more_is_said(world: World) -> None:
+    """Regression: without `rollout:` in the recipe it answered its share on, and the command said there is none."""
+    without = replace(world.file, recipe=world.file.recipe.model_copy(update={"rollout": None}))
+    assert "one b1 is in the shadow, and the recipe has no `rollout:`" in move(world.builds, without).sentence
+    world.look()
+    assert "answers 5% of the callers" in move(world.builds, world.file).sentence
+    before, step = world.now, move(world.builds, without)
+    assert "one b1 answers 5% of the callers, and the recipe has no `rollout:`" in step.sentence
+    assert step.tone is Tone.LOOK and world.now == before
+    withdraw(world.ledger, "r", before, by="Ann Lee", reason="nobody looks at it any more")
+    assert move(world.builds, without).sentence == "no release is on its way to take over"
 
 
 def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds: BuildStore, tmp_path: Path) -> None:
