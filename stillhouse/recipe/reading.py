@@ -89,7 +89,11 @@ class RecipeFile:
         """Name the file, line and field of a part of the recipe, for an error message."""
         if self.member and field[:1] == ("teacher",):
             field = (*teacher_part(self.member).split("."), *field[1:])
-        return _where(self.path, yaml.compose(self.path.read_text(encoding="utf-8-sig")), ("attributes", *field))
+        try:
+            tree = yaml.compose(self.path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, yaml.YAMLError):  # somebody works on it: what is wrong is said all the same
+            tree = None
+        return _where(self.path, tree, ("attributes", *field))
 
 
 def read_recipe(path: Path) -> RecipeFile:

@@ -27,6 +27,18 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("content", [b"attributes: [", b"\xff\xfe\x00", b"", None])
+def test_a_part_is_named_while_somebody_edits_the_file(tmp_path: Path, content: bytes | None) -> None:
+    """Regression: where a round had something to say of a part meanwhile, what it said was that YAML cannot be read."""
+    file = read_recipe(edited(tmp_path, "  bar:\n", "  bar:\n"))
+    assert not file.where("bar", "margin").startswith(f"{file.path}:1:")
+    if content is None:
+        file.path.unlink()
+    else:
+        file.path.write_bytes(content)
+    assert file.where("bar", "margin") == f"{file.path}:1: bar.margin"
+
+
 def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     """Regression: of two `bar:` in one recipe the last counted, and nobody was told."""
     path = edited(tmp_path, "  bar:\n", "  bar:\n    margin: 0.5\n")
