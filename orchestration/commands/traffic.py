@@ -6,7 +6,7 @@ Does not: carrying it out (stillhouse/live/traffic.py, orchestration/harvest.py)
 """
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -15,6 +15,9 @@ from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+
+if TYPE_CHECKING:
+    from stillhouse.live.segments import TrafficStore
 
 commands = typer.Typer()
 
@@ -51,6 +54,10 @@ def erase(
             expected="one of the two",
             do="Name a caller's key, or an answer's id.",
         )
+    if key == "":
+        raise StillhouseError(
+            "it is empty", where="--key", expected="the key as the caller sent it", do="No answer has an empty one."
+        )
     home, file = Home.from_environment(), find_recipe(name)
     store = TrafficStore(home.artifacts, file.name)
     is_here = id is not None and has_answer(store, id)
@@ -65,6 +72,8 @@ def erase(
         )
     stored = None if known is None or key is None else known.keyed(key)
     answers = LiveAnswers.of(home)
+    if id is not None:
+        _require_an_answer(home, store, id)
 
     # Two that replace one file at a time would each leave what the other has taken out.
     with recipes_locked(home, [lock_of_days(file.name)], by=f"erasing texts of {file.name}", waiting=_waiting):
@@ -100,6 +109,23 @@ def erase(
             soft_wrap=True,
         )
         raise typer.Exit(1)
+
+
+def _require_an_answer(home: Home, store: "TrafficStore", id: str) -> None:
+    """Refuse an id of which nothing can be erased, now or by a server later, since it is misspelt.
+
+    One that was issued under another secret may be of an answer that is kept.
+    """
+    from stillhouse.serving.ids import RequestIds
+
+    is_ours = (home.serving / "secret").exists() and RequestIds.known(home.serving).is_ours(id)
+    if not is_ours and not any(id in store.frame(day, "requests")["id"] for day in store.days()):
+        raise StillhouseError(
+            "no server of this installation issued this id, and no answer that is kept has it",
+            where="--id",
+            expected="the id of an answer, 28 characters",
+            do="Copy it from the answer; ids end with what was signed, so that a misspelt one is none.",
+        )
 
 
 @commands.command()

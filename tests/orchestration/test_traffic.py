@@ -209,3 +209,19 @@ def test_an_erasure_waits_for_whoever_rewrites_the_same_files(home: Home, file: 
 def test_erasing_needs_one_of_key_and_id(home: Home, file: RecipeFile, options: tuple[str, ...]) -> None:
     with pytest.raises(StillhouseError, match="--key, --id"):
         CliRunner().invoke(app, ["erase", "r", *options], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("id", ["", "x", "A" * 28, "../../x"])
+def test_an_id_that_is_misspelt_is_not_said_to_be_erased(home: Home, file: RecipeFile, id: str) -> None:
+    """Regression: of an id that no answer can have it was said that servers erase it before they seal it."""
+    command = ["erase", "r", "--id", id]
+    with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    row, store = answered(home, file), TrafficStore(home.artifacts, "r")
+    with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert store.erasures() == [] and BuildStore(home).ledger.entries("r", "erasure") == []
+    (home.serving / "secret").unlink()  # what was issued under another secret is found by itself
+    assert "1 texts erased" in CliRunner().invoke(app, ["erase", "r", "--id", row.id], catch_exceptions=False).output
+    with pytest.raises(StillhouseError, match="--key: it is empty"):
+        CliRunner().invoke(app, ["erase", "r", "--key", ""], catch_exceptions=False)
