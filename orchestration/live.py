@@ -21,7 +21,7 @@ from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import BY_A_PERSON
+from stillhouse.records.champions import BY_A_PERSON, withdrawal_of
 from stillhouse.records.deployments import desired, serving_now
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_reference import reference_of, terms_of
@@ -145,14 +145,19 @@ def require_a_watch(file: RecipeFile) -> None:
 def release_lines(builds: BuildStore, file: RecipeFile) -> tuple[str, ...]:
     """What a person should know of the release that answers, and of the one that was taken from it last.
 
-    A withdrawal is said until a round has promoted another release, a finding while the release answers of which it is.
+    A withdrawal is said until a round has promoted another release or a person has brought it back, a finding while the
+    release answers of which it is.
     """
     ledger, name, lines = builds.ledger, file.name, list[str]()
     withdrawn = ledger.newest(name, "withdrawal")
     promotions = ledger.entries(name, "promotion")
     by_rounds = [entry.sequence for entry in promotions if entry.body.get("because") not in BY_A_PERSON]
-    if withdrawn is not None and withdrawn.sequence > max(by_rounds, default=0):
-        body = withdrawn.body
+    body = {} if withdrawn is None else withdrawn.body
+    if (
+        withdrawn is not None
+        and withdrawn.sequence > max(by_rounds, default=0)
+        and withdrawal_of(ledger, name, release=body["release"], export=body["export"]) is not None
+    ):
         day = withdrawn.at[:10]
         lines.append(f"{body['release'][:12]} was withdrawn on {day} by {body['by']}: {body['reason']}")
     serves = desired(ledger, name)

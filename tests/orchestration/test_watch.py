@@ -47,7 +47,7 @@ from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.events import EventKind, history
 from stillhouse.records.ledger import Entry
 from stillhouse.records.outbox import Outbox
-from stillhouse.records.promotion import go_back, hold
+from stillhouse.records.promotion import bring_in, go_back, hold
 from stillhouse.records.replicas import AWAY_AFTER, Heartbeat
 from stillhouse.records.rollouts import move_on, offer
 from stillhouse.serving.ids import RequestIds
@@ -144,6 +144,20 @@ def test_a_release_that_fails_is_taken_back_first_and_then_people_hear_of_it(
     later = builds.ledger.now() + timedelta(hours=1)
     due = Outbox(builds.ledger.url).take_due("r", file.recipe.notify, remind=timedelta(days=3), at=later)
     assert [each.notice.title for each in due] == ["r: errors of b, the release was taken back"]
+
+
+def test_of_a_release_that_a_person_has_brought_back_no_withdrawal_is_said(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    """Regression: `diagnose` said of the release that serves that it was withdrawn."""
+    begun(builds, file, now)
+    answered(builds, 200, at=now, status=500, label=None, confidence=None)
+    look(builds, file, at=now + 60)
+    assert any("b was withdrawn on" in line for line in of_those_that_answered(builds, file))
+    why = "it was the network and not the release"
+    bring_in(builds.ledger, "r", seen(builds.ledger), named("b"), export=model_of("b"), by="Ann Lee", reason=why)
+    assert serving(builds) == "b"
+    assert not any("was withdrawn" in line for line in of_those_that_answered(builds, file))
 
 
 def test_the_release_that_was_brought_back_is_not_taken_back_for_the_same(
