@@ -40,8 +40,13 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
     return audit(builds.store, builds.ledger, recipe, _outside(home, recipe, written_down))
 
 
-def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
+def audit_request(home: Home, recipe: str, id: str) -> AnswerAudit:
     """Audit one answer that a server of this installation gave; nothing is written.
+
+    Args:
+        home: the installation.
+        recipe: name of the recipe.
+        id: of the answer.
 
     Raises:
         StillhouseError: if this installation issued no such id, there is no secret to tell it by, or no such answer is
@@ -54,8 +59,8 @@ def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
             expected="the id of an answer, 28 characters",
             do="Copy it from the answer, or ask where the server runs: the secret below STILLHOUSE_HOME tells.",
         )
-    builds, traffic = BuildStore(home), TrafficStore(home.artifacts, file.name)
-    outside = _outside(home, file.name, None)
+    builds, traffic = BuildStore(home), TrafficStore(home.artifacts, recipe)
+    outside = _outside(home, recipe, None)
     return audit_answer(builds.store, builds.ledger, traffic, outside, id=id, issued_at=issued_at(id))
 
 

@@ -16,6 +16,7 @@ from orchestration.commands.common import (
     all_recipes,
     builds_here,
     find_recipe,
+    name_on_record,
     say_unreadable,
 )
 from orchestration.terminal import out, print_json
@@ -184,7 +185,7 @@ def audit(
     """Prove the champion: every byte back to its source, every verdict and decision, and the ledger's own history."""
     from orchestration.auditing import audit_recipe, audit_request, audit_teachers_row
 
-    home, file = Home.from_environment(), find_recipe(name)
+    home, recipe = Home.from_environment(), name_on_record(name)
     given = [option for option, value in (("--head", head), ("--request", request), ("--row", row)) if value]
     if len(given) > 1:
         raise StillhouseError(
@@ -194,7 +195,7 @@ def audit(
             do="Ask once for each: `--head` is about the whole ledger, the others are about one answer.",
         )
     if row is not None:
-        behind = audit_teachers_row(home, file.name, row)
+        behind = audit_teachers_row(home, recipe, row)
         if as_json:
             print_json(behind.model_dump_json(indent=1))
         else:
@@ -202,7 +203,7 @@ def audit(
             _print_audit(behind.audit)
         raise typer.Exit(0 if behind.ok else 1)
     if request is not None:
-        answer = audit_request(home, file, request)
+        answer = audit_request(home, recipe, request)
         if as_json:
             print_json(answer.model_dump_json(indent=1))
         else:
@@ -213,7 +214,7 @@ def audit(
                 out.print(Text(problem, "red"), soft_wrap=True)
             _print_audit(answer.audit)
         raise typer.Exit(0 if answer.ok else 1)
-    found = audit_recipe(home, file.name, written_down=head)
+    found = audit_recipe(home, recipe, written_down=head)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:

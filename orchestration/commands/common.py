@@ -81,6 +81,22 @@ def builds_here() -> "BuildStore":
     return BuildStore(Home.from_environment())
 
 
+def name_on_record(name: str) -> str:
+    """The name of a recipe that there is, or of which this installation has made something.
+
+    For what rests on records alone: a recipe may have been renamed since, removed, or be no recipe while it is edited.
+
+    Raises:
+        StillhouseError: if neither is so.
+    """
+    from stillhouse.records.ledger import Ledger
+
+    path = recipes_folder() / require_recipe_name(name, "recipe") / "defs.yaml"
+    if not path.exists() and Ledger(Home.from_environment().ledger_url).newest(name, "materialization") is None:
+        raise no_recipe(recipes_in(recipes_folder()), name)
+    return name
+
+
 def only(recipes: Recipes, name: str) -> Recipes:
     """One recipe of a folder, readable or not."""
     files = tuple(file for file in recipes.files if file.name == name)

@@ -6,18 +6,15 @@ Does not: carrying it out (stillhouse/live/traffic.py, orchestration/harvest.py)
 """
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import Name, builds_here, find_recipe
+from orchestration.commands.common import Name, builds_here, find_recipe, name_on_record
 from orchestration.terminal import out
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-
-if TYPE_CHECKING:
-    from stillhouse.live.segments import TrafficStore
 
 commands = typer.Typer()
 
@@ -58,25 +55,23 @@ def erase(
         raise StillhouseError(
             "it is empty", where="--key", expected="the key as the caller sent it", do="No answer has an empty one."
         )
-    home, file = Home.from_environment(), find_recipe(name)
-    store = TrafficStore(home.artifacts, file.name)
+    home, recipe = Home.from_environment(), name_on_record(name)
+    store = TrafficStore(home.artifacts, recipe)
     is_here = id is not None and has_answer(store, id)
     # An answer that is kept is erased whoever issued its id, and of one that is not, a server may have its text still.
     known = None if is_here else RequestIds.known(home.serving)
     if id is not None and known is not None and not known.is_ours(id):
         raise StillhouseError(
-            f"no answer with this id is kept of {file.name}, and no server of this installation issued it",
+            f"no answer with this id is kept of {recipe}, and no server of this installation issued it",
             where="--id",
             expected="the id of an answer, 28 characters",
             do="Copy it from the answer; nothing was erased.",
         )
     stored = None if known is None or key is None else known.keyed(key)
     answers = LiveAnswers.of(home)
-    if id is not None:
-        _require_an_answer(home, store, id)
 
     # Two that replace one file at a time would each leave what the other has taken out.
-    with recipes_locked(home, [lock_of_days(file.name)], by=f"erasing texts of {file.name}", waiting=_waiting):
+    with recipes_locked(home, [lock_of_days(recipe)], by=f"erasing texts of {recipe}", waiting=_waiting):
         erasure = Erasure(id=id, key=stored, at=time.time())
         # Said first: where this is killed half way, the key by which it is known may be gone.
         for name_of_file, ids in harvested(store, erasure).items():
@@ -92,12 +87,12 @@ def erase(
         done = erase_texts(store, erasure, answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
-    BuildStore(home).ledger.append("erasure", file.name, body)
+    BuildStore(home).ledger.append("erasure", recipe, body)
     found = f"{_count(done.texts, 'text')} erased"
     if key is not None:
         found += f", and the key in {_count(done.keys, 'answer')}"
     elif not done.texts:
-        found += ": the answer is kept without one" if is_here else f": no answer with this id is kept of {file.name}"
+        found += ": the answer is kept without one" if is_here else f": no answer with this id is kept of {recipe}"
     out.print(f"{found}; what servers have not sealed yet, they erase before they do", soft_wrap=True)
     if strangers:
         out.print(
@@ -109,23 +104,6 @@ def erase(
             soft_wrap=True,
         )
         raise typer.Exit(1)
-
-
-def _require_an_answer(home: Home, store: "TrafficStore", id: str) -> None:
-    """Refuse an id of which nothing can be erased, now or by a server later, since it is misspelt.
-
-    One that was issued under another secret may be of an answer that is kept.
-    """
-    from stillhouse.serving.ids import RequestIds
-
-    is_ours = (home.serving / "secret").exists() and RequestIds.known(home.serving).is_ours(id)
-    if not is_ours and not any(id in store.frame(day, "requests")["id"] for day in store.days()):
-        raise StillhouseError(
-            "no server of this installation issued this id, and no answer that is kept has it",
-            where="--id",
-            expected="the id of an answer, 28 characters",
-            do="Copy it from the answer; ids end with what was signed, so that a misspelt one is none.",
-        )
 
 
 @commands.command()

@@ -214,7 +214,7 @@ def test_it_answers_a_share_of_the_callers_and_its_answers_lead_to_its_rows(plac
     assert SHOWN["truth"] in command("rollout", "small").stdout
     assert named(place) == (RELEASES["first"], RELEASES["second"])
     ids = ask(place, 6, arm="challenger", callers=120)
-    found = audit_request(place.home, recipe(place, 6), ids[0])
+    found = audit_request(place.home, "small", ids[0])
     assert (found.release, found.problems, found.ok) == (RELEASES["second"], (), True)
 
 
@@ -280,7 +280,7 @@ def test_a_slice_that_is_known_when_a_request_comes_is_taken_from_the_champion(p
         app(["quarantine", "small", "label=HUM", "--to-teacher", *signed], standalone_mode=False)
     assert "label=HUM is answered by" in " ".join(command("status", "small").stdout.split())
     ids = ask(place, 6, arm="instead", callers=1)
-    assert audit_request(place.home, recipe(place, 6), ids[0]).ok
+    assert audit_request(place.home, "small", ids[0]).ok
 
 
 def test_a_person_withdraws_what_is_on_its_way_and_the_champion_serves_on(place: Place) -> None:

@@ -63,7 +63,7 @@ def test_an_answer_leads_to_the_release_that_gave_it_and_to_its_rows(
     chain: Chain, home: Home, file: RecipeFile
 ) -> None:
     row = answered(home, file)
-    found = audit_request(home, file, row.id)
+    found = audit_request(home, "r", row.id)
     assert (found.ok, found.problems, found.release, found.replica) == (True, (), row.release, "r1")
     assert {link.asset for link in found.audit.chain} >= {"r/release", "r/contract", "r/source[base]"}
 
@@ -71,7 +71,7 @@ def test_an_answer_leads_to_the_release_that_gave_it_and_to_its_rows(
 def test_an_answer_of_an_earlier_release_leads_to_that_one(chain: Chain, home: Home, file: RecipeFile) -> None:
     row = answered(home, file)
     chain.promote(chain.release("another model"))
-    found = audit_request(home, file, row.id)
+    found = audit_request(home, "r", row.id)
     assert found.audit.promotion is not None
     assert (found.ok, found.audit.promotion.release) == (True, row.release)
     assert found.audit.chain[0].asset == "r/release"
@@ -97,23 +97,23 @@ def test_an_answer_by_a_release_that_should_not_have_served_is_a_problem(
     chain: Chain, home: Home, file: RecipeFile
 ) -> None:
     row = answered(home, file, release="f" * 64)
-    found = audit_request(home, file, row.id)
+    found = audit_request(home, "r", row.id)
     assert "and ffffffffffff answered" in found.problems[0]
     assert "release ffffffffffff was never promoted" in found.audit.problems
     assert not found.ok
     unknown = answered(home, file, deployment=10_000)
-    assert "the ledger has no deployment" in audit_request(home, file, unknown.id).problems[0]
+    assert "the ledger has no deployment" in audit_request(home, "r", unknown.id).problems[0]
 
 
 def test_an_id_that_nobody_issued_and_one_of_which_nothing_is_kept_are_refused(home: Home, file: RecipeFile) -> None:
     with pytest.raises(StillhouseError, match="there is no secret of servers here"):
-        audit_request(home, file, "A" * 28)
+        audit_request(home, "r", "A" * 28)
     assert not home.serving.exists(), "who only looks makes none"
     RequestIds.of(home.serving)
     with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
-        audit_request(home, file, "A" * 28)
+        audit_request(home, "r", "A" * 28)
     with pytest.raises(StillhouseError, match="no answer with this id is kept"):
-        audit_request(home, file, RequestIds.of(home.serving).issue())
+        audit_request(home, "r", RequestIds.of(home.serving).issue())
 
 
 def test_the_command_prints_the_way(chain: Chain, home: Home, file: RecipeFile) -> None:
@@ -125,6 +125,23 @@ def test_the_command_prints_the_way(chain: Chain, home: Home, file: RecipeFile) 
     assert shown["audit"]["ok"] is True
     with pytest.raises(StillhouseError, match="both are given"):
         CliRunner().invoke(app, ["audit", "r", "--request", row.id, "--head", "0"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("edited", [None, "attributes: ["])
+def test_answers_of_a_recipe_that_is_gone_are_audited_and_erased(
+    chain: Chain, home: Home, file: RecipeFile, edited: str | None
+) -> None:
+    """Regression: of a recipe that was renamed nobody could audit what served, or erase a text that was kept of it."""
+    row = answered(home, file, key=RequestIds.of(home.serving).keyed("customer 4711"))
+    file.path.unlink()
+    if edited is not None:
+        file.path.write_text(edited)
+    for asked in ([], ["--request", row.id]):
+        assert CliRunner().invoke(app, ["audit", "r", *asked], catch_exceptions=False).exit_code == 0
+    erased = CliRunner().invoke(app, ["erase", "r", "--key", "customer 4711"], catch_exceptions=False)
+    assert "1 text erased, and the key in 1 answer" in erased.output
+    with pytest.raises(StillhouseError, match="no recipe of this name"):
+        CliRunner().invoke(app, ["audit", "other"], catch_exceptions=False)
 
 
 def test_erasing_leaves_a_count_in_the_ledger_and_neither_key_nor_id(home: Home, file: RecipeFile) -> None:
@@ -215,13 +232,13 @@ def test_erasing_needs_one_of_key_and_id(home: Home, file: RecipeFile, options: 
 def test_an_id_that_is_misspelt_is_not_said_to_be_erased(home: Home, file: RecipeFile, id: str) -> None:
     """Regression: of an id that no answer can have it was said that servers erase it before they seal it."""
     command = ["erase", "r", "--id", id]
-    with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
+    with pytest.raises(StillhouseError, match="no secret of servers here|no server of this installation issued it"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     row, store = answered(home, file), TrafficStore(home.artifacts, "r")
-    with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
+    with pytest.raises(StillhouseError, match="no secret of servers here|no server of this installation issued it"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert store.erasures() == [] and BuildStore(home).ledger.entries("r", "erasure") == []
     (home.serving / "secret").unlink()  # what was issued under another secret is found by itself
-    assert "1 texts erased" in CliRunner().invoke(app, ["erase", "r", "--id", row.id], catch_exceptions=False).output
+    assert "1 text erased" in CliRunner().invoke(app, ["erase", "r", "--id", row.id], catch_exceptions=False).output
     with pytest.raises(StillhouseError, match="--key: it is empty"):
         CliRunner().invoke(app, ["erase", "r", "--key", ""], catch_exceptions=False)
