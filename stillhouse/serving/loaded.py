@@ -198,9 +198,33 @@ def load(path_or_recipe: str | Path) -> LoadedRelease:
     """
     if isinstance(path_or_recipe, Path) or (Path(path_or_recipe) / RECORD).is_file():
         folder = Path(path_or_recipe)
+        _require_a_bundle(folder)
         return LoadedRelease(folder, digest_of_folder(folder))
     name = require_recipe_name(path_or_recipe, "recipe")
     read_recipe(recipes_folder() / name / "defs.yaml")  # says of a misspelt name that there is no such recipe
     builds = BuildStore(Home.from_environment())
     champion = serving_now(builds.ledger, name).champion
     return LoadedRelease(builds.artifact(champion.release, champion.manifest).folder, champion.release)
+
+
+def _require_a_bundle(folder: Path) -> None:
+    """Say of a folder that is no bundle what it is; of one that was altered the bundle's own problems are said."""
+    if not (folder / RECORD).is_file():
+        what = f"{RECORD} is missing" if folder.is_dir() else "there is no such folder"
+    elif (folder / "model.onnx").is_file() and not (folder / MODEL).exists():
+        from stillhouse.release.standalone import LOADER
+
+        raise StillhouseError(
+            "it is what `stillhouse export` wrote, which needs no Stillhouse",
+            where=str(folder),
+            expected="the folder of a release, or the name of a recipe",
+            do=f'Ask it by `python {folder / LOADER} "a text"`; its README.md says how in Python.',
+        )
+    else:
+        return
+    raise StillhouseError(
+        what,
+        where=str(folder),
+        expected="the folder of a release, or the name of a recipe",
+        do="Name the recipe, and what serves is loaded.",
+    )

@@ -71,3 +71,18 @@ def test_the_lines_of_the_card_run_where_they_stand(installation: Installation) 
     said = subprocess.run([sys.executable, "-c", lines], cwd=made.folder, capture_output=True, text=True, check=True)
     ((label, confidence),) = installation.expected(2, ["a text"])
     assert said.stdout.split() == [label, str(confidence)]
+
+
+def test_a_folder_that_is_no_release_is_said_to_be_none(installation: Installation, tmp_path: Path) -> None:
+    """Regression: of an exported folder it was said that parts of a bundle are missing, to be restored from a copy."""
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    for name in ("model.onnx", "classify.py", "release.json"):
+        (exported / name).write_text("{}")
+    for folder in (exported, str(exported)):
+        with pytest.raises(StillhouseError, match=r"`stillhouse export` wrote.* Ask it by `python .*classify.py"):
+            stillhouse.load(folder)
+    with pytest.raises(StillhouseError, match="there is no such folder"):
+        stillhouse.load(tmp_path / "nowhere")
+    with pytest.raises(StillhouseError, match=r"release\.json is missing"):
+        stillhouse.load(tmp_path)
