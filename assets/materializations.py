@@ -113,4 +113,7 @@ def other_event_in_dagster(
     digest = event.metadata.get("digest")
     shown = f"names {str(digest.value)[:12]}" if digest is not None else "was not written by Stillhouse"
     counts = f"{newest.digest[:12]}, and that is what counts" if newest else "that it was never materialized"
+    if newest is not None and digest is not None and digest.value == newest.digest:  # made or found again, no more
+        shown = f"names manifest {str(claimed and claimed.value)[:12]} of the same content"
+        counts = f"manifest {newest.manifest[:12]}, and that is what counts"
     return f"{name}: Dagster's newest event (run {records[0].run_id[:8] or 'none'}) {shown}; the ledger says {counts}"

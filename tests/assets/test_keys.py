@@ -1,5 +1,7 @@
 """Keys of the UI and addresses of the ledger lead to each other, and what was written under an old key is found."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from assets.keys import address_of, group_of, key_at, key_of, keys_of_events, stage_of
@@ -49,6 +51,10 @@ def test_what_an_installation_wrote_under_the_old_key_goes_on_to_count(
     newest = newest_materialization(builds.ledger, key)
     assert isinstance(newest, Materialization) and (newest.digest, newest.address) == (digest, "r/exports/x")
     assert other_event_in_dagster(instance, key, None, newest) is None
+    again = replace(newest, manifest=digest_of("found again"))
+    said = other_event_in_dagster(instance, key, None, again)
+    assert said is not None and f"names manifest {newest.manifest[:12]} of the same content" in said
+    assert f"the ledger says manifest {again.manifest[:12]}" in said
 
     said = {"asset": "r/exports/x", "digest": digest, "manifest": digest_of("m"), "gate": "only_onnx_and_json_ship"}
     builds.ledger.append("verdict", "r", {**said, "state": "failed", "sentence": "a pickle", "code": "0", "run_id": ""})
