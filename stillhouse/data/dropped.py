@@ -73,7 +73,7 @@ def every_column_in_a_drop(recipe: Recipe) -> Iterator[None]:
             f"{error.what}, which `{'.'.join(map(str, recipe.field_naming(error.column)))}` of the recipe names",
             where=error.where,
             expected=error.expected,
-            do=f"{error.do}{allow}",
+            do=f"{error.do if error.is_like_one else 'Call the column so in the file.'}{allow}",
         ) from error
 
 

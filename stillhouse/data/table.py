@@ -59,8 +59,10 @@ class Table:
 class UnknownColumnError(StillhouseError):
     """A column was asked for that does not exist; whoever asked can say where it did, and which ones there are."""
 
-    def __init__(self, column: str, existing: Sequence[str], *, where: str, expected: str, do: str) -> None:
-        self.column, self.existing = column, tuple(existing)
+    def __init__(
+        self, column: str, existing: Sequence[str], *, where: str, expected: str, do: str, is_like_one: bool = False
+    ) -> None:
+        self.column, self.existing, self.is_like_one = column, tuple(existing), is_like_one
         super().__init__(f"there is no column {column!r}", where=where, expected=expected, do=do)
 
 
@@ -83,6 +85,7 @@ def require_columns(existing: Sequence[str], wanted: Iterable[str], where: str) 
                 if existing
                 else "at least one column",
                 do=hint,
+                is_like_one=bool(close),
             )
 
 

@@ -27,7 +27,11 @@ def recipe() -> Recipe:
             "there is no column 'service', which `data.label` of the recipe names; expected one of 'question', "
             "'Service', 'kind'. Did you mean 'Service'? `data.allow_missing_columns` lists what files may lack.",
         ),
-        ("question,service", "there is no column 'kind', which `slices.0.column` of the recipe names"),
+        (
+            "question,service",
+            "there is no column 'kind', which `slices.0.column` of the recipe names; expected one of 'question', "
+            "'service'. Call the column so in the file. `data.allow_missing_columns` lists what files may lack.",
+        ),
         ("Question,service,kind", "there is no column 'question', which `data.text` of the recipe names"),
     ],
 )
