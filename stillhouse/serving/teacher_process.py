@@ -128,7 +128,10 @@ class TeacherProcess:
                     self._heard(json.loads(line))
             finally:
                 process.kill()
-        LOG.error("the teacher's process has ended with code %s", process.returncode)
+        with self._lock:
+            was_closed = self._is_closed
+        if not was_closed:  # else it was ended here, as each time that a server stops
+            LOG.error("the teacher's process has ended with code %s", process.returncode)
 
     def _heard(self, said: Any) -> None:
         with self._lock:

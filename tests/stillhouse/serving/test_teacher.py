@@ -242,7 +242,7 @@ def wait_until_ready(process: TeacherProcess) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_network_answers_in_a_process_of_its_own_and_is_started_again_after_a_kill(
-    process: TeacherProcess, classifier: Path
+    process: TeacherProcess, classifier: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not process.is_ready(), "it begins when it is first asked"
     wait_until_ready(process)
@@ -260,6 +260,7 @@ def test_a_network_answers_in_a_process_of_its_own_and_is_started_again_after_a_
     left = process.running
     process.close()
     assert left is not None and not Path(f"/proc/{left}").exists() and not process.is_ready()
+    assert caplog.text.count("has ended with code -9") == 1, "an end that was asked for is no error"
 
 
 def test_a_network_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
