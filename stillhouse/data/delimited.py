@@ -8,15 +8,13 @@ fields with nulls and says nothing, and does not name the line at fault. 1M rows
 """
 
 import csv
-import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from stillhouse.data.advice import SettingError
 from stillhouse.data.counting import SEPARATOR_LINE, RowShape
-from stillhouse.data.dialect import Dialect, as_asked_for
+from stillhouse.data.dialect import Dialect, any_field_size, as_asked_for
 from stillhouse.data.foreign import refuse_json
 from stillhouse.data.header import positions
 from stillhouse.data.limits import refuse_line
@@ -57,7 +55,7 @@ def read_csv(
         StillhouseError: for a broken quote (nothing after it can be trusted), one that holds rows, no header, or an
             unknown column.
     """
-    with _any_field_size(), opened(place) as lines:
+    with any_field_size(), opened(place) as lines:
         numbered = _csv_records(lines, place, dialect)
         header = as_asked_for(dialect.columns or next(numbered, (1, [], ()))[1], columns)
         if not header:
@@ -181,14 +179,3 @@ def _refuse_another_separator(said: str, place: Place, dialect: Dialect) -> None
             field="separator",
             value=repr(said),
         )
-
-
-@contextmanager
-def _any_field_size() -> Iterator[None]:
-    # The csv module refuses a field above 131,072 characters; here a whole record has a limit, and cleaning.py decides
-    # how long a text may be that goes on.
-    before = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

@@ -5,8 +5,11 @@ it.
 Does not: guessing it from a file (sniffing.py), reading by it (delimited.py), seeing that it is another (header.py).
 """
 
+import csv
 import re
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,3 +79,16 @@ def separator_in(first_line: str, columns: Collection[str]) -> str | None:
         if {plain_name(column) for column in columns} <= names:
             return mark
     return None
+
+
+@contextmanager
+def any_field_size() -> Iterator[None]:
+    """Let the csv module take a field of any length, which it refuses above 131,072 characters.
+
+    A whole record has a limit (limits.py), and cleaning.py decides how long a text may be that goes on.
+    """
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -11,12 +11,13 @@ from itertools import islice
 from typing import get_args
 
 from stillhouse.data.counting import SEPARATOR_LINE
-from stillhouse.data.dialect import SEPARATORS, Dialect, Quoting, separator_in, usual_quoting
+from stillhouse.data.dialect import SEPARATORS, Dialect, Quoting, any_field_size, separator_in, usual_quoting
 from stillhouse.data.places import Place, opened
 
 _LINES = 200
 
 
+@any_field_size()
 def sniffed_separator(place: Place, wanted: Collection[str], header: Sequence[str]) -> str:
     """Find the separator of a csv file.
 
@@ -30,6 +31,7 @@ def sniffed_separator(place: Place, wanted: Collection[str], header: Sequence[st
     return said[1] if said else _separator([line.rstrip("\r\n") for line in sample], wanted, header)
 
 
+@any_field_size()
 def sniffed_quoting(place: Place, separator: str, header: Sequence[str]) -> Quoting:
     """Find the quotes around the fields of a csv file.
 

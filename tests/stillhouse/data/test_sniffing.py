@@ -65,3 +65,12 @@ def test_a_text_that_begins_with_a_quote_and_one_that_ends_with_it_make_no_row_o
 def test_a_broken_quote_is_left_to_whoever_reads_the_file(tmp_path: Path) -> None:
     content = written(",", '"{}, ok"', "x").replace('"text 7, ok"', '"text "7", ok"')
     assert sniffed_quoting(place(tmp_path, content), ",", ()) == "double"
+
+
+def test_a_field_may_be_of_any_length(tmp_path: Path) -> None:
+    """Regression: `new` ended in an error of the csv module where a line without the names had a long field."""
+    long = "x" * 200_000
+    assert sniffed_separator(place(tmp_path, f"{long};a\n{long};b\n"), ["text", "label"], ("text", "label")) == ";"
+    assert sniffed_separator(place(tmp_path, "\0" * 200_000), ["text", "label"], ()) == ","
+    one = written(",", "'{}, ok'", "x").replace("text 7", long)
+    assert sniffed_quoting(place(tmp_path, one), ",", ()) == "single"
