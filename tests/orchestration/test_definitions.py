@@ -31,6 +31,13 @@ def test_loading_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_loading_warns_of_nothing_that_we_build_on() -> None:
+    """Regression: `stillhouse ui` printed warnings of Dagster about owners of jobs before its own address."""
+    script = "import orchestration.definitions as d; d.defs.get_repository_def().get_all_jobs()"
+    out = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "Warning" not in out.stderr
+
+
 def test_the_demo_recipe_is_there_with_every_stage() -> None:
     keys = {
         key.to_user_string().removeprefix("question_routing/")
