@@ -232,10 +232,10 @@ def test_erasing_needs_one_of_key_and_id(home: Home, file: RecipeFile, options: 
 def test_an_id_that_is_misspelt_is_not_said_to_be_erased(home: Home, file: RecipeFile, id: str) -> None:
     """Regression: of an id that no answer can have it was said that servers erase it before they seal it."""
     command = ["erase", "r", "--id", id]
-    with pytest.raises(StillhouseError, match="no secret of servers here|no server of this installation issued it"):
+    with pytest.raises(StillhouseError, match=r"no secret of servers here|no server of this installation issued it"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     row, store = answered(home, file), TrafficStore(home.artifacts, "r")
-    with pytest.raises(StillhouseError, match="no secret of servers here|no server of this installation issued it"):
+    with pytest.raises(StillhouseError, match=r"no secret of servers here|no server of this installation issued it"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert store.erasures() == [] and BuildStore(home).ledger.entries("r", "erasure") == []
     (home.serving / "secret").unlink()  # what was issued under another secret is found by itself

@@ -153,11 +153,11 @@ def test_of_a_release_that_a_person_has_brought_back_no_withdrawal_is_said(
     begun(builds, file, now)
     answered(builds, 200, at=now, status=500, label=None, confidence=None)
     look(builds, file, at=now + 60)
-    assert any("b was withdrawn on" in line for line in of_those_that_answered(builds, file))
+    assert any("b was withdrawn on" in line for line in release_lines(builds, file))
     why = "it was the network and not the release"
     bring_in(builds.ledger, "r", seen(builds.ledger), named("b"), export=model_of("b"), by="Ann Lee", reason=why)
     assert serving(builds) == "b"
-    assert not any("was withdrawn" in line for line in of_those_that_answered(builds, file))
+    assert not any("was withdrawn" in line for line in release_lines(builds, file))
 
 
 def test_the_release_that_was_brought_back_is_not_taken_back_for_the_same(
