@@ -3,7 +3,7 @@
 import json
 import math
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import NUMBERS, Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST, is_at_an_end
 from stillhouse.stages.facts import ExportFacts
 from stillhouse.stages.names import MODEL
@@ -46,12 +46,15 @@ def only_onnx_and_json_ship(context: GateContext) -> Finding:
     files = sorted(path.name for path in folder.iterdir())
     labels = json.loads((folder / "config.json").read_text())["id2label"]
     expected = ["config.json", "model.onnx", "tokenizer.json"]
-    return passed_if(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
+    fewest = 1 if context.recipe.gives_numbers else 2
+    return passed_if(files == expected and len(labels) >= fewest, f"{', '.join(files)}; {len(labels)} labels")
 
 
 @gate("a confidence that was fitted to nothing means nothing, and callers decide by it")
 def confidence_was_calibrated(context: GateContext) -> Finding:
     """The folder has the temperature, and the validation labels decided it."""
+    if context.recipe.gives_numbers:
+        return passed_if(True, NUMBERS)
     folder, rows = context.artifact.folder / MODEL, context.artifact.facts(ExportFacts).texts
     temperature = json.loads((folder / "config.json").read_text()).get("temperature")
     is_one = isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0

@@ -73,6 +73,10 @@ def passed_if(
     return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by, observed, limit)
 
 
+NUMBERS = "not measured: it is about classes, and the answers are numbers"
+"""What a gate on classes says where there are none."""
+
+
 def none_of(found: int, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
     """Pass if nothing was found of what must not be there; see `Finding`."""
     return passed_if(not found, sentence, signed_by=signed_by, observed=found, limit=0, **evidence)

@@ -80,7 +80,7 @@ def predict(builds: BuildStore, file: RecipeFile, texts: Sequence[str]) -> Predi
         )
     served, folder = champion_bundle(builds, file)
     model = OnnxClassifier(folder / MODEL)
-    task = task_of(file.recipe.data.answer, model.labels)
+    task = task_of(file.recipe.data.answer, model.labels, file.recipe.data.score)
     logits = model.logits(spelled)
     confidence = task.confidence(logits, model.temperature)
     sure = [None] * len(texts) if confidence is None else confidence.tolist()

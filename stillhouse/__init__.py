@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
     from stillhouse.serving.loaded import LoadedRelease, load
     from stillhouse.tasks.multi_label import MultiLabel
+    from stillhouse.tasks.score import NumericScore
     from stillhouse.tasks.single_label import SingleLabel
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LoadedRelease",
     "ModelKind",
     "MultiLabel",
+    "NumericScore",
     "SingleLabel",
     "SliceSpec",
     "Terms",
@@ -39,6 +41,7 @@ _FOUND_IN = {
     "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
     "stillhouse.serving.loaded": ("LoadedRelease", "load"),
     "stillhouse.tasks.multi_label": ("MultiLabel",),
+    "stillhouse.tasks.score": ("NumericScore",),
     "stillhouse.tasks.single_label": ("SingleLabel",),
 }
 

@@ -119,9 +119,15 @@ print(float(cost), float(temperature_kl(other, one, 1.0)))
     assert asked == pytest.approx(expected) and expected > 0
 
 
-def test_a_task_is_learned_copied_and_judged(checkout: Path) -> None:
-    """A number instead of a class: by teacher, student, baselines and harness, with three files touched."""
+def follow_a_task(checkout: Path) -> None:
     follow(checkout, "A task")
+    (entry,) = re.findall(r'`("angle": .*?,)` in `TASKS`', PAGE)
+    insert(checkout / "stillhouse" / "tasks" / "__init__.py", f"    {entry}", after='    "score": _score,')
+
+
+def test_a_task_is_learned_copied_and_judged(checkout: Path) -> None:
+    """An angle instead of a class: by teacher, student, baselines and harness, with three files touched."""
+    follow_a_task(checkout)
     write_encoder(checkout / "encoder")
     ask = """
 import polars as pl
@@ -137,9 +143,9 @@ from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks import task_of
 from stillhouse.teachers.classifier import build_classifier
 
-task = task_of("score", ["1", "2.5"])
+task = task_of("angle", ["1", "2.5"])
 build_classifier(Path("encoder"), task.names, Path("untrained"), seed=0)
-words = {"how many kings": "1", "who is the king": "2", "where is the city": "4"}
+words = {"how many kings": "0", "who is the king": "90", "where is the city": "200"}
 texts = [f"{text} {number}" for number in range(20) for text in words]
 labels = pl.Series([words[text.rpartition(" ")[0]] for text in texts])
 nobody_knows = pl.Series([None] * len(texts), dtype=pl.String)
@@ -165,31 +171,31 @@ for one in (student, *(each.evaluated(ids) for each in fitted)):
 """
     student, same, linear = (line.split() for line in printed(checkout, ask).splitlines())
     assert student == ["1.0", "1.0", "pass", "None", "1.0"]
-    assert same[1:3] == ["0.3333333333333333", "fail"], "the mean, 2.33, is near one answer of three"
+    assert same[1:3] == ["0.3333333333333333", "fail"], "the mean, 85 degrees, is near one answer of three"
     assert linear[1:3] == ["1.0", "pass"]
 
 
 def test_a_task_has_every_member_of_the_protocol(checkout: Path) -> None:
     """With the parameters that it is called with, and two of them as answers from elsewhere need them."""
-    follow(checkout, "A task")
+    follow_a_task(checkout)
     ask = """
 import inspect
 import numpy as np
-from stillhouse.tasks.score import Score
+from stillhouse.tasks.angle import Angle
 from stillhouse.tasks.task import Task
 for name, member in vars(Task).items():
     if not name.startswith("_"):
         wanted = list(inspect.signature(member).parameters) if inspect.isfunction(member) else None
-        found = list(inspect.signature(getattr(Score, name)).parameters) if wanted else None
-        assert hasattr(Score(), name) and found == wanted, (name, found, wanted)
+        found = list(inspect.signature(getattr(Angle, name)).parameters) if wanted else None
+        assert hasattr(Angle(), name) and found == wanted, (name, found, wanted)
         print(name)
-score, labels = Score(), np.array([1.0, 4.0])
-for outputs in (score.stated(labels, 0.9), score.unanswered(labels, right=True), score.unanswered(labels, right=False)):
-    print(outputs.shape, score.right(outputs, labels).all(), score.right(outputs, labels).any())
+angle, labels = Angle(), np.array([1.0, 4.0])
+for outputs in (angle.stated(labels, 0.9), angle.unanswered(labels, right=True), angle.unanswered(labels, right=False)):
+    print(outputs.shape, angle.right(outputs, labels).all(), angle.right(outputs, labels).any())
 """
     *members, stated, right, wrong = printed(checkout, ask).splitlines()
     assert len(members) >= 15 and {"names", "stated", "unanswered", "outputs_of"} <= set(members)
-    assert (stated, right, wrong) == ("(2, 1) True True", "(2, 1) True True", "(2, 1) False False")
+    assert (stated, right, wrong) == ("(2, 2) True True", "(2, 2) True True", "(2, 2) False False")
 
 
 def test_a_family_of_encoders_goes_the_whole_way(checkout: Path) -> None:

@@ -13,9 +13,9 @@ import polars as pl
 
 from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.quoting import quoted
-from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.data.rejects import RejectReason, no_rejects, rejected
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import NUMBERS, SETS, TaskKind
 from stillhouse.tasks import label_names
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, names_of
 
@@ -93,6 +93,8 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
 def label_problems(rows: pl.DataFrame, answer: TaskKind = "single_label", *, where: str) -> Cleaned:
     """Refuse labels from which nothing can be learnt, and reject rows whose label, or one of whose set, is seen once.
 
+    Of numbers none is rejected: one that no other row has is between those of others.
+
     Call it on the base batch, after `clean`, which removes copies.
 
     Args:
@@ -103,6 +105,9 @@ def label_problems(rows: pl.DataFrame, answer: TaskKind = "single_label", *, whe
     Raises:
         StillhouseError: if there is no label, or fewer than two labels have two rows; or more than a set can have.
     """
+    if answer in NUMBERS:
+        _refuse_one_number(rows["label"], where)
+        return Cleaned(rows, no_rejects())
     once = (
         _carrying_a_label_seen_once(rows["label"])
         if answer in SETS
@@ -148,6 +153,17 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
             where=where,
             expected="two labels or more, each with two rows or more",
             do="Check which column has the labels, or add rows of the other ones.",
+        )
+
+
+def _refuse_one_number(labels: pl.Series, where: str) -> None:
+    numbers = labels.drop_nulls().unique().sort()
+    if len(numbers) < 2:
+        raise StillhouseError(
+            f"every label is {quoted(numbers[0])}" if len(numbers) else f"none of {len(labels)} rows has a label",
+            where=where,
+            expected="different numbers, for training the teacher and for the golden set",
+            do="Check which column has the numbers.",
         )
 
 

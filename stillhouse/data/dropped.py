@@ -109,6 +109,7 @@ def read_like_the_source(
         root=root,
         classes=data.labels,
         answer=data.answer,
+        score=data.score,
         limits=data.limits,
     )
 

@@ -16,6 +16,7 @@ class RejectReason(StrEnum):
     NOT_A_JSON_OBJECT = "not a JSON object"
     NESTED_VALUE = "a list or object where text belongs"
     NO_SET_OF_LABELS = "no set of labels where one belongs"
+    NO_NUMBER = "no number where one belongs"
     NO_MATCH = "line does not match the pattern"
     OTHER_FIELDS = "not as many fields as the header"
     NO_DATE = "no date"

@@ -27,10 +27,11 @@ from stillhouse.data.places import (
     unpacked_name,
 )
 from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.data.score_rows import with_numbers
 from stillhouse.data.sets_of_labels import with_sets
 from stillhouse.data.table import Format, Table
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import SETS, Limits, TaskKind
+from stillhouse.recipe.data import SETS, Limits, ScoreSpec, TaskKind
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -121,6 +122,7 @@ def read_rows(
     root: str | Path | None = None,
     classes: Mapping[str, str] | None = None,
     answer: TaskKind = "single_label",
+    score: ScoreSpec | None = None,
     limits: Limits | None = None,
 ) -> SourceRead:
     """Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -136,6 +138,8 @@ def read_rows(
         root: folder that a relative path starts from; the working directory when None.
         classes: from a spelling of a label to the class that it stands for.
         answer: what a label is; of a set of labels each cell gets its one spelling, and one that is no set is a reject.
+        score: of labels that are numbers between which they lie; each cell gets its one spelling, and one that is no
+            such number is a reject.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -166,6 +170,10 @@ def read_rows(
     if answer in SETS:
         rows, no_sets = with_sets(rows, classes or {})
         unread += no_sets
+        _refuse_nothing_read(uri, rows, unread)
+    if score is not None:
+        rows, no_numbers = with_numbers(rows, score)
+        unread += no_numbers
         _refuse_nothing_read(uri, rows, unread)
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))

@@ -19,11 +19,13 @@ from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.models import golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
 from stillhouse.recipe.bar import Terms
+from stillhouse.recipe.data import ScoreSpec
 from stillhouse.records.champions import Served
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks import answers_with_sets
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
 
@@ -70,6 +72,19 @@ class Answers:
             if name in index_of:
                 logits[:, index] = self.logits[:, index_of[name]]
         return logits
+
+
+def in_the_numbers_of(task: Task, outputs: FloatArray, champion: ScoreSpec | None) -> FloatArray:
+    """A champion's outputs as those of a task: where the recipe has other ends of the numbers now, they mean others.
+
+    Args:
+        task: what an answer is.
+        outputs: shape (golden rows, outputs), of the champion.
+        champion: what its own recipe says of its numbers; None where its answers are labels.
+    """
+    if champion is None or not isinstance(task, NumericScore):
+        return outputs
+    return task.outputs(NumericScore.of(champion).numbers(outputs))
 
 
 def no_champion(sentence: str) -> AgainstChampion:

@@ -30,6 +30,7 @@ from stillhouse.evaluation.measures.fidelity import Fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
+from stillhouse.evaluation.measures.number_scores import NumberScores
 from stillhouse.evaluation.measures.regressions import Regression
 from stillhouse.evaluation.measures.score import Score, score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread
@@ -84,6 +85,11 @@ class Evaluation(Record):
         default=None,
         exclude_if=lambda found: found is None,  # so that a record of classes is what it was
         description="Left out where answers are no sets of labels; what of them is right label by label.",
+    )
+    of_numbers: NumberScores | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # likewise
+        description="Left out where answers are no numbers; how far from the right ones they are.",
     )
     confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Empty where answers are no classes.")
     teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(

@@ -26,6 +26,7 @@ from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.measures.label_scores import label_scores
+from stillhouse.evaluation.measures.number_scores import number_scores
 from stillhouse.evaluation.measures.regressions import regressions
 from stillhouse.evaluation.measures.score import score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
@@ -179,6 +180,7 @@ MEASURES: tuple[Measure[Any], ...] = (
     Measure("confusion", _confusion),
     Measure("teacher_confusion", _teacher_confusion),
     Measure("of_labels", lambda rows: label_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
+    Measure("of_numbers", lambda rows: number_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
     Measure("regressions", lambda rows: regressions(rows.fidelity, rows.golden)),
     Measure("seeds", _seeds),
 )

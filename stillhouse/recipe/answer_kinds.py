@@ -1,14 +1,14 @@
-"""What a recipe may ask for by what its answers are: one label of several, or a set of labels.
+"""What a recipe may ask for by what its answers are: one label of several, a set of labels, or a number.
 
 Belongs here: which fields go with which kind of answer, each mistake with the field and what to write there.
 Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of them (contract.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from stillhouse.recipe.bar import BarSpec
-from stillhouse.recipe.data import SETS, TaskKind
-from stillhouse.recipe.losses import OF_SETS, ONLY_OF_SETS
+from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.data import NUMBERS, SETS, TaskKind
+from stillhouse.recipe.losses import OF_NUMBERS, OF_SETS, ONLY_OF_SETS, LossName
 from stillhouse.recipe.teacher import Combination, TeacherKind, TeacherSpec
 from stillhouse.recipe.training import TrainingConfig
 
@@ -16,6 +16,18 @@ Field = tuple[str | int, ...]
 
 TEACHERS_OF_SETS = (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.STORED, TeacherKind.ENSEMBLE)
 """Who can answer with a set; of a server and a language model the prompt and what reads a reply know one label."""
+
+BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"}
+"""Parts of a recipe that only one label of several has, and why."""
+
+BY_LABEL_OR_PROBABILITY = {
+    **BY_CLASS,
+    "cascade": "it goes by a probability, and a number has none",
+    "traffic": "what servers keep is counted by label, and a number is none",
+    "watch": "it counts answers by label, and a number is none",
+    "rollout": "it compares answers by label, and a number is none",
+}
+"""Parts of a recipe that numbers do not have, and why."""
 
 
 def unfit_losses(answer: TaskKind, trainings: Mapping[Field, TrainingConfig]) -> Iterator[tuple[Field, str]]:
@@ -25,25 +37,33 @@ def unfit_losses(answer: TaskKind, trainings: Mapping[Field, TrainingConfig]) ->
         answer: the kind.
         trainings: each by the field that says it.
     """
-    is_set = answer in SETS
     for place, training in trainings.items():
         for field, term in training.terms:
-            if term.loss is not None and (term.loss not in OF_SETS if is_set else term.loss in ONLY_OF_SETS):
+            if term.loss is not None and not _has_a_cost(answer, term.loss):
                 at = (*place, *field) if field == ("loss",) else (*place, *field, "loss")
                 yield at, _other_loss(answer, term.loss)
-        if is_set:
+        if answer in (*SETS, *NUMBERS):
             yield from _no_contrast(answer, place, training)
 
 
+def _has_a_cost(answer: TaskKind, loss: LossName) -> bool:
+    if answer in NUMBERS:
+        return loss in OF_NUMBERS
+    return loss in OF_SETS if answer in SETS else loss not in ONLY_OF_SETS
+
+
 def _no_contrast(answer: TaskKind, place: Field, training: TrainingConfig) -> Iterator[tuple[Field, str]]:
+    why = "two texts may have some of their labels in common" if answer in SETS else "a number is no class"
     if training.contrast_weight > 0:
-        yield (
-            (*place, "contrast_weight"),
-            f"must be left out where data.answer is {answer}: two texts may have some of their labels in common",
+        yield (*place, "contrast_weight"), f"must be left out where data.answer is {answer}: {why}"
+
+
+def _other_loss(answer: TaskKind, loss: LossName) -> str:
+    if answer in NUMBERS:
+        return (
+            f"{loss} is about labels; where data.answer is {answer} use logit_mse, the squared difference from the "
+            "teacher's number, or labels, that from the row's own"
         )
-
-
-def _other_loss(answer: TaskKind, loss: str) -> str:
     if answer in SETS:
         return (
             f"{loss} is about one label of several; where data.answer is {answer} each label is there or not: use bce, "
@@ -83,3 +103,37 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+
+
+def unfit_for_numbers(
+    answer: TaskKind, teacher: TeacherSpec, bar: BarSpec, slices: Sequence[SliceSpec]
+) -> Iterator[tuple[Field, str]]:
+    """What of a teacher, a bar and slices does not go with answers that are numbers.
+
+    Args:
+        answer: the kind, one of `NUMBERS`.
+        teacher: who answers.
+        bar: what is asked.
+        slices: what is judged on its own.
+    """
+    here = f"where data.answer is {answer}"
+    if teacher.kind is not TeacherKind.ENCODER:
+        yield (
+            ("teacher", "kind"),
+            f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the rows",
+        )
+    if teacher.training is not None:
+        yield from _no_contrast(answer, ("teacher", "training"), teacher.training)
+    if bar.metric != "accuracy":
+        yield (
+            ("bar", "metric"),
+            f"{bar.metric} is of classes; {here} use accuracy, the share of rows within data.score.tolerance",
+        )
+    if bar.calibration_error_at_most is not None:
+        yield ("bar", "calibration_error_at_most"), f"must be left out {here}: a number has no probability"
+    for place, each in enumerate(slices):
+        if each.column == "label":
+            yield (
+                ("slices", place, "column"),
+                f"label is a number {here}: name a further column that says which rows these are",
+            )

@@ -11,9 +11,15 @@ from collections import Counter
 
 from pydantic import model_validator
 
-from stillhouse.recipe.answer_kinds import unfit_for_sets, unfit_losses
+from stillhouse.recipe.answer_kinds import (
+    BY_CLASS,
+    BY_LABEL_OR_PROBABILITY,
+    unfit_for_numbers,
+    unfit_for_sets,
+    unfit_losses,
+)
 from stillhouse.recipe.cascade import CascadeSpec
-from stillhouse.recipe.data import SETS
+from stillhouse.recipe.data import NUMBERS, SETS
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError
 from stillhouse.recipe.parts import RecipeParts
 from stillhouse.recipe.plays import KillFact
@@ -191,7 +197,8 @@ class Recipe(RecipeParts):
             if student.weigh_by_agreement and kind is not TeacherKind.ENSEMBLE:
                 mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
                 raise FieldError(mistake, "students", index, "weigh_by_agreement")
-            for field, term in () if student.training is None else student.training.terms:
+            # Of numbers no teacher is let in that gives less than all.
+            for field, term in () if student.training is None or self.gives_numbers else student.training.terms:
                 has_reasons = self.teacher.answers.rationale_path is not None
                 if term.embedding_loss is not None and term.layers is None and has_reasons:
                     continue  # the base has a state of each
@@ -228,13 +235,18 @@ class Recipe(RecipeParts):
         }
         for field, mistake in unfit_losses(answer, trainings):
             raise FieldError(mistake, *field)
-        if answer not in SETS:
+        if answer not in (*SETS, *NUMBERS):
             return self
-        for field, mistake in unfit_for_sets(answer, self.teacher, self.bar):
+        unfit = (
+            unfit_for_sets(answer, self.teacher, self.bar)
+            if answer in SETS
+            else unfit_for_numbers(answer, self.teacher, self.bar, self.slices)
+        )
+        for field, mistake in unfit:
             raise FieldError(mistake, *field)
-        for part in ("behaviour", "sensitive"):
+        for part, why in (BY_CLASS if answer in SETS else BY_LABEL_OR_PROBABILITY).items():
             if getattr(self, part):
-                raise FieldError(f"must be left out where data.answer is {answer}: it counts by class", part)
+                raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)
         return self
 
     @model_validator(mode="after")

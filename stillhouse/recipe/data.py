@@ -5,17 +5,20 @@ Does not: reading rows (stillhouse/data/).
 """
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part, Share
 
-TaskKind = Literal["single_label", "multi_label"]
+TaskKind = Literal["single_label", "multi_label", "score"]
 """What an answer can be: see stillhouse/tasks/."""
 
 SETS: frozenset[TaskKind] = frozenset({"multi_label"})
 """Kinds of answers that are sets of labels, each written as one text (stillhouse/tasks/label_sets.py)."""
+
+NUMBERS: frozenset[TaskKind] = frozenset({"score"})
+"""Kinds of answers that are numbers, each written as one text (stillhouse/tasks/numbers.py)."""
 
 DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
@@ -41,6 +44,10 @@ def a_tab_by_name(separator: T) -> T | str:
     """
     return "\t" if separator in ("tab", r"\t") else separator
 
+
+LEAST_SPAN, LARGEST_NUMBER = 0.001, 1e9
+"""Of numbers as labels: with six digits after the point less could not be told apart, and more not be held."""
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
 
 Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
 
@@ -125,6 +132,31 @@ class Limits(Part):
     )
 
 
+class ScoreSpec(Part):
+    """Which numbers are labels, and how near to one an answer has to be.
+
+    Both ends are said, since a batch or a few golden rows need not have them, and a model learns stars as it learns
+    prices once both lie between the same two numbers.
+    """
+
+    lowest: Number = Field(description="the least that a label may be; a row with less is left out, with the reason")
+    highest: Number = Field(description="the most that a label may be, likewise")
+    tolerance: float = Field(
+        gt=0, allow_inf_nan=False, description="how far from the label an answer may be and counts as right"
+    )
+
+    @model_validator(mode="after")
+    def _there_is_room_for_an_answer_to_be_wrong(self) -> "ScoreSpec":
+        if self.highest - self.lowest < LEAST_SPAN:
+            raise FieldError(f"must be at least {LEAST_SPAN:g} above lowest", "highest")
+        if self.tolerance >= (self.highest - self.lowest) / 2:
+            raise FieldError(
+                "must be less than half of what lies between lowest and highest: else one answer is right everywhere",
+                "tolerance",
+            )
+        return self
+
+
 class DataSpec(Part):
     """The rows, and which of their columns mean what."""
 
@@ -174,7 +206,13 @@ class DataSpec(Part):
     answer: TaskKind = Field(
         "single_label",
         description="what a label is: one of a fixed set of classes (single_label), or any number of a fixed set of "
-        "labels (multi_label), in a cell as a;b or a JSON list, of which [] says that none applies",
+        "labels (multi_label), in a cell as a;b or a JSON list, of which [] says that none applies; or a number "
+        "(score)",
+    )
+    score: ScoreSpec | None = Field(
+        None,
+        exclude_if=_is_not_said,
+        description="where answer is score, between which numbers a label lies, and how near an answer has to be",
     )
     labels: dict[str, str] = Field(
         {},
@@ -256,6 +294,31 @@ class DataSpec(Part):
         elif self.label is None and self.golden_label is None:
             raise FieldError("data.golden_label must name its column with the label where data.label is null", "golden")
         return self
+
+    @model_validator(mode="after")
+    def _numbers_lie_between_two_others(self) -> "DataSpec":
+        if self.answer not in NUMBERS:
+            if self.score is not None:
+                raise FieldError(f"must be left out where answer is {self.answer}", "score")
+            return self
+        if self.score is None:
+            raise FieldError(
+                "score must say {lowest, highest, tolerance} where answer is score: between which numbers a label "
+                "lies, and how near to it an answer is right",
+                "answer",
+            )
+        for name, why in (
+            ("labels", "numbers have one spelling already"),
+            ("wrong_labels_at_most", "nobody looks for numbers that look wrong"),
+        ):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise FieldError(f"must be left out where answer is score: {why}", name)
+        return self
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What the content of a stage depends on that asks when a number is right; nothing where answers are labels."""
+        return {} if self.score is None else {"score": self.score.model_dump(mode="json")}
 
     @property
     def traffic_is_live(self) -> bool:

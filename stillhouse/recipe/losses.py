@@ -45,6 +45,9 @@ OF_SETS: frozenset[LossName] = frozenset({"bce", "logit_mse", "answers", "labels
 ONLY_OF_SETS: frozenset[LossName] = frozenset({"bce"})
 """Of these, those that there are nowhere else."""
 
+OF_NUMBERS: frozenset[LossName] = frozenset({"logit_mse", "labels"})
+"""Losses that there are where an answer is a number: its squared difference from the teacher's, or from the label."""
+
 SAME_WIDTH: frozenset[EmbeddingLossName] = frozenset({"mse", "cosine"})
 """Comparisons of a state with a state; the others compare relations between states, which have no width."""
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import SETS, ScoreSpec, TaskKind
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.wording import MEGABYTE, percent
+from stillhouse.wording import MEGABYTE, number, percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -43,6 +43,7 @@ class ToldData(_Told):
     source: str
     licence: str
     answer: TaskKind = "single_label"  # 0.1.0 knew no other
+    score: ScoreSpec | None = None
 
 
 class ToldRecipe(_Told):
@@ -91,6 +92,13 @@ class ToldClass(_Told):
     recall: float | None
 
 
+class ToldNumbers(_Told):
+    """How far from the right numbers both are."""
+
+    mean_error: float
+    teacher_mean_error: float
+
+
 class ToldReport(_Told):
     """What a card reads of a report.json."""
 
@@ -100,6 +108,7 @@ class ToldReport(_Told):
     claims: tuple[ToldClaim, ...]
     slices: tuple[ToldSlice, ...]
     per_class: tuple[ToldClass, ...] | None
+    of_numbers: ToldNumbers | None = None
 
 
 def model_card(
@@ -127,6 +136,7 @@ def model_card(
         release=exported_from,
         labels=labels,
         gives_sets=recipe.data.answer in SETS,
+        numbers=recipe.data.score,
         recipe=recipe,
         report=report,
         max_tokens=max_tokens,
@@ -140,7 +150,7 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters |= {"percent": percent, "share": _share, "cell": _cell}
+    environment.filters |= {"percent": percent, "number": number, "share": _share, "cell": _cell}
     return environment.from_string(files("stillhouse.release").joinpath("model_card.md.j2").read_text("utf-8"))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from stillhouse.arrays import BoolArray, Float32Array
 from stillhouse.base import Record
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
 PROBE = "probe.json"
@@ -75,7 +76,12 @@ def probe_problems(probe: Probe, ask: Callable[[str], Float32Array], task: Task)
         return []
     said = np.concatenate([ask(text) for text in probe.texts])
     labels = task.written(task.answers(said))
-    others = sum(label != expected for label, expected in zip(labels, probe.labels, strict=True))
+    differ = np.array([label != expected for label, expected in zip(labels, probe.labels, strict=True)])
+    if isinstance(
+        task, NumericScore
+    ):  # of a number each digit differs elsewhere, and by how much is asked of the output
+        differ &= ~task.agree(said, np.asarray(probe.logits))
+    others = int(differ.sum())
     largest = float(np.abs(said - np.asarray(probe.logits)).max())
     found = []
     if others:

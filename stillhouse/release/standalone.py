@@ -1,17 +1,18 @@
 """A released model as a folder that runs where Stillhouse is not installed.
 
-Belongs here: the folder's layout, the confidence inside the graph, the cleaning of texts inside the tokenizer.
+Belongs here: the folder's layout, the confidence or the number inside the graph, the cleaning of texts inside the
+tokenizer.
 Does not: the bundle that is kept as evidence (bundle.py), which release serves (records/champions.py).
 
-What was certified is what is served: calls of the folder's model give the probability that was calibrated, and its
-tokenizer gives a text the one spelling that training and evaluation gave it.
+What was certified is what is served: calls of the folder's model give the probability that was calibrated, or the
+number that was judged, and its tokenizer gives a text the one spelling that training and evaluation gave it.
 """
 
 import errno
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,14 @@ from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
 from stillhouse.release.card import ToldRecipe, ToldReport, model_card
 from stillhouse.statistics.calibration import log_softmax
+from stillhouse.tasks import task_of
+from stillhouse.tasks.score import NumericScore
+from stillhouse.tasks.task import Task
 
 CONFIDENCE = "confidence"
 """The output that is added to the graph: shape (batch, labels), probabilities; those of classes add up to 1."""
+NUMBER = "score"
+"""The same where answers are numbers: shape (batch, 1)."""
 LOADER = "classify.py"
 _INVISIBLE = r"[\p{Cc}&&[^\s]]|[\x{200B}\x{2060}\x{00AD}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
 """As in data/cleaning.py, in the spelling of tokenizers' engine (Oniguruma); a test holds the two alike."""
@@ -50,7 +56,7 @@ def write_standalone(bundle: Path, release: str, target: Path) -> int:
         Size of all files in bytes.
 
     Raises:
-        StillhouseError: if there is something in `target`, or the model's answers have no probabilities.
+        StillhouseError: if there is something in `target`.
     """
     with plain_disk_errors(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -82,19 +88,13 @@ def _is_taken(target: Path) -> StillhouseError:
 def _fill(folder: Path, bundle: Path, release: str) -> None:
     recipe = ToldRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
     released = OnnxClassifier(bundle / MODEL)
-    gives = GIVES.get(recipe.data.answer)
-    if gives is None:
-        raise StillhouseError(
-            "its answers have no probabilities, which is what the exported graph gives",
-            where=f"release {release[:12]}",
-            expected="a task whose answers are classes, or sets of labels",
-            do="Take model/model.onnx out of the release itself.",
-        )
-    _add_confidence(released, gives, folder / "model.onnx")
+    gives, task = GIVES[recipe.data.answer], task_of(recipe.data.answer, released.labels, recipe.data.score)
+    _add_output(released, gives, task, folder / "model.onnx")
     tokenizer = _with_cleaning(json.loads(load_tokenizer(bundle / MODEL).to_str()))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
-    (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    _compare(released, gives, folder)
+    if gives.output == CONFIDENCE:
+        (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    _compare(released, gives, task, folder)
     (folder / LOADER).write_text(files("stillhouse.release").joinpath(gives.loader).read_text("utf-8"), "utf-8")
     written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     record = ReleaseRecord.model_validate(written)
@@ -108,29 +108,33 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def _add_confidence(released: OnnxClassifier, gives: "Given", target: Path) -> None:
-    """Divide the logits by the temperature and make probabilities of them, inside the graph; the weights stay."""
+def _add_output(released: OnnxClassifier, gives: "Given", task: Task, target: Path) -> None:
+    """Make probabilities at the certified temperature or a number of the logits, inside the graph; the weights stay."""
     import onnx
     from onnx import TensorProto, helper
 
     model = onnx.load(released.folder / "model.onnx")
     graph = model.graph
     (logits,) = graph.output
-    certified = helper.make_tensor("certified_temperature", TensorProto.FLOAT, [], [released.temperature])
-    graph.initializer.append(certified)
-    graph.node.append(helper.make_node("Div", [logits.name, certified.name], ["certified_logits"]))
-    graph.node.append(helper.make_node(gives.operation, ["certified_logits"], [CONFIDENCE], **gives.settings))
+    steps, before = gives.steps(released.temperature, task), logits.name
+    for step in steps:
+        constants = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in step.by.items()]
+        graph.initializer.extend(constants)
+        after = gives.output if step is steps[-1] else f"before_{step.operation.lower()}_{before}"
+        inputs = [before, *(constant.name for constant in constants)]
+        graph.node.append(helper.make_node(step.operation, inputs, [after], **step.settings))
+        before = after
     shape = [place.dim_param or place.dim_value for place in logits.type.tensor_type.shape.dim]
-    graph.output.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.FLOAT, shape))
+    graph.output.append(helper.make_tensor_value_info(gives.output, TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     onnx.save(model, target)
 
 
-def _compare(released: OnnxClassifier, gives: "Given", folder: Path) -> None:
+def _compare(released: OnnxClassifier, gives: "Given", task: Task, folder: Path) -> None:
     """Ask the folder as a stranger would, and the released model, the same texts: short ones, and more than they read.
 
     Raises:
-        StillhouseError: if a confidence is not the one at the certified temperature.
+        StillhouseError: if a confidence is not the one at the certified temperature, or a number another one.
     """
     import onnxruntime
     from tokenizers import Tokenizer
@@ -139,47 +143,92 @@ def _compare(released: OnnxClassifier, gives: "Given", folder: Path) -> None:
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     for text in [*released.labels[:20], " ".join(released.labels * 20)]:
         ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
-        said = session.run([CONFIDENCE], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-        expected = gives.expected(released.logits([text]) / released.temperature)
-        if np.abs(said - expected).max() > _CLOSE:
+        said = session.run([gives.output], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        expected, close = gives.expected(released.logits([text]), released.temperature, task), _CLOSE * gives.span(task)
+        if np.abs(said - expected).max() > close:
             raise StillhouseError(
-                f"its confidence is {np.abs(said - expected).max():.1e} away from that of the release",
+                f"its {gives.output} is {np.abs(said - expected).max():.1e} away from that of the release",
                 where=str(folder),
-                expected=f"the same confidence, within {_CLOSE}",
+                expected=f"the same {gives.output}, within {close:g}",
                 do="Report this as a fault of Stillhouse, with the versions of onnx, onnxruntime and tokenizers.",
             )
 
 
-def _softmax(logits: Float32Array) -> FloatArray:
-    return np.asarray(np.exp(log_softmax(np.asarray(logits, np.float64))))
+@dataclass(frozen=True)
+class Step:
+    """One operation on the logits.
 
+    Args:
+        operation: of ONNX.
+        by: further inputs, by name: numbers.
+        settings: of that operation.
+    """
 
-def _sigmoid(logits: Float32Array) -> FloatArray:
-    return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64))))
+    operation: str
+    by: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Given:
-    """How the graph of a folder makes probabilities of logits.
+    """What the graph of a folder gives beside logits.
 
     Args:
-        operation: of ONNX.
-        settings: of that operation.
-        expected: the same in numpy.
+        output: what it is called.
+        steps: from the temperature and the task to how it is made of the logits.
+        expected: the same in numpy, of logits.
+        span: between the least and the most that it is, as one is held against the other.
         loader: the file that becomes classify.py.
     """
 
-    operation: str
-    settings: Mapping[str, Any]
-    expected: Callable[[Float32Array], FloatArray]
+    output: str
+    steps: Callable[[float, Task], tuple[Step, ...]]
+    expected: Callable[[Float32Array, float, Task], FloatArray]
+    span: Callable[[Task], float]
     loader: str
 
 
+def _probabilities(last: Step, expected: Callable[[FloatArray], FloatArray], loader: str) -> Given:
+    return Given(
+        CONFIDENCE,
+        lambda temperature, task: (Step("Div", {"certified_temperature": temperature}), last),
+        lambda logits, temperature, task: expected(np.asarray(logits, np.float64) / temperature),
+        lambda task: 1.0,
+        loader,
+    )
+
+
+def _softmax(logits: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(log_softmax(logits)))
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+
+
+def _to_number(temperature: float, task: Task) -> tuple[Step, ...]:
+    return Step("Mul", {"half_of_the_range": _score(task).half}), Step(
+        "Add", {"middle_of_the_range": _score(task).middle}
+    )
+
+
+def _score(task: Task) -> NumericScore:
+    assert isinstance(task, NumericScore), "of a number there is no other"
+    return task
+
+
 GIVES: dict[TaskKind, Given] = {
-    "single_label": Given("Softmax", {"axis": -1}, _softmax, "classify.py.j2"),
-    "multi_label": Given("Sigmoid", {}, _sigmoid, "classify_sets.py.j2"),
+    "single_label": _probabilities(Step("Softmax", settings={"axis": -1}), _softmax, "classify.py.j2"),
+    "multi_label": _probabilities(Step("Sigmoid"), _sigmoid, "classify_sets.py.j2"),
+    "score": Given(
+        NUMBER,
+        _to_number,
+        lambda logits, temperature, task: _score(task).numbers(logits),
+        lambda task: _score(task).half,
+        "classify_score.py.j2",
+    ),
 }
-"""By the kind of answer; of any other a folder cannot be written."""
+"""By the kind of answer."""
 
 
 def _with_cleaning(tokenizer: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.metrics import ClassMetrics
+from stillhouse.evaluation.measures.number_scores import NumberScores
 from stillhouse.evaluation.measures.score import Score
 from stillhouse.evaluation.measures.seeds import SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
@@ -272,6 +273,11 @@ class Report(_Reported):
         exclude_if=lambda found: found is None,
         description="Left out where answers are no sets of labels; micro F1, and the teacher's measures by label.",
     )
+    of_numbers: NumberScores | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="Left out where answers are no numbers; mean errors and rank correlation, and the teacher's.",
+    )
     terms: Terms = Field(description="All that was asked of the model.")
     others: tuple[ReportedOption, ...] = Field(description="What else was judged: baselines, controls, students.")
     selection: Selection | None
@@ -327,6 +333,7 @@ def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Repor
         claims=evaluation.claims,
         per_class=evaluation.per_class,
         of_labels=evaluation.of_labels,
+        of_numbers=evaluation.of_numbers,
         terms=evaluation.terms,
         others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(context.others))),
         selection=context.selection,

@@ -203,7 +203,10 @@ class Answer(TypedDict):
     """What is said of one text."""
 
     id: Annotated[str, Field(description="by which feedback names it")]
-    label: Annotated[str, Field(description="the answer; a set of labels as one text, a JSON list of them, sorted")]
+    label: Annotated[
+        str,
+        Field(description="the answer; a set of labels as one text, a JSON list of them, sorted; a number as a text"),
+    ]
     labels: NotRequired[
         Annotated[
             tuple[str, ...],

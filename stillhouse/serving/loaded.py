@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from stillhouse.arrays import Float32Array
 from stillhouse.data.one_text import spelled
@@ -22,7 +23,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
@@ -44,7 +45,7 @@ class Said(NamedTuple):
     """What a release says to one text.
 
     Attributes:
-        label: the answer.
+        label: the answer; a number in its one spelling.
         confidence: calibrated probability that it is right; None where answers have none.
         tokens: that it read, special ones included.
         labels: those of the answer, sorted, where that is a set of labels; None where it is one.
@@ -108,7 +109,10 @@ class LoadedRelease:
         self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
         kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
-        self.task, self.gives_sets = task_of(kind, self._model.labels), kind in SETS
+        written_score = recipe["data"].get("score")
+        score = None if written_score is None else ScoreSpec.model_validate(written_score)
+        self.task, self.gives_sets = task_of(kind, self._model.labels, score), kind in SETS
+        self.gives_numbers = kind in NUMBERS
 
     def prove(self) -> str:
         """Hold it against what it said where it was judged.
@@ -141,7 +145,9 @@ class LoadedRelease:
         return names_of(label) if self.gives_sets else None
 
     def can_be_true(self, label: str) -> bool:
-        """Whether what somebody says is right is one of the labels, or a set of them in its one spelling."""
+        """Whether what somebody says is right is one of the labels, or a set or a number in its one spelling."""
+        if self.gives_numbers:
+            return bool(self.task.holds(pl.Series([label]))[0])
         if not self.gives_sets:
             return label in self.labels
         names = set_written(label)

@@ -17,6 +17,7 @@ from stillhouse.serving.http import BODY_SECONDS
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.refused import Refusal
 from stillhouse.serving.tokens import Scope
+from stillhouse.tasks.numbers import SPELLING
 
 Json = dict[str, Any]
 
@@ -175,13 +176,16 @@ def _schemas_of(slot: Slot) -> Json:
             one_of = {"type": "array", "items": {"enum": sorted(champion.labels)}, "uniqueItems": True}
             truth["truth"] = {"anyOf": [truth["truth"], one_of], "description": truth["truth"].pop("description")}
         else:
-            truth["truth"]["enum"] = sorted(champion.labels)
+            if not champion.gives_numbers:
+                truth["truth"]["enum"] = sorted(champion.labels)
         others = [] if serving.challenger is None else [serving.challenger.release]
         others += [each.instead for each in serving.taken if each.instead is not None]
         if champion.gives_sets:
             answer["labels"]["items"] = {"enum": _labels([champion, *others])}
         else:
-            answer["label"]["enum"] = _labels([champion, *others])
+            answer["label"].update(
+                {"pattern": SPELLING} if champion.gives_numbers else {"enum": _labels([champion, *others])}
+            )
             del answer["labels"]
     return schemas
 

@@ -49,6 +49,7 @@ def plan(
         cut = CandidateFacts(
             answer=taught.answer,
             labels=taught.labels,
+            score=taught.score,
             learns_from=student.learns_from,
             layers=tuple(student.layers),
             vocabulary=trim and VocabularyFacts(kept=trim.kept, dropped=trim.dropped),
@@ -97,6 +98,7 @@ def plan(
             **({} if parent is None else {"parent": parent.digest}),
             "transfer_set": transfer_set.digest,
             "validation": digest_of(validation.select("prompt_id", "label").rows()),
+            **taught.numbers,
         },
         config=student.model_dump(mode="json", exclude={"precisions"}),  # which it is trained without
         seeds=_seeds(student),

@@ -29,10 +29,11 @@ def plan(form: StudentForm, candidate: Artifact, prompts: Artifact, builds: Buil
     """
     rows = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "validation")
 
+    made = candidate.facts(CandidateFacts)
+
     def build(folder: Path) -> ExportFacts:
         from stillhouse.models.export import export_student
 
-        made = candidate.facts(CandidateFacts)
         texts, task = rows["text"].to_list(), made.task
         targets = task.targets(rows["label"])
 
@@ -52,5 +53,6 @@ def plan(form: StudentForm, candidate: Artifact, prompts: Artifact, builds: Buil
             "candidate": candidate.digest,
             "validation": digest_of(rows.select("text", "label").rows()),
             "precision": form.precision,
+            **made.numbers,
         },
     )

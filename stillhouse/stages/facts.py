@@ -9,11 +9,12 @@ release's record (stillhouse/release/bundle.py); making an artifact (the module 
 """
 
 import math
+from typing import Any
 
 from pydantic import Field, JsonValue
 
 from stillhouse.base import Record
-from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.data import ScoreSpec, TaskKind
 from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
@@ -163,11 +164,21 @@ class Answering(Record):
 
     answer: TaskKind = Field("single_label", description="What an answer is.")
     labels: tuple[str, ...] = Field(description="Name of each output, in their order.")
+    score: ScoreSpec | None = Field(
+        None,
+        exclude_if=lambda said: said is None,  # so that a manifest of labels is what it was
+        description="Of answers that are numbers, their ends, and how near one has to be.",
+    )
 
     @property
     def task(self) -> Task:
         """All else that there is to know of such an answer."""
-        return task_of(self.answer, self.labels)
+        return task_of(self.answer, self.labels, self.score)
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What the content of a stage depends on that asks when a number is right; nothing where answers are labels."""
+        return {} if self.score is None else {"score": self.score.model_dump(mode="json")}
 
 
 class SaidFacts(Record):

@@ -185,7 +185,9 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
         StillhouseError: if a prompt cannot be read.
     """
     teacher, found = file.recipe.teacher, list[ServerForecast]()
-    names = task_of(file.recipe.data.answer, sorted(prompts["label"].drop_nulls().unique())).names
+    names = task_of(
+        file.recipe.data.answer, sorted(prompts["label"].drop_nulls().unique()), file.recipe.data.score
+    ).names
     bulk = pl.concat([each.select("text") for each in (prompts, harder(file.recipe, prompts.filter(_IS_GOLDEN)))])
     for name, spec in teacher.servers.items():
         assert spec.endpoint is not None
@@ -310,7 +312,7 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
     training = recipe.trainings[0] if recipe.trainings else TrainingConfig()
     some = known.sample(n=min(known.height, PROBED_STEPS * training.batch_size), seed=0)
     texts = known["text"].sample(n=min(known.height, PROBED_ROWS), seed=1).to_list()
-    task = task_of(recipe.data.answer, sorted(known["label"].unique()))
+    task = task_of(recipe.data.answer, sorted(known["label"].unique()), recipe.data.score)
     names = task.names
     with tempfile.TemporaryDirectory() as temporary:
         start, taught = Path(temporary) / "start", Path(temporary) / "taught"
@@ -345,7 +347,7 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
 def _probe_language_model(file: RecipeFile, known: pl.DataFrame, builds: BuildStore) -> float:
     """Ask a language model a few rows, and say how long each takes."""
     spec = file.recipe.teacher
-    names = task_of(file.recipe.data.answer, sorted(known["label"].unique())).names
+    names = task_of(file.recipe.data.answer, sorted(known["label"].unique()), file.recipe.data.score).names
     texts = known["text"].sample(n=min(known.height, PROBED_BY_LANGUAGE_MODEL), seed=1).to_list()
     with base_model(file.located(spec.source), spec.revision, builds.store, verify_language_model) as model:
         asked = label_prompt_of(file, names, model.record.fingerprint)

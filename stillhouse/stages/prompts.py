@@ -14,7 +14,6 @@ from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.splits import golden_digest
 from stillhouse.data.table import require_columns
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.data import SETS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CoverageFacts, PromptFacts
@@ -77,7 +76,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),
         **({"golden_file": True} if recipe.data.golden else {}),
-        **({"answer": recipe.data.answer} if recipe.data.answer in SETS else {}),
+        **({} if recipe.data.answer == "single_label" else {"answer": recipe.data.answer}),
         "max_tokens": recipe.shortest_reading,
     }
     depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}

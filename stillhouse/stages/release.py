@@ -157,7 +157,7 @@ def texts_that_may_travel(provenance: ProvenanceSpec, prompts: pl.DataFrame) -> 
 
 def _probe(file: RecipeFile, prompts: Artifact, shipped: "OnnxClassifier") -> Probe:
     """What the model that ships says to golden texts; to the names of the classes where none may travel."""
-    task = task_of(file.recipe.data.answer, shipped.labels)
+    task = task_of(file.recipe.data.answer, shipped.labels, file.recipe.data.score)
     texts = texts_that_may_travel(file.recipe.data.provenance, prompts.frame("prompts"))[:_ASKED] or [*task.names]
     return probe_of(texts, shipped.logits(texts), task)
 

@@ -22,6 +22,7 @@ from stillhouse.evaluation.against_champion import (
     Answers,
     cannot_be_asked,
     compare_with_champion,
+    in_the_numbers_of,
     no_champion,
 )
 from stillhouse.evaluation.comparison import read_ablations, read_comparison
@@ -32,6 +33,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
+from stillhouse.release.card import ToldRecipe
 from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.report.figures.material import Curve
@@ -194,9 +196,11 @@ def _against_champion(
     bench.log_golden_read(around.reader)
     with around.builds.one_heavy_task():
         models = [OnnxClassifier(folder / MODEL) for folder in (rival.bundle.folder, challenger.folder)]
-        of_champion, of_challenger = (
-            Answers(model.logits(bench.texts).astype(np.float64), model.labels) for model in models
-        )
+        said = [model.logits(bench.texts).astype(np.float64) for model in models]
+    if around.file.recipe.gives_numbers:
+        told = ToldRecipe.model_validate_json((rival.bundle.folder / "recipe.json").read_bytes())
+        said[0] = in_the_numbers_of(bench.task, said[0], told.data.score)
+    of_champion, of_challenger = (Answers(logits, model.labels) for logits, model in zip(said, models, strict=True))
     return compare_with_champion(
         rival.served,
         of_champion,

@@ -199,6 +199,7 @@ def _read(
         root=file.root,
         classes=data.labels,
         answer=data.answer,
+        score=data.score,
         limits=data.limits,
     )
 

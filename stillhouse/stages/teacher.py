@@ -54,7 +54,7 @@ def plan(
         contract=contract,
         prompts=texts.select("prompt_id", "text"),
         rows=labelled_rows(texts),
-        task=task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels),
+        task=task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels, file.recipe.data.score),
         base=base,
         members=members,
         builds=builds,

@@ -53,6 +53,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
             fingerprint=facts.fingerprint,
             answer=facts.answer,
             labels=facts.labels,
+            score=facts.score,
             rows=rows.height,
             observed=facts.said and facts.said.observed,
         )
@@ -62,6 +63,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
         {
             "prompts": prompts.digest,
             "fingerprint": facts.fingerprint,
+            **facts.numbers,
             **signal.asked_again(asked(prompts)["prompt_id"].to_list(), facts.fingerprint),
         },
         config={"review": review.model_dump(mode="json") if review else None},

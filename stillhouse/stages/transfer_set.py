@@ -47,10 +47,11 @@ def plan(
             row_kinds=dict(verified.kept["row_kind"].value_counts().iter_rows()),
             answer=facts.answer,
             labels=facts.labels,
+            score=facts.score,
             fingerprint=facts.fingerprint,
             batches=tuple(str(item.batch) for item in asked),
         )
 
     rule = {} if agree_at_least is None else {"agree_at_least": agree_at_least}
     made_of = {"prompts": [item.digest for item in asked], "signal": [item.digest for item in signal]}
-    return Plan(build, {**made_of, **rule})
+    return Plan(build, {**made_of, **rule, **facts.numbers})

@@ -1,7 +1,7 @@
 """Kinds of answer that a model can give: what an answer is, when it is right, what learning it costs.
 
 Belongs here: a module for each kind, and its entry in `TASKS`; `task.py` is what a kind has to say of itself. There are
-two: a single label of a fixed set of classes, and any number of labels of a fixed set.
+three: a single label of a fixed set of classes, any number of labels of a fixed set, and a number.
 Does not: measuring how often answers are right (stillhouse/evaluation/).
 """
 
@@ -9,19 +9,36 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
 from stillhouse.tasks.label_sets import names_of
 from stillhouse.tasks.multi_label import MultiLabel
+from stillhouse.tasks.score import NAMES, NumericScore
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.tasks.task import Task
 
-TASKS: dict[TaskKind, Callable[[Sequence[str]], Task]] = {"single_label": SingleLabel.of, "multi_label": MultiLabel.of}
+
+def _score(labels: Sequence[str], score: ScoreSpec | None) -> NumericScore:
+    assert score is not None, "a recipe of numbers without their ends is refused when it is read"
+    return NumericScore.of(score)
+
+
+TASKS: dict[TaskKind, Callable[[Sequence[str], ScoreSpec | None], Task]] = {
+    "single_label": lambda labels, score: SingleLabel.of(labels),
+    "multi_label": lambda labels, score: MultiLabel.of(labels),
+    "score": _score,
+}
 """By the name that a recipe gives it in `data.answer`: the task of rows with these labels."""
 
 
-def task_of(kind: TaskKind, labels: Sequence[str]) -> Task:
-    """The task of rows with these labels, or of a model whose outputs have these names."""
-    return TASKS[kind](labels)
+def task_of(kind: TaskKind, labels: Sequence[str], score: ScoreSpec | None = None) -> Task:
+    """The task of rows with these labels, or of a model whose outputs have these names.
+
+    Args:
+        kind: what an answer is.
+        labels: of the rows, or names of the outputs.
+        score: where answers are numbers, what the recipe says of them.
+    """
+    return TASKS[kind](labels, score)
 
 
 def answers_with_sets(task: Task) -> bool:
@@ -30,19 +47,25 @@ def answers_with_sets(task: Task) -> bool:
 
 
 def label_names(kind: TaskKind, labels: pl.Series) -> tuple[str, ...]:
-    """The names that occur in labels, sorted: those in sets of labels, and of any other kind the labels themselves."""
+    """The names that occur in labels, sorted: those in sets of labels, and of any other kind the labels themselves; of
+    numbers the name of the one output."""
+    if kind in NUMBERS:
+        return NAMES
     different = labels.drop_nulls().unique().to_list()
     return tuple(sorted({name for label in different for name in names_of(label)} if kind in SETS else different))
 
 
 def one_name_a_row(kind: TaskKind, rows: pl.DataFrame) -> pl.DataFrame:
-    """Labelled rows with one name in `label` each: as many rows of a set of labels as it has, and none of an empty one.
+    """Labelled rows with one name in `label` each: as many rows of a set of labels as it has, and none of an empty one,
+    or of a number.
 
     Args:
         kind: what a label is.
         rows: with `label`, String.
     """
     known = rows.drop_nulls("label")
+    if kind in NUMBERS:
+        return known.clear()
     if kind not in SETS:
         return known
     held = pl.Series("label", [list(names_of(label)) for label in known["label"]], dtype=pl.List(pl.String()))

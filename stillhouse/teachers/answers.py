@@ -53,9 +53,10 @@ def with_answers(rows: pl.DataFrame, task: Task) -> pl.DataFrame:
     """
     answered = rows.with_row_index("row").filter(pl.col("logits").is_not_null())
     logits = outputs_for(answered, task)
+    sure = task.confidence(logits)
     said = answered.select(
         "row",
         pl.Series("answer", task.written(task.answers(logits)), dtype=pl.String),
-        pl.Series("confidence", task.confidence(logits), dtype=pl.Float64),
+        pl.Series("confidence", [None] * len(logits) if sure is None else sure, dtype=pl.Float64),
     )
     return rows.with_row_index("row").join(said, on="row", how="left", maintain_order="left").drop("row")

@@ -12,12 +12,13 @@ NORMAL_95 = 1.96
 """Standard errors to either side of a mean of some hundred rows that make a 95 % interval."""
 
 
-def curve_by_rows(curve: RowsCurve, *, theme: Theme = "light") -> bytes:
+def curve_by_rows(curve: RowsCurve, *, theme: Theme = "light", measure: str = "KL to the teacher, nats") -> bytes:
     """How far a student is from its teacher by how many rows it learned from, with what it gets right beside.
 
     Args:
         curve: the learning curve by rows.
         theme: light or dark.
+        measure: of how far it is.
 
     Returns:
         PNG bytes.
@@ -44,13 +45,17 @@ def curve_by_rows(curve: RowsCurve, *, theme: Theme = "light") -> bytes:
     axes.set_title(title, loc="left", fontsize=9, color=palette.muted)
     axes.grid(axis="y", color=palette.line, linewidth=0.7)
     axes.set_xlabel("rows learned from, each time twice as many", color=palette.muted)
-    axes.set_ylabel("KL to the teacher, nats, 95% interval", color=palette.muted)
+    axes.set_ylabel(f"{measure}, 95% interval", color=palette.muted)
     return png(figure)
 
 
 def _draw(about: Material, theme: Theme) -> bytes | None:
     curve = None if about.analysis is None else about.analysis.more_rows
-    return None if curve is None else curve_by_rows(curve, theme=theme)
+    if curve is None:
+        return None
+    if about.evaluation.of_numbers is not None:
+        return curve_by_rows(curve, theme=theme, measure="squared difference from the teacher's output")
+    return curve_by_rows(curve, theme=theme)
 
 
 FIGURE = ReportFigure(

@@ -96,6 +96,7 @@ class Making:
             {
                 "rows": digest_of(self.rows.select("prompt_id", "label", "split").rows()),
                 "labels": self.task.names,
+                **self.file.recipe.data.numbers,
                 "base": self.base.record.fingerprint,
                 **depends_on,
             },
@@ -120,6 +121,7 @@ class Making:
                 "parameters": None,
                 "answer": self.file.recipe.data.answer,
                 "labels": self.task.names,
+                "score": self.file.recipe.data.score,
                 "temperature": 1.0,
                 "validation_right": right,
                 "validation_rows": self.validation.height,

@@ -1,0 +1,108 @@
+"""What does not go with numbers is refused in its line, with what to write there; and the other way round."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import read_recipe
+from tests.stillhouse.recipe.test_answer_kinds import AWAY, STUDENT, of_stored, student
+from tests.stillhouse.recipe.test_answer_kinds import recipe as other_recipe
+from tests.stillhouse.recipe.test_reading import LANGUAGE_MODEL, SERVER
+
+STARS = {"lowest": 1, "highest": 5, "tolerance": 0.5}
+SCORE = {"answer": "score", "score": STARS}
+
+
+def recipe(folder: Path, **changes: Any) -> Path:
+    """The demo as one of numbers."""
+    data = {**SCORE, "wrong_labels_at_most": 0.05, **changes.pop("data", {})}
+    return other_recipe(folder, **{"slices": [], "data": data, **student(loss="logit_mse"), **changes})
+
+
+def with_score(**changes: Any) -> dict[str, Any]:
+    return {"data": {"score": {**STARS, **changes}}}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        (student(loss="kl"), "students.0.training.loss", "kl is about labels.*use logit_mse"),
+        (student(loss="bce"), "students.0.training.loss", "bce is about labels"),
+        (student(loss="answers"), "students.0.training.loss", "answers is about labels"),
+        (student(mixture=[{"loss": "kl"}]), "students.0.training.mixture.0.loss", "kl is about labels"),
+        (
+            {"students": [STUDENT | {"training": {"loss": "logit_mse"}},
+                          {**STUDENT, "name": "b", "learns_from": "labels",
+                           "training": {"loss": "labels", "contrast_weight": 1}}]},
+            "students.1.training.contrast_weight",
+            "a number is no class",
+        ),
+        ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of classes.*use accuracy"),
+        ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "a number has no probability"),
+        ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
+        (
+            {"slices": [{"name": "good", "column": "label", "values": ["5"], "critical": False}]},
+            "slices.0.column",
+            "label is a number.*name a further column",
+        ),
+        ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with labels.*use encoder"),
+        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
+        (of_stored(), "teacher.kind", "stored answers with labels"),
+        ({"cascade": {"margin": 0.02}}, "cascade", "a number has none"),
+        ({"traffic": {}}, "traffic", "counted by label"),
+        ({"traffic": {}, "watch": {}}, "traffic", "counted by label"),
+        (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
+        (with_score(tolerance=2), "data.score.tolerance", "one answer is right everywhere"),
+        (with_score(tolerance=0), "data.score.tolerance", "greater than 0"),
+        ({"data": {"score": None}}, "data.answer", "score must say .lowest, highest, tolerance."),
+        ({"data": {"labels": {"good": "5"}}}, "data.labels", "numbers have one spelling already"),
+        ({"data": {"wrong_labels_at_most": 0.2}}, "data.wrong_labels_at_most", "nobody looks for numbers"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_numbers_is_refused_in_its_line(
+    tmp_path: Path, changes: dict[str, Any], field: str, says: str
+) -> None:
+    path = recipe(tmp_path, **changes)
+    with pytest.raises(StillhouseError, match=says) as refused:
+        read_recipe(path)
+    (line,) = str(refused.value).splitlines()
+    where, _, rest = line.removeprefix(f"{path}:").partition(": ")
+    assert rest.startswith(f"{field}: ")
+    last = next(part for part in reversed(field.split(".")) if not part.isdecimal())
+    assert last in path.read_text().splitlines()[int(where) - 1], "the line is the field's"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        student(loss="logit_mse", embedding_weight=1.0, label_weight=0.5),
+        {"students": [STUDENT | {"training": {}},
+                      {**STUDENT, "name": "b", "learns_from": "labels", "training": {"loss": "labels"}}]},
+        {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
+    ],
+)  # fmt: skip
+def test_what_goes_with_numbers_is_read_back_as_it_was(tmp_path: Path, changes: dict[str, Any]) -> None:
+    read = read_recipe(recipe(tmp_path, **changes)).recipe
+    assert read.gives_numbers and Recipe.model_validate_json(read.model_dump_json()) == read
+
+
+@pytest.mark.parametrize("answer", ["single_label", "multi_label"])
+def test_ends_of_numbers_belong_to_numbers_alone(tmp_path: Path, answer: str) -> None:
+    path = recipe(tmp_path, data={"answer": answer})
+    with pytest.raises(StillhouseError, match=f"data.score: must be left out where answer is {answer}"):
+        read_recipe(path)
+
+
+def test_other_ends_are_another_contract_and_labels_have_none(tmp_path: Path) -> None:
+    first, other, labels = (tmp_path / name for name in ("first", "other", "labels"))
+    for each in (first, other, labels):
+        each.mkdir()
+    changed = read_recipe(recipe(other, **with_score(tolerance=0.25))).recipe
+    assert read_recipe(recipe(first)).recipe.digest != changed.digest
+    of_sets = read_recipe(other_recipe(labels)).recipe
+    assert "score" not in of_sets.model_dump()["data"]
