@@ -15,6 +15,7 @@ from stillhouse.recipe.contract import Recipe
 
 CSV = ".csv"
 TEXT = "Put the text of one row here"
+QUERY = "Put the query of the row here"
 
 
 def example(recipe: Recipe) -> str:
@@ -26,9 +27,11 @@ def example(recipe: Recipe) -> str:
     empty, which means unlabelled, where it names none.
     """
     values = {recipe.data.text: TEXT}
+    if recipe.data.query is not None:
+        values[recipe.data.query] = QUERY
     if recipe.data.label is not None:
         values[recipe.data.label] = next(iter(named_classes(recipe).values()), "")
-    values |= {column: _value(recipe, column) for column in recipe.kept_columns}
+    values |= {column: _value(recipe, column) for column in recipe.kept_columns if column != recipe.data.query}
     data, written = recipe.data, StringIO()
     if ending_of(data.source) != CSV:
         csv.writer(written, lineterminator="\n").writerows([values.keys(), values.values()])

@@ -70,7 +70,14 @@ def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned
     """
     prompts = prompts_to_come(file)
     golden = prompts.filter(pl.col("split") == "golden")
-    claims = plan(golden, file.recipe.bar, file.recipe.slices, are_sets=file.recipe.gives_sets, discordance=discordance)
+    claims = plan(
+        golden,
+        file.recipe.bar,
+        file.recipe.slices,
+        are_sets=file.recipe.gives_sets,
+        queries=file.recipe.queries,
+        discordance=discordance,
+    )
     return Planned(**dict(claims), duration=_duration(builds, file, prompts), paid=paid_so_far(builds, file))
 
 

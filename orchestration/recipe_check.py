@@ -256,10 +256,10 @@ def _row_mistakes(file: RecipeFile) -> tuple[tuple[str, ...], list[str]]:
 def _unknown_columns(file: RecipeFile) -> Iterator[str]:
     """A line for each column that is not there; each is asked for in place of the text, which is looked for first."""
     recipe = file.recipe
-    for column in dict.fromkeys((recipe.data.text, recipe.data.label, *recipe.kept_columns)):
+    for column in dict.fromkeys((recipe.data.text, recipe.data.query, recipe.data.label, *recipe.kept_columns)):
         if column is None:
             continue
-        data = recipe.data.model_copy(update={"text": column, "label": _NO_COLUMN})
+        data = recipe.data.model_copy(update={"text": column, "query": None, "label": _NO_COLUMN})
         try:
             read_source(replace(file, recipe=recipe.model_copy(update={"data": data})))
         except StillhouseError as error:

@@ -118,7 +118,13 @@ def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     if not context.is_base:
         return passed_if(True, "golden rows are those of the base batch")
     golden = context.frame("prompts").filter(pl.col("split") == "golden")
-    planned = plan(golden, context.recipe.bar, context.recipe.slices, are_sets=context.recipe.gives_sets)
+    planned = plan(
+        golden,
+        context.recipe.bar,
+        context.recipe.slices,
+        are_sets=context.recipe.gives_sets,
+        queries=context.recipe.queries,
+    )
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
     hardest = min(asked, key=lambda claim: claim.rows / claim.rows_needed)
     data, split = context.recipe.data, context.recipe.split

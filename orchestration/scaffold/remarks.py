@@ -24,10 +24,13 @@ from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.tasks import one_name_a_row
+from stillhouse.tasks.numbers import number_in, written_number
 from stillhouse.wording import points
 
 _NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "\\n"})
 
+FEWEST_NUMBERS = 3
+"""Two may be yes and no."""
 
 SETS_ARE_LEARNED = (
     "some rows have several labels: a model learns which of them apply, and is right where it gives the whole set "
@@ -97,6 +100,19 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
                 f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
                 f"recipe learns {quoted(label)} alone; make one for each of the others, too"
             )
+
+
+def numbers(made: PromptSet, answer: TaskKind) -> Iterator[str]:
+    """Labels that are numbers, of which more than two may be a scale."""
+    labels = made.prompts["label"].drop_nulls().unique()
+    found = sorted(value for label in labels if (value := number_in(label)) is not None)
+    if answer == "single_label" and len(found) == len(labels) >= FEWEST_NUMBERS:
+        low, high, near = (written_number(each) for each in (found[0], found[-1], (found[-1] - found[0]) / 10))
+        yield (
+            f"labels are numbers from {low} to {high}, learned here as classes, of which none is nearer to another: "
+            f"`answer: score` and `score: {{lowest: {low}, highest: {high}, tolerance: {near}}}` in `data` learn them "
+            "as numbers"
+        )
 
 
 def how_much_it_proves(suggested: Suggestion, golden: str) -> str:

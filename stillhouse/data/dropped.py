@@ -52,7 +52,7 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
     """
     data = recipe.data
     with every_column_in_a_drop(recipe):
-        columns = RowColumns(data.text, data.label, recipe.kept_columns, data.allow_missing_columns)
+        columns = RowColumns(data.text, data.label, recipe.kept_columns, data.allow_missing_columns, query=data.query)
         return read_like_the_source(data, name, columns, kept={name: kept}, batch=batch)
 
 
@@ -68,7 +68,11 @@ def every_column_in_a_drop(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except UnknownColumnError as error:
-        allow = "" if error.column == recipe.data.text else " `data.allow_missing_columns` lists what files may lack."
+        allow = (
+            ""
+            if error.column in (recipe.data.text, recipe.data.query)
+            else " `data.allow_missing_columns` lists what files may lack."
+        )
         raise StillhouseError(
             f"{error.what}, which `{'.'.join(map(str, recipe.field_naming(error.column)))}` of the recipe names",
             where=error.where,

@@ -32,7 +32,12 @@ def read_golden_file(file: RecipeFile, kept: Mapping[str, Path] | None = None) -
         return read_like_the_source(
             data,
             data.golden,
-            RowColumns(data.golden_text or data.text, data.golden_label or data.label, file.recipe.kept_columns),
+            RowColumns(
+                data.golden_text or data.text,
+                data.golden_label or data.label,
+                file.recipe.kept_columns,
+                query=data.query,
+            ),
             kept=kept,
             root=file.root,
             batch=GOLDEN_FILE,

@@ -18,6 +18,7 @@ from stillhouse.data.cleaning import normalise
 from stillhouse.data.delimited import CsvTable
 from stillhouse.data.dialect import Dialect, Quoting, usual_quoting
 from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
+from stillhouse.data.pairs import joined
 from stillhouse.data.places import (
     Place,
     find_places,
@@ -77,6 +78,7 @@ class RowColumns:
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
         objects: those of `keep` that may hold an object, which is read as its JSON; elsewhere one is no text.
         lists: those that may hold a list, which is read as its JSON; likewise.
+        query: the user's name of the column with the query, where the text is a document; both become one text.
     """
 
     text: str
@@ -85,6 +87,7 @@ class RowColumns:
     optional: Collection[str] = ()
     objects: Collection[str] = ()
     lists: Collection[str] = ()
+    query: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def read_rows(
         StillhouseError: if there is nothing to read or not one record is readable; names file and line where known.
     """
     text, label, keep = columns.text, columns.label, columns.keep
-    names = list(dict.fromkeys([text, *([label] if label else []), *keep]))
+    names = list(dict.fromkeys([text, *(each for each in (columns.query, label) if each), *keep]))
     carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
     _refuse_clashes(uri, text, label, carried)
     if kept is None:
@@ -162,7 +165,7 @@ def read_rows(
     unread = [reject for table in tables for reject in table.rejects]
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
-        pl.col(text).alias("text"),
+        (joined(pl.col(columns.query), pl.col(text)) if columns.query else pl.col(text)).alias("text"),
         _class_of(pl.col(label) if label else pl.lit(None, pl.String), classes or {}).alias("label"),
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),

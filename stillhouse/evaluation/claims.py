@@ -249,7 +249,7 @@ def _hindrance(result: NonInferiority | MetricTest) -> str:
     needed = f"; {_rows_needed(result.rows_needed, result.rows)}"
     if not isinstance(result, MetricTest):
         return needed
-    if result.rows_that_count == 0:
+    if result.rows_that_count == 0 and result.metric_class is not None:
         return f", none of them of class '{result.metric_class}'"
     if result.has_too_few_groups:
         of_class = f", those of class '{result.metric_class}'" if result.metric_class else ""

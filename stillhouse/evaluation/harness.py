@@ -31,6 +31,7 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.number_scores import NumberScores
+from stillhouse.evaluation.measures.ranking_scores import RankingScores
 from stillhouse.evaluation.measures.regressions import Regression
 from stillhouse.evaluation.measures.score import Score, score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread
@@ -46,6 +47,7 @@ from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
 EVALUATIONS = "evaluations.json"
@@ -90,6 +92,11 @@ class Evaluation(Record):
         default=None,
         exclude_if=lambda found: found is None,  # likewise
         description="Left out where answers are no numbers; how far from the right ones they are.",
+    )
+    of_ranking: RankingScores | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # likewise
+        description="Left out where answers are no numbers or rows are in no groups; how well it ranks each group.",
     )
     confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Empty where answers are no classes.")
     teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(
@@ -218,7 +225,7 @@ def evaluate(
             asks for what such answers do not have.
     """
     _check_roles(model, teacher)
-    _check_terms(terms, task)
+    _check_terms(terms, task, groups)
     rows = Aligned.of(model, teacher, golden, terms, task=task, groups=groups, worst=worst)
     measured: dict[str, Any] = {}  # by field; the record checks what each holds
     claims: list[Claim] = []
@@ -273,11 +280,12 @@ def _check_roles(model: EvaluatedModel, teacher: EvaluatedModel) -> None:
         )
 
 
-def _check_terms(terms: Terms, task: Task) -> None:
+def _check_terms(terms: Terms, task: Task, groups: str | None) -> None:
     bar, classes = terms.bar, task.classes
     if classes is None:
+        ranks = isinstance(task, NumericScore) and groups is not None
         asked = {
-            f"bar.metric: {bar.metric}": bar.metric != "accuracy",
+            f"bar.metric: {bar.metric}": bar.metric not in (("accuracy", "ndcg") if ranks else ("accuracy",)),
             "bar.calibration_error_at_most": bar.calibration_error_at_most is not None,
             "behaviour": bool(terms.behaviour),
             "sensitive": bool(terms.sensitive),

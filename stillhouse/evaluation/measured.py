@@ -27,6 +27,7 @@ from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.measures.label_scores import label_scores
 from stillhouse.evaluation.measures.number_scores import number_scores
+from stillhouse.evaluation.measures.ranking_scores import RankingScores, ranking_scores
 from stillhouse.evaluation.measures.regressions import regressions
 from stillhouse.evaluation.measures.score import score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
@@ -157,9 +158,13 @@ def _teacher_confusion(rows: Aligned) -> tuple[metrics.ConfusionCell, ...] | Non
     return metrics.confusion_cells(*metrics.confusion_of(rows.task, rows.teacher_logits, rows.targets))
 
 
+def _of_ranking(rows: Aligned) -> RankingScores | None:
+    return ranking_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits, rows.groups, at=rows.bar.ndcg_at)
+
+
 def _seeds(rows: Aligned) -> SeedSpread | None:
     by_seed = logits_by_seed(rows.model, rows.golden, rows.task)
-    return seed_spread(rows.targets, rows.teacher_logits, by_seed, bar=rows.bar, task=rows.task)
+    return seed_spread(rows.targets, rows.teacher_logits, by_seed, bar=rows.bar, task=rows.task, groups=rows.groups)
 
 
 MEASURES: tuple[Measure[Any], ...] = (
@@ -181,6 +186,7 @@ MEASURES: tuple[Measure[Any], ...] = (
     Measure("teacher_confusion", _teacher_confusion),
     Measure("of_labels", lambda rows: label_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
     Measure("of_numbers", lambda rows: number_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
+    Measure("of_ranking", _of_ranking),
     Measure("regressions", lambda rows: regressions(rows.fidelity, rows.golden)),
     Measure("seeds", _seeds),
 )

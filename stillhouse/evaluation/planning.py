@@ -56,6 +56,7 @@ def plan(
     slices: Sequence[SliceSpec],
     *,
     are_sets: bool = False,
+    queries: str | None = None,
     discordance: float = USUAL_DISCORDANCE,
 ) -> Plan:
     """Say for each claim how many golden rows it has and how many it needs.
@@ -65,6 +66,7 @@ def plan(
         bar: quality bar.
         slices: declared slices.
         are_sets: whether labels are sets of labels.
+        queries: where the bar is of rankings, the column whose equal values are the documents of a query.
         discordance: expected share of rows that exactly one of the two models gets right, in (0, 1].
 
     Raises:
@@ -72,7 +74,7 @@ def plan(
     """
     counts = slice_masks(golden, slices, are_sets=are_sets).sum(axis=1).tolist()
     family = max(1, sum(spec.critical for spec in slices))
-    whole, height = _rows_that_count(golden, bar)
+    whole, height = _rows_that_count(golden, bar, queries)
     claims = [_claim(whole, height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
     for spec, rows in zip(slices, counts, strict=True):
         alpha = bar.alpha / family if spec.critical else bar.alpha
@@ -81,8 +83,12 @@ def plan(
     return Plan(discordance=discordance, claims=tuple(claims))
 
 
-def _rows_that_count(golden: pl.DataFrame, bar: BarSpec) -> tuple[str, int]:
+def _rows_that_count(golden: pl.DataFrame, bar: BarSpec, queries: str | None) -> tuple[str, int]:
     """What the bar's own claim rests on, and the number of rows with which accuracy would be known as well."""
+    if queries is not None:
+        # A row without a query is a query of its own, and has no order.
+        orders = golden.drop_nulls(queries).group_by(queries).agg(pl.col("label").n_unique())
+        return "queries of golden rows", orders.filter(pl.col("label") > 1).height
     if bar.metric == "recall":
         return f"rows of class '{bar.metric_class}'", int((golden["label"] == bar.metric_class).sum())
     if bar.metric == "macro_f1" and golden.height:

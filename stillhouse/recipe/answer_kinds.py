@@ -106,7 +106,7 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
 
 
 def unfit_for_numbers(
-    answer: TaskKind, teacher: TeacherSpec, bar: BarSpec, slices: Sequence[SliceSpec]
+    answer: TaskKind, teacher: TeacherSpec, bar: BarSpec, slices: Sequence[SliceSpec], group: str | None
 ) -> Iterator[tuple[Field, str]]:
     """What of a teacher, a bar and slices does not go with answers that are numbers.
 
@@ -115,6 +115,7 @@ def unfit_for_numbers(
         teacher: who answers.
         bar: what is asked.
         slices: what is judged on its own.
+        group: the column that says which rows are of one query.
     """
     here = f"where data.answer is {answer}"
     if teacher.kind is not TeacherKind.ENCODER:
@@ -124,10 +125,15 @@ def unfit_for_numbers(
         )
     if teacher.training is not None:
         yield from _no_contrast(answer, ("teacher", "training"), teacher.training)
-    if bar.metric != "accuracy":
+    if bar.metric not in ("accuracy", "ndcg"):
         yield (
             ("bar", "metric"),
-            f"{bar.metric} is of classes; {here} use accuracy, the share of rows within data.score.tolerance",
+            f"{bar.metric} is of classes; {here} use accuracy, the share of rows within data.score.tolerance, or ndcg",
+        )
+    if bar.metric == "ndcg" and group is None:
+        yield (
+            ("bar", "metric"),
+            "ndcg is of the documents of a query: data.query or data.group must say which rows are of one",
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: a number has no probability"

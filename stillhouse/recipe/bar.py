@@ -14,6 +14,8 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
 MetricName = Literal["accuracy", "macro_f1", "recall", "ndcg"]
+NDCG_AT = 10
+"""Places that people look at."""
 
 
 def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
@@ -30,12 +32,19 @@ class BarSpec(Record):
         description=(
             "What is compared with the teacher: accuracy = share of golden rows answered right; macro_f1 = mean F1 of "
             "the classes, each weighing the same; recall = share found of the rows of metric_class; ndcg = mean of "
-            "1 / log2(1 + place of the right class), for answers that are shown as a ranking. Slices and floors are "
-            "judged by accuracy whatever this says."
+            "1 / log2(1 + place of the right class), for answers that are shown as a ranking; or, where answers are "
+            "numbers and data.group says which rows are of one query, nDCG of their order, with queries as evidence. "
+            "Slices and floors are judged by accuracy whatever this says."
         ),
     )
     metric_class: Name | None = Field(
         default=None, description="The class whose recall is compared; goes with metric: recall, and only with it."
+    )
+    ndcg_at: int = Field(
+        NDCG_AT,
+        ge=1,
+        exclude_if=lambda at: at == NDCG_AT,  # so that a recipe without the field keeps its digest
+        description="How many places of a query's ranking nDCG looks at, where answers are numbers.",
     )
     margin: Fraction = Field(
         description=(

@@ -18,6 +18,7 @@ from stillhouse.recipe.answer_kinds import (
     unfit_for_sets,
     unfit_losses,
 )
+from stillhouse.recipe.bar import NDCG_AT
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import NUMBERS, SETS
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError
@@ -235,15 +236,22 @@ class Recipe(RecipeParts):
         }
         for field, mistake in unfit_losses(answer, trainings):
             raise FieldError(mistake, *field)
+        if answer not in NUMBERS and self.bar.ndcg_at != NDCG_AT:
+            raise FieldError(
+                f"must be left out where data.answer is {answer}: classes are ranked to the last", "bar", "ndcg_at"
+            )
         if answer not in (*SETS, *NUMBERS):
             return self
         unfit = (
             unfit_for_sets(answer, self.teacher, self.bar)
             if answer in SETS
-            else unfit_for_numbers(answer, self.teacher, self.bar, self.slices)
+            else unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
         )
         for field, mistake in unfit:
             raise FieldError(mistake, *field)
+        if self.data.query is not None and self.stress is not None:
+            mistake = "must be left out where data.query is set: it would change what keeps query and document apart"
+            raise FieldError(mistake, "stress")
         for part, why in (BY_CLASS if answer in SETS else BY_LABEL_OR_PROBABILITY).items():
             if getattr(self, part):
                 raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)

@@ -186,6 +186,12 @@ class DataSpec(Part):
         None, description="regular expression for format lines; its named groups are the columns"
     )
     text: str = Field(description="column with the input text; in JSON and parquet also a path, such as ticket.body")
+    query: str | None = Field(
+        None,
+        exclude_if=_is_not_said,
+        description="column with the query that the text is a document of, where answer is score: a model reads both, "
+        "and ranks the documents of a query",
+    )
     label: str | None = Field(
         description="column with the label; an empty value means unlabelled. null where no row of the source has one, "
         "for teachers that learn from no label: then golden names the file that has labels"
@@ -258,6 +264,13 @@ class DataSpec(Part):
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _documents_of_a_query_are_a_group(cls, said: Any) -> Any:
+        if isinstance(said, dict) and said.get("query") is not None and said.get("group") is None:
+            return {**said, "group": said["query"]}
+        return said
+
     @field_validator("labels")
     @classmethod
     def _a_class_is_mapped_to_itself(cls, labels: dict[str, str]) -> dict[str, str]:
@@ -272,7 +285,7 @@ class DataSpec(Part):
             raise ValueError("pattern goes with format: lines, and only with it")
         if self.pattern is not None:
             groups = re.compile(self.pattern).groupindex
-            for column in (self.text, self.label):
+            for column in (self.text, self.query, self.label):
                 if column is not None and column not in groups:
                     raise ValueError(f"pattern has no group named {column!r}; it has {', '.join(groups) or 'none'}")
         return self
@@ -297,6 +310,10 @@ class DataSpec(Part):
 
     @model_validator(mode="after")
     def _numbers_lie_between_two_others(self) -> "DataSpec":
+        if self.query is not None and self.answer not in NUMBERS:
+            raise FieldError(
+                f"must be left out where answer is {self.answer}: documents are ranked by a number", "query"
+            )
         if self.answer not in NUMBERS:
             if self.score is not None:
                 raise FieldError(f"must be left out where answer is {self.answer}", "score")

@@ -165,6 +165,11 @@ class RecipeParts(Part):
         return self.data.answer in NUMBERS
 
     @property
+    def queries(self) -> str | None:
+        """The column whose equal values are the documents of a query, where the bar is of their order."""
+        return self.data.group if self.gives_numbers and self.bar.metric == "ndcg" else None
+
+    @property
     def slices_of_requests(self) -> tuple[SliceSpec, ...]:
         """Slices that are known when a request comes: by what the student answers, or by what callers send."""
         return tuple(each for each in self.slices if each.column in ("label", *self.request_columns))
@@ -240,7 +245,7 @@ class RecipeParts(Part):
         Raises:
             KeyError: if none does.
         """
-        for name in ("text", "label", "group"):
+        for name in ("text", "query", "label", "group"):
             if getattr(self.data, name) == column:
                 return "data", name
         for name in ("date_column", "rights_column", "privacy_column", "kind_column"):

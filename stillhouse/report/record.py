@@ -22,6 +22,7 @@ from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.metrics import ClassMetrics
 from stillhouse.evaluation.measures.number_scores import NumberScores
+from stillhouse.evaluation.measures.ranking_scores import RankingScores
 from stillhouse.evaluation.measures.score import Score
 from stillhouse.evaluation.measures.seeds import SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
@@ -178,6 +179,9 @@ class ReportedOption(ReportedScore):
     usd_per_1000_calls: float | None = Field(description="Null where it is not known.")
     hosted: Hosted | None = Field(description="Null of a model that needs no server.")
     seeds: ReportedSeeds | None = Field(description="Null for a model of one seed.")
+    of_ranking: RankingScores | None = Field(
+        None, exclude_if=lambda found: found is None, description="Left out where nothing is ranked."
+    )
 
     @classmethod
     def of_evaluation(cls, evaluation: Evaluation) -> "ReportedOption":
@@ -194,6 +198,7 @@ class ReportedOption(ReportedScore):
                 "usd_per_1000_calls": evaluation.usd_per_1000_calls,
                 "hosted": evaluation.hosted,
                 "seeds": ReportedSeeds.of(evaluation.seeds),
+                "of_ranking": evaluation.of_ranking,
             }
         )
 
@@ -278,6 +283,11 @@ class Report(_Reported):
         exclude_if=lambda found: found is None,
         description="Left out where answers are no numbers; mean errors and rank correlation, and the teacher's.",
     )
+    of_ranking: RankingScores | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="Left out where nothing is ranked; nDCG and MRR over queries, and the teacher's.",
+    )
     terms: Terms = Field(description="All that was asked of the model.")
     others: tuple[ReportedOption, ...] = Field(description="What else was judged: baselines, controls, students.")
     selection: Selection | None
@@ -334,6 +344,7 @@ def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Repor
         per_class=evaluation.per_class,
         of_labels=evaluation.of_labels,
         of_numbers=evaluation.of_numbers,
+        of_ranking=evaluation.of_ranking,
         terms=evaluation.terms,
         others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(context.others))),
         selection=context.selection,

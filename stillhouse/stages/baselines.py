@@ -79,7 +79,8 @@ def plan(file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[Asked
 def options_of(recipe: Recipe) -> tuple[str, ...]:
     """The name of each option that a recipe has, in the order of the reports."""
     options = OPTIONS if recipe.teacher.runs_here else OPTIONS_ELSEWHERE
-    return (*options, *(each.called for each in recipe.teacher.alternatives))
+    of_pairs = () if recipe.data.query is None else (Option.BM25,)
+    return (*options[:1], *of_pairs, *options[1:], *(each.called for each in recipe.teacher.alternatives))
 
 
 def as_students(teacher: Artifact) -> dict[Option, str]:
@@ -109,6 +110,7 @@ def _judged(asked: AskedAlternative, bench: Bench) -> Evaluation:
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
+    from stillhouse.evaluation.baselines.bm25 import bm25
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
     from stillhouse.models.network import read_sizes
     from stillhouse.models.predictor import TorchClassifier
@@ -132,6 +134,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
         encoder, static = TorchClassifier(untuned, bench.builds.device), static_embeddings(teacher)
         fitted = [
             constant(labels, bench.texts, task=bench.task),
+            *([] if file.recipe.data.query is None else [bm25(texts, labels, bench.texts, task=bench.task)]),
             tfidf_linear(
                 texts,
                 labels,

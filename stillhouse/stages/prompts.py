@@ -4,15 +4,18 @@ Belongs here: which rows a batch is held against, what is kept of it, and how mu
 Does not: the steps and their order (stillhouse/data/prompt_set.py).
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from stillhouse.data.pairs import SEPARATOR
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.splits import golden_digest
 from stillhouse.data.table import require_columns
+from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
@@ -39,6 +42,8 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
     encoder = _encoder_of(builds, source, recipe)
 
     def build(folder: Path) -> PromptFacts:
+        if recipe.data.query is not None and encoder is not None:
+            _require_a_separator(builds, encoder, file.where("data", "query"))
         rows = source.frame("rows")
         for index, item in enumerate(recipe.slices):
             require_columns(rows.columns, [item.column], file.where("slices", index, "column"))
@@ -115,6 +120,18 @@ def _encoder_of(builds: BuildStore, source: Artifact, recipe: Recipe) -> dict[st
     kept = contract.manifest.external_inputs
     names = {name: f"{recipe.weights.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
     return {name: kept[uri] for name, uri in names.items()} if kept.keys() >= set(names.values()) else None
+
+
+def _require_a_separator(builds: BuildStore, encoder: dict[str, str], where: str) -> None:
+    """Refuse a tokenizer to which query and document would run into each other."""
+    description = json.loads(builds.store.kept(encoder[TOKENIZER]).read_bytes())
+    if SEPARATOR not in {token["content"] for token in description.get("added_tokens") or ()}:
+        raise StillhouseError(
+            f"the tokenizer of the weights has no token {SEPARATOR}, by which query and document are kept apart",
+            where=where,
+            expected="an encoder that was pretrained with that token between two texts, such as one of type bert",
+            do="Choose another encoder, or put both texts into one column and leave `query` out.",
+        )
 
 
 def _coverage(

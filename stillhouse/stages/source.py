@@ -192,7 +192,7 @@ def _read(
     data = file.recipe.data
     return read_rows(
         uri,
-        RowColumns(data.text, data.label, keep, optional),
+        RowColumns(data.text, data.label, keep, optional, query=data.query),
         format_of_source(data),
         kept=kept,
         batch=batch,

@@ -161,6 +161,44 @@ def paired_bootstrap(
     )
 
 
+def paired_means(
+    teacher: FloatArray, student: FloatArray, *, draws: int = 2000, alpha: float = 0.05, seed: int = 0
+) -> Bootstrap:
+    """Bound the difference of the means of a value that each of some units has of two models, by resampling units.
+
+    As `paired_bootstrap`, of values that are no counts of a confusion table.
+
+    Args:
+        teacher: shape (units,).
+        student: shape (units,), the same units in the same order.
+        draws: number of resamples.
+        alpha: error rate of each bound.
+        seed: of the resamples.
+
+    Raises:
+        ValueError: if the shapes differ, there are no units, or fewer than two draws.
+    """
+    if not teacher.shape == student.shape == (teacher.size,) or teacher.size == 0 or draws < 2:
+        raise ValueError(f"need two vectors of one length and two draws, not {teacher.shape}, {student.shape}, {draws}")
+    drops = np.asarray(teacher - student, dtype=np.float64)
+    size, drop = len(drops), float(drops.mean())
+    units = _Units(np.arange(size), np.arange(size), np.ones(size, dtype=np.int64))
+    drawn = np.concatenate(
+        [weights @ drops / size for weights in _resamples(units, draws, np.random.default_rng(seed))]
+    )
+    left_out = (drops.sum() - drops) / max(size - 1, 1)
+    lower, upper = _bca(drop, drawn, left_out, units.times, alpha)
+    return Bootstrap(
+        teacher=float(teacher.mean()),
+        student=float(student.mean()),
+        drop=drop,
+        lower=lower,
+        upper=upper,
+        standard_error=float(drawn.std(ddof=1)),
+        groups=size,
+    )
+
+
 @dataclass(frozen=True)
 class _Units:
     """What is resampled: `rows` of the data, each standing for unit `of`, and how many `times` each unit is there."""

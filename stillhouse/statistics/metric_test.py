@@ -146,7 +146,7 @@ def metric_test(
     if rows_that_count == 0 or (groups_that_count is not None and groups_that_count < FEWEST_GROUPS):
         verdict, needed = Verdict.INCONCLUSIVE, None
     else:
-        verdict, needed = _decide(found, upper, unseen, len(labels), margin, alpha)
+        verdict, needed = decide(found, upper, unseen, len(labels), margin, alpha)
     return MetricTest(
         metric=metric,
         metric_class=metric_class,
@@ -174,9 +174,19 @@ def _measure(metric: MetricName, index: int | None) -> Metric:
     return {"accuracy": bootstrap.accuracy, "macro_f1": bootstrap.macro_f1, "ndcg": bootstrap.ndcg}[metric]
 
 
-def _decide(
+def decide(
     found: Bootstrap, upper: float, unseen: float, rows: int, margin: float, alpha: float
 ) -> tuple[Verdict, int | None]:
+    """Read the verdict off a drop and its bounds, and how many rows or groups would settle it where they do not.
+
+    Args:
+        found: drop, lower bound and standard error.
+        upper: bound of the drop, unseen losses counted.
+        unseen: what these could add.
+        rows: that the bounds rest on.
+        margin: largest acceptable drop.
+        alpha: one-sided error rate.
+    """
     if upper < margin:
         return Verdict.PASS, None
     if found.lower >= margin:

@@ -80,7 +80,7 @@ def constant(train_labels: Sequence[str], texts: Sequence[str], *, task: Task) -
     Raises:
         StillhouseError: if a label is unknown or there are none.
     """
-    row = task.constant(_targets(train_labels, task))
+    row = task.constant(targets_of(train_labels, task))
     (answer,) = task.written(task.answers(row[None, :]))
     return Baseline(
         name=Option.MAJORITY,
@@ -119,10 +119,10 @@ def tfidf_linear(
     Raises:
         StillhouseError: if a label is unknown, or there are fewer than two classes to tell apart.
     """
-    targets = _targets(train_labels, task)
+    targets = targets_of(train_labels, task)
     fitted = _fit_tfidf("words", train_texts, targets, task)
     if len(validation_texts):
-        known = _targets(validation_labels, task)
+        known = targets_of(validation_labels, task)
         by_characters = _fit_tfidf("characters", train_texts, targets, task)
         right = [int(task.right(each.answer(validation_texts), known).sum()) for each in (fitted, by_characters)]
         fitted = by_characters if right[1] > right[0] else fitted
@@ -201,7 +201,7 @@ def linear_probe(
 
     features = embedded(train_texts)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    scaled, bias = task.fit_linear((features - mean) / scale, _targets(train_labels, task), seed=_SEED)
+    scaled, bias = task.fit_linear((features - mean) / scale, targets_of(train_labels, task), seed=_SEED)
     # The scaling is folded into the head, so that the head is all there is to ship.
     weights = scaled / scale[:, None]
     bias = bias - mean @ weights
@@ -218,7 +218,12 @@ def linear_probe(
     )
 
 
-def _targets(labels: Sequence[str], task: Task) -> Targets:
+def targets_of(labels: Sequence[str], task: Task) -> Targets:
+    """Labels as numbers.
+
+    Raises:
+        StillhouseError: if a label is unknown or there are none.
+    """
     given = pl.Series(labels, dtype=pl.String)
     unknown = given.filter(~task.holds(given)).unique().sort().to_list()
     if unknown or not len(labels):

@@ -12,6 +12,7 @@ class Option(StrEnum):
     """An option, as reports call it."""
 
     MAJORITY = "majority class"
+    BM25 = "BM25"
     TFIDF = "TF-IDF + logistic regression"
     PROBE = "linear probe on the untuned encoder"
     STATIC = "static embeddings of the teacher"

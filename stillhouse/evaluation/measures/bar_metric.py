@@ -8,8 +8,10 @@ import numpy as np
 
 from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.ranking_scores import queries_of
 from stillhouse.recipe.bar import BarSpec
 from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.ranking_test import ranking_test
 from stillhouse.tasks.task import Targets, Task
 
 _RIGHT_OR_WRONG = ("wrong", "right")
@@ -29,7 +31,7 @@ def bar_metric_test(
 
     Args:
         bar: names the metric; its error rate counts, its margin does not.
-        task: what an answer is. Where answers are no classes the metric is accuracy, and a row is right or wrong.
+        task: what an answer is. Where answers are no classes a row is right or wrong, or nDCG is of numbers by group.
         targets: shape (rows,), the truth.
         first: shape (rows, outputs), of the model that is not to be fallen behind.
         second: shape (rows, outputs), of the other.
@@ -37,6 +39,10 @@ def bar_metric_test(
         margin: largest acceptable drop, as a fraction in (0, 1).
     """
     names = task.names
+    if bar.metric == "ndcg" and task.classes is None:
+        queries = queries_of(task, targets, groups, at=bar.ndcg_at)
+        assert queries is not None, "the harness refuses nDCG of answers that are neither classes nor numbers in groups"
+        return ranking_test(queries, task.answers(first), task.answers(second), margin=margin, alpha=bar.alpha)
     if bar.metric == "ndcg":
         answers = [metrics.ranks(logits, targets) for logits in (first, second)]
     elif task.classes is None:

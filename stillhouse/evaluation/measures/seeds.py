@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray, FloatArray
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.ranking_scores import queries_of
 from stillhouse.evaluation.models import EvaluatedModel, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
@@ -108,7 +109,13 @@ def logits_by_seed(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> d
 
 
 def seed_spread(
-    targets: Targets, teacher: FloatArray, by_seed: Mapping[int, FloatArray], *, bar: BarSpec, task: Task
+    targets: Targets,
+    teacher: FloatArray,
+    by_seed: Mapping[int, FloatArray],
+    *,
+    bar: BarSpec,
+    task: Task,
+    groups: IntArray | None = None,
 ) -> SeedSpread | None:
     """Measure a model for each of its seeds.
 
@@ -118,18 +125,19 @@ def seed_spread(
         by_seed: shape (n, outputs) each, the model's by seed, what ships first.
         bar: names the metric of the drops, and the margin.
         task: what an answer is.
+        groups: shape (n,), equal where rows belong together; None where every row stands alone.
 
     Returns:
         The spread, or None for fewer than two seeds: nothing is known of it then.
     """
     if len(by_seed) < 2:
         return None
-    reference = _metric(targets, teacher, bar, task)
+    reference = _metric(targets, teacher, bar, task, groups)
     scores = tuple(
         SeedScore(
             seed=seed,
             accuracy=float(task.right(logits, targets).mean()),
-            drop=reference - _metric(targets, logits, bar, task),
+            drop=reference - _metric(targets, logits, bar, task, groups),
         )
         for seed, logits in by_seed.items()
     )
@@ -189,7 +197,10 @@ def gain_over_seeds(first_correct: BoolArray, second_correct: BoolArray, *, alph
     )
 
 
-def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task) -> float:
+def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task, groups: IntArray | None) -> float:
+    queries = queries_of(task, targets, groups, at=bar.ndcg_at) if bar.metric == "ndcg" else None
+    if queries is not None:
+        return float(queries.ndcg(task.answers(logits)).mean()) if len(queries) else 0.0
     if bar.metric == "accuracy":
         return float(task.right(logits, targets).mean())
     if bar.metric == "ndcg":

@@ -80,3 +80,13 @@ def test_several_columns_of_labels_are_said(tmp_path: Path, home: Home) -> None:
     rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
     said = "urgent, repair say one of two things of each row, as billing does: several labels a row? This recipe"
     assert said in seen_by_new(tmp_path, rows, "billing")
+
+
+def test_labels_that_are_numbers_are_said_with_what_learns_them(tmp_path: Path, home: Home) -> None:
+    for cells, scale in ((["1", "2.5", "4", "5"], True), (["0", "1", "0", "1"], False), (["1", "2", "3", "x"], False)):
+        place = pl.int_range(pl.len()) % 4
+        rows = questions(120).with_columns(service=place.replace_strict(dict(enumerate(cells))))
+        folder = tmp_path / "".join(cells)
+        folder.mkdir()
+        said = seen_by_new(folder, rows, "service")
+        assert ("`score: {lowest: 1, highest: 5, tolerance: 0.4}` in `data` learn them as numbers" in said) is scale

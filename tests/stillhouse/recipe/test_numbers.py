@@ -106,3 +106,45 @@ def test_other_ends_are_another_contract_and_labels_have_none(tmp_path: Path) ->
     assert read_recipe(recipe(first)).recipe.digest != changed.digest
     of_sets = read_recipe(other_recipe(labels)).recipe
     assert "score" not in of_sets.model_dump()["data"]
+
+
+PAIRS = {
+    "query": "query", "text": "document", "label": "relevance", "source": "pairs.csv", "format": None, "pattern": None,
+    "encoding": "utf-8",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        ({"bar": {"metric": "ndcg"}}, "bar.metric", "data.query or data.group must say which rows are of one"),
+        ({"bar": {"metric": "recall", "metric_class": "5"}}, "bar.metric", "recall is of classes.*or ndcg"),
+        ({"data": {**PAIRS, "answer": "single_label", "score": None}}, "data.query", "are ranked by a number"),
+        ({"data": {"answer": "single_label", "score": None}, "bar": {"ndcg_at": 5}, **student(loss="kl")},
+         "bar.ndcg_at", "classes are ranked to the last"),
+        ({"bar": {"ndcg_at": 0}}, "bar.ndcg_at", "greater than or equal to 1"),
+        ({"data": PAIRS, "stress": {"perturbations": ["typos"]}}, "stress", "keeps query and document apart"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_rankings_is_refused_in_its_line(
+    tmp_path: Path, changes: dict[str, Any], field: str, says: str
+) -> None:
+    path = recipe(tmp_path, **changes)
+    with pytest.raises(StillhouseError, match=says) as refused:
+        read_recipe(path)
+    assert f": {field}: " in str(refused.value)
+
+
+def test_the_documents_of_a_query_are_a_group_unless_another_is_named(tmp_path: Path) -> None:
+    for name, more, group in (("one", {}, "query"), ("other", {"group": "query_id"}, "query_id")):
+        (tmp_path / name).mkdir()
+        path = recipe(tmp_path / name, data={**PAIRS, **more}, bar={"metric": "ndcg", "ndcg_at": 5}, stress=None)
+        read = read_recipe(path).recipe
+        assert (read.data.group, read.queries) == (group, group) and group in read.kept_columns
+        assert Recipe.model_validate_json(read.model_dump_json()) == read
+        assert read.field_naming("query") == ("data", "query")
+
+
+def test_a_recipe_without_queries_and_places_keeps_its_digest(tmp_path: Path) -> None:
+    dumped = read_recipe(recipe(tmp_path)).recipe.model_dump()
+    assert "query" not in dumped["data"] and "ndcg_at" not in dumped["bar"]

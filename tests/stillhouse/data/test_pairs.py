@@ -1,0 +1,117 @@
+"""Query and document become one text wherever rows are read, and stay apart in it."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from tokenizers import Tokenizer
+
+from orchestration.inbox import QUERY, TEXT, example
+from stillhouse.data.dropped import read_dropped
+from stillhouse.data.golden_file import read_golden_file
+from stillhouse.data.one_text import spelled
+from stillhouse.data.pairs import SEPARATOR, parts_of
+from stillhouse.data.prompt_set import split_rows
+from stillhouse.data.sources import RowColumns, read_rows
+from stillhouse.data.table import UnknownColumnError
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.reading import read_recipe
+from stillhouse.stages.prompts import _require_a_separator
+from tests.small import small_teacher
+from tests.stillhouse.recipe.test_numbers import PAIRS, recipe
+
+COLUMNS = RowColumns("document", "relevance", query="query")
+ROWS = pl.DataFrame(
+    {
+        "query": ["who", " who ", "", None, "where", "where"],
+        "document": ["a king", "a  queen", "a city", "a town", " ", None],
+        "relevance": ["1", "2", "3", "1", "2", "3"],
+    }
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
+def test_a_row_without_one_of_the_two_has_no_text(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"rows.{ending}"
+    getattr(ROWS, f"write_{ending}")(path)
+    read = read_rows(str(path), COLUMNS).rows
+    assert read["text"].to_list() == [f"who {SEPARATOR} a king", f" who  {SEPARATOR} a  queen", None, None, None, None]
+    assert spelled(read["text"][1]) == f"who {SEPARATOR} a queen"
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ROWS.drop("query").write_csv(tmp_path / "rows.csv")
+    with pytest.raises(UnknownColumnError, match="query"):
+        read_rows(str(tmp_path / "rows.csv"), COLUMNS)
+
+
+def test_a_pair_is_taken_apart_where_it_was_joined() -> None:
+    assert parts_of(f"who {SEPARATOR} a king {SEPARATOR} or not") == ("who", f"a king {SEPARATOR} or not")
+    assert parts_of("a king") == ("", "a king")
+
+
+def test_the_tokenizer_puts_its_own_separator_between_the_two(tmp_path: Path) -> None:
+    """Whatever the query ends with: the token in the middle is the one that ends a text."""
+    tokenizer = Tokenizer.from_file(str(small_teacher(tmp_path) / "tokenizer.json"))
+    tokenizer.no_padding()
+    separator = tokenizer.token_to_id(SEPARATOR)
+    for query in ("who", "who [", "who [SE", "wer ?"):
+        ids = tokenizer.encode(f"{query} {SEPARATOR} a king").ids
+        alone = [tokenizer.encode(text, add_special_tokens=False).ids for text in (query, "a king")]
+        assert ids[1:-1] == [*alone[0], separator, *alone[1]] and ids[-1] == separator
+
+
+def test_all_documents_of_a_query_go_to_one_side() -> None:
+    rows = pl.DataFrame(
+        {
+            "query": [f"query {number // 6}" for number in range(600)],
+            "text": [f"query {number // 6} {SEPARATOR} document {number} of {number * 7919}" for number in range(600)],
+            "label": [str(number % 4) for number in range(600)],
+            "batch": "base",
+        }
+    )
+    data = DataSpec(
+        source="rows.csv", text="document", query="query", label="relevance", licence="own", answer="score",
+        score={"lowest": 0, "highest": 3, "tolerance": 0.5},  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert data.group == "query", "unless the recipe names another one"
+    made = split_rows(rows, data, SplitSpec(key="k", golden_share=0.3, validation_share=0.2), where="here")
+    sides = made.prompts.group_by("query").agg(pl.col("split").n_unique())
+    assert sides["split"].max() == 1 and set(made.prompts["split"]) == {"train", "validation", "golden"}
+
+
+def test_golden_files_have_pairs_as_well(tmp_path: Path) -> None:
+    path = recipe(tmp_path, data={**PAIRS, "golden": str(tmp_path / "g.csv")}, stress=None)
+    pl.DataFrame({"query": ["who"], "document": ["a king"], "relevance": ["4.5"]}).write_csv(tmp_path / "g.csv")
+    read = read_golden_file(read_recipe(path))
+    assert read.rows.select("text", "label", "query").row(0) == (f"who {SEPARATOR} a king", "4.5", "who")
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_a_tokenizer_without_a_separator_is_refused_before_anything_is_trained(tmp_path: Path, has_one: bool) -> None:
+    described = {"added_tokens": [{"id": 0, "content": SEPARATOR if has_one else "</s>"}]}
+    (tmp_path / "kept").write_text(json.dumps(described))
+    builds: Any = SimpleNamespace(store=SimpleNamespace(kept=lambda digest: tmp_path / digest))
+    if has_one:
+        _require_a_separator(builds, {"tokenizer.json": "kept"}, "defs.yaml:3")
+        return
+    with pytest.raises(StillhouseError, match=r"defs.yaml:3: .* has no token \[SEP\]"):
+        _require_a_separator(builds, {"tokenizer.json": "kept"}, "defs.yaml:3")
+
+
+def test_the_example_of_a_dropped_file_has_both_columns(tmp_path: Path) -> None:
+    read = read_recipe(recipe(tmp_path, data=PAIRS, stress=None)).recipe
+    (tmp_path / "dropped.csv").write_text(example(read))
+    rows = read_dropped(read, "dropped.csv", tmp_path / "dropped.csv", batch="b").rows
+    assert rows["text"].to_list() == [f"{QUERY} {SEPARATOR} {TEXT}"] and rows["query"].to_list() == [QUERY]
+
+
+def test_a_dropped_file_without_queries_is_refused_with_the_field_that_names_them(tmp_path: Path) -> None:
+    read = read_recipe(recipe(tmp_path, data=PAIRS, stress=None)).recipe
+    pl.DataFrame({"document": ["a king"], "relevance": ["1"]}).write_csv(tmp_path / "dropped.csv")
+    with pytest.raises(StillhouseError, match=r"data\.query"):
+        read_dropped(read, "dropped.csv", tmp_path / "dropped.csv", batch="b")
