@@ -5,6 +5,7 @@ Does not: anything about one stage.
 """
 
 import inspect
+import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from assets.partitions import partitions_of
 from stillhouse import progress, stages
 from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.evaluation.measures.meter import THIS_MACHINE, Meter
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
 from stillhouse.stages.bench import Reader
@@ -31,6 +33,14 @@ from stillhouse.stages.versions import code_version
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 RECIPE = "stillhouse/recipe"
+
+
+def as_metadata(recipe: Recipe) -> str:
+    """A recipe as text, since metadata holds no objects, to be read where an input is loaded.
+
+    With what serving may cost: no digest has it, but there are rules about it, and a recipe is held to all of them.
+    """
+    return json.dumps({**recipe.model_dump(mode="json"), "serving": recipe.serving.model_dump(mode="json")})
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ def stage_asset(
                     metadata={
                         EVERY_BATCH: name in every_batch,
                         PARTIAL: file.recipe.refresh.train_on_open_batches,
-                        RECIPE: file.recipe.model_dump_json(),  # metadata holds no objects
+                        RECIPE: as_metadata(file.recipe),
                     },
                 )
                 for name, upstream in inputs.items()
