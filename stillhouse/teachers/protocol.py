@@ -7,7 +7,7 @@ Does not: making calls (endpoint.py), lines of a batch (batch_api.py), what a re
 import math
 
 from stillhouse.teachers.calls import Reply
-from stillhouse.teachers.stored import Failure
+from stillhouse.teachers.stored import Failure, one_spelling
 
 _LARGEST = 2**31 - 1
 
@@ -37,7 +37,7 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
     return Reply(
         said if isinstance(said, str) else None,
         Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None,
-        model if isinstance(model, str) else None,
+        one_spelling(model) if isinstance(model, str) else None,
         read,
         written,
         milliseconds,

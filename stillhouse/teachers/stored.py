@@ -189,8 +189,11 @@ def _with_shares(held: pl.DataFrame, labels: Sequence[str], label_of: Callable[[
 
 
 def one_spelling(said: str) -> str:
-    """A reply with single blanks, no invisible characters and Unicode form C, as the labels of rows are read."""
-    visible = "".join(each for each in said if unicodedata.category(each) != "Cf")
+    """A reply with single blanks, no invisible characters and Unicode form C, as the labels of rows are read.
+
+    Half of a character, which JSON may hold and no file of ours can, is left out as well.
+    """
+    visible = "".join(each for each in said if unicodedata.category(each) not in ("Cf", "Cs"))
     return unicodedata.normalize("NFC", " ".join(visible.split()))
 
 

@@ -88,6 +88,19 @@ def test_every_call_ends_in_an_answer_or_in_a_reason(tmp_path: Path, fault: str)
 
 
 @pytest.mark.long
+def test_half_of_a_character_ends_no_run_and_is_paid_once(tmp_path: Path) -> None:
+    """Regression: JSON may hold one and no file of ours can, so each run ended where it read the reply, paid or not."""
+    rows = texts(3)
+    with serving(Server(lambda text: f"\ud83d{answer(text)}", {1: "null"}, lambda number: "large\ud83d")) as server:
+        asked = teacher(server, tmp_path, concurrency=1)
+        said = with_answers(asked.ask(rows), TASK)
+        assert asked.ask(rows).equals(said.select(*asked.ask(rows).columns)) and server.calls == 3
+    right = [answer(text) for text in rows["text"]]
+    assert said["answer"].to_list() == [right[0], None, right[2]] and set(said["observed"]) == {"large"}
+    assert said[RAW].to_list() == [[right[0]], [None], [right[2]]]
+
+
+@pytest.mark.long
 def test_an_answer_that_takes_too_long_is_asked_again(tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.5)) as server:
         with pytest.raises(StillhouseError, match=r"did not answer: .*[Tt]imeout"):
