@@ -41,7 +41,7 @@ from stillhouse.students.pruning import cut_from
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Logits, Task
 from stillhouse.teachers.classifier import build_classifier
-from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
+from stillhouse.teachers.soft_labels import by_alternatives, codes_of
 from tests.small import questions
 
 SEEDS = (0, 1)
@@ -85,13 +85,12 @@ def signals(log_probabilities: FloatArray, task: Task, accuracy: float, seed: in
     """
     draw, codes = np.random.default_rng(seed), [*codes_of(task.names)]
     named = [by_alternatives([*zip(codes, row, strict=True)], codes)[0] for row in log_probabilities.tolist()]
-    stated = task.stated(np.arange(len(codes)), accuracy)
-    drawn = draw.multinomial(SAMPLES, np.exp(log_probabilities)).tolist()
-    votes = [{place: count for place, count in enumerate(row) if count} for row in drawn]
+    drawn = draw.multinomial(SAMPLES, np.exp(log_probabilities))
+    given = [np.repeat(np.arange(len(codes)), row) for row in drawn]
     answers = task.answers(log_probabilities)
     return {
         "logprobs": np.array(named),
-        "samples": np.array([by_votes(of_text, stated) for of_text in votes]),
+        "samples": np.array([task.voted(of_text, accuracy) for of_text in given]),
         "none": task.stated(answers, accuracy),
         "certain": task.stated(answers, CERTAIN),
     }

@@ -111,7 +111,7 @@ _SERVER = Template("""\
     revision: $model    # say here what is behind the name; where it changes, all is asked again
     ask:
       model: $model
-      settings: {temperature: 0, max_tokens: 32}
+      settings: {temperature: 0, max_tokens: $longest}
       # prompt: FILE                # with {text}, {labels} and {task}; a plain one when left out
     endpoint:$key
       usd_per_million_in: $usd_in
@@ -155,6 +155,8 @@ _SETS_OF_LABELS = (
 )
 _USUAL_WIDTH, _MILLISECONDS, _MEGABYTES = 384, 20, 25
 """What a student of the packaged encoder may take; one of twice its width takes four times as much."""
+_LONGEST_LABEL, _LONGEST_LIST = 32, 128
+"""Tokens of an answer: of one label, and of a list of them."""
 _LISTED = 10
 
 
@@ -213,6 +215,7 @@ def recipe_text(
         "usd_in": _money(server.usd_per_million_in),
         "usd_out": _money(server.usd_per_million_out),
         "usd_at_most": _money(server.usd_at_most),
+        "longest": str(_LONGEST_LIST if gives_sets else _LONGEST_LABEL),
     }  # fmt: skip
     rate = _decimal(cut_from.learning_rate) if teacher is _AN_ENCODER else ""
     taught_by = teacher.substitute(

@@ -6,6 +6,7 @@ Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of t
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from stillhouse.recipe.asking import SET_OF_LABELS, SoftLabels
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.recipe.data import NUMBERS, SETS, TaskKind
 from stillhouse.recipe.losses import OF_NUMBERS, OF_SETS, ONLY_OF_SETS, LossName
@@ -13,9 +14,6 @@ from stillhouse.recipe.teacher import Combination, TeacherKind, TeacherSpec
 from stillhouse.recipe.training import TrainingConfig
 
 Field = tuple[str | int, ...]
-
-TEACHERS_OF_SETS = (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.STORED, TeacherKind.ENSEMBLE)
-"""Who can answer with a set; of a server and a language model the prompt and what reads a reply know one label."""
 
 BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"}
 """Parts of a recipe that only one label of several has, and why."""
@@ -85,14 +83,9 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         ("teacher", *(("ensemble", "members", name) if name else ())): each for name, each in teacher.by_member.items()
     }
     for place, each in members.items():
-        if each.kind not in TEACHERS_OF_SETS:
-            yield (*place, "kind"), f"{each.kind} answers with one label; {here} use {', '.join(TEACHERS_OF_SETS)}"
-        if each.ask is not None:
-            yield (*place, "ask"), f"must be left out {here}: what it writes asks for one label"
+        yield from _unfit_member(place, each, here)
         if each.training is not None:
             yield from _no_contrast(answer, (*place, "training"), each.training)
-        if each.answers.probabilities is not None:
-            yield (*place, "answers", "probabilities"), f"must be left out {here}: they are read as those of one label"
     if teacher.ensemble is not None and teacher.ensemble.combine is Combination.VOTES:
         yield ("teacher", "ensemble", "combine"), f"votes are counted for one label; {here} use log_probabilities"
     if bar.metric != "accuracy":
@@ -103,6 +96,33 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+
+
+def _unfit_member(place: Field, member: TeacherSpec, here: str) -> Iterator[tuple[Field, str]]:
+    """What of one teacher, or a member, does not go with sets."""
+    if member.kind is TeacherKind.CAUSAL_LM:
+        yield (
+            (*place, "kind"),
+            f"{member.kind} says how probable each label is beside the others, and nothing of several at once; {here} "
+            f"ask it behind a server (kind: {TeacherKind.ENDPOINT}), or use {TeacherKind.ENCODER}, "
+            f"{TeacherKind.CLASSIFIER} or {TeacherKind.STORED}",
+        )
+    asked = {(*place, "ask"): member.ask}
+    asked |= {(*place, "alternatives", index): each for index, each in enumerate(member.alternatives)}
+    for at, ask in asked.items():
+        if ask is not None and ask.soft_labels is not None and ask.soft_labels.by is SoftLabels.LOGPROBS:
+            yield (
+                (*at, "soft_labels", "by"),
+                f"a letter is one label of several; {here} use {SoftLabels.SAMPLES}, of which the share that has a "
+                "label says how sure it is, or leave soft_labels out",
+            )
+    if member.answers.rationale == SET_OF_LABELS and member.kind is TeacherKind.ENDPOINT:
+        yield (*place, "answers", "rationale"), f"another name than {SET_OF_LABELS}, which is the answer's {here}"
+    if member.answers.probabilities is not None:
+        yield (
+            (*place, "answers", "probabilities"),
+            f"must be left out {here}: they are read as those of one label, and sets are learned without",
+        )
 
 
 def unfit_for_numbers(

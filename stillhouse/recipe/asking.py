@@ -15,8 +15,8 @@ from stillhouse.recipe.fields import Name, Part
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
-LABEL = "label"
-"""What the answer is called in JSON."""
+LABEL, SET_OF_LABELS = "label", "labels"
+"""What the answer is called in JSON, and the list of labels where it is a set."""
 LIMIT_MISSING = f"{' or '.join(LONGEST)} must limit an answer, so that its cost has a limit"
 _SAID_BY_ITSELF = {
     *("model", "messages", "stream", "n", "best_of", "tools"),
@@ -56,8 +56,8 @@ class AskSpec(Part):
     )
     structured: bool = Field(
         False,
-        description="an endpoint is held to JSON with one of the labels (response_format with a json_schema), as vLLM, "
-        "llama.cpp, Ollama and OpenAI understand; not every model does",
+        description="an endpoint is held to JSON with one of the labels, or a list of them where data.answer says so "
+        "(response_format with a json_schema), as vLLM, llama.cpp, Ollama and OpenAI understand; not every model does",
     )
     soft_labels: SoftLabelsSpec | None = Field(
         None, description="students learn how sure an endpoint is, too; the answers alone when left out"

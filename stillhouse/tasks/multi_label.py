@@ -142,8 +142,23 @@ class MultiLabel:
 
         What was answered stays the answer, however seldom it is right.
         """
-        share = max(accuracy ** (1 / len(self.names)), 0.5 + STATED_ABOVE_CHANCE)
-        return self._signs(targets) * float(_log_odds(np.array([share]))[0])
+        return self._signs(targets) * float(_log_odds(np.array([self._worth(accuracy)]))[0])
+
+    def majority(self, targets: npt.NDArray[Any]) -> IntArray:
+        """The labels that more than half of the answers have."""
+        return np.asarray(
+            ((2 * self._rows_of_bits(targets).sum(axis=0) > len(targets)) * self._bits).sum(keepdims=True)
+        )
+
+    def voted(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
+        """Each label as probable as the share of the answers that have it, as far as one answer is worth something.
+
+        A label that half of them have is not in the set, and by a little so: all outputs at 0 would be a row that
+        nobody wrote.
+        """
+        apart = self._rows_of_bits(targets).mean(axis=0) - 0.5
+        outputs = _log_odds(0.5 + apart * (2 * self._worth(accuracy) - 1))
+        return np.where(apart == 0, -STATED_ABOVE_CHANCE, outputs)
 
     def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:
         """Each label nearly as probable as not, and a little more as it is, or a little less."""
@@ -211,6 +226,10 @@ class MultiLabel:
     def _rows_of_bits(self, targets: npt.NDArray[Any]) -> IntArray:
         """Shape (n, labels), 1 where a label is there."""
         return np.asarray((np.asarray(targets)[:, None] & self._bits) != 0, dtype=np.int64)
+
+    def _worth(self, accuracy: float) -> float:
+        """Probability of each label as it was answered, where whole sets are right in this share of answers."""
+        return max(float(accuracy ** (1 / len(self.names))), 0.5 + STATED_ABOVE_CHANCE)
 
     def _signs(self, targets: npt.NDArray[Any]) -> FloatArray:
         """Shape (n, labels), 1 where a label is there and -1 where it is not."""

@@ -105,6 +105,14 @@ class NumericScore:
         """The numbers themselves: of how often they are right an output has no word."""
         return np.asarray(targets, np.float64)[:, None]
 
+    def majority(self, targets: npt.NDArray[Any]) -> FloatArray:
+        """Their median: as many say more as say less."""
+        return np.asarray([np.median(targets)])
+
+    def voted(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
+        """The output that is their median, however often each is right."""
+        return self.majority(targets)
+
     def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:
         """The right numbers, or numbers two tolerances away."""
         return self.stated(targets, 0.0) + (0.0 if right else 2 * self.tolerance / self.half)

@@ -133,6 +133,19 @@ class SingleLabel:
         outputs[np.arange(len(targets)), targets] = np.log(share)
         return outputs
 
+    def majority(self, targets: npt.NDArray[Any]) -> IntArray:
+        """The most frequent class; of as many the first."""
+        return np.asarray([np.bincount(targets).argmax()], dtype=np.int64)
+
+    def voted(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
+        """Log-probabilities: the mean of what each answer is worth.
+
+        All alike are worth as much as one, and what nobody answered has some probability left.
+        """
+        given, counts = np.unique(targets, return_counts=True)
+        shares = counts @ np.exp(self.stated(given, accuracy)) / counts.sum()
+        return np.asarray(np.log(shares))
+
     def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:
         """All classes alike, and the right one a little more, or a little less."""
         outputs = np.zeros((len(targets), len(self.classes)))

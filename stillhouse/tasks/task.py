@@ -136,6 +136,15 @@ class Task(Protocol):
         """Outputs, shape (n, outputs), of a teacher that gives answers alone and is right in this share of them."""
         ...
 
+    def majority(self, targets: Targets) -> Targets:
+        """What several answers to one text, at least one, come to: one answer, shape (1,)."""
+        ...
+
+    def voted(self, targets: Targets, accuracy: float) -> FloatArray:
+        """What several answers to one text are worth together, each as much as `stated` says: outputs, shape
+        (outputs,), whose answer is their `majority`."""
+        ...
+
     def unanswered(self, targets: Targets, *, right: bool) -> FloatArray:
         """Outputs, shape (n, outputs), that say hardly anything of these rows and count as right, or as wrong."""
         ...

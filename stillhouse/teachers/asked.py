@@ -7,9 +7,13 @@ Does not: making one from a recipe, sending it, reading what comes back (request
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.asking import LONGEST
+from stillhouse.recipe.data import TaskKind
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class Asking:
         revision: what the recipe says of the model's version.
         codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
         samples: answers to each text.
-        choices: the labels, where JSON with one of them is asked; else none.
+        choices: the labels, where JSON with one of them, or with a list of them, is asked; else none.
         rationale: what is called in that JSON why it is so; None where it is not asked.
         rationale_pattern: takes why it is so out of a reply; None where that is not read.
+        answer: what an answer is.
     """
 
     model: str
@@ -41,12 +46,15 @@ class Asking:
     choices: Sequence[str] = ()
     rationale: str | None = None
     rationale_pattern: str | None = None
+    # Left out of one label, so that what was asked before there were sets keeps its digest, and a release its bytes.
+    answer: Annotated[TaskKind, Field(exclude_if=lambda kind: kind == "single_label")] = "single_label"
 
     @property
     def digest(self) -> str:
         """Digest of all of it."""
-        why = ("rationale", "rationale_pattern")  # that of a teacher who is not asked for it is as it was without them
-        return digest_of({name: value for name, value in asdict(self).items() if value is not None or name not in why})
+        later = {"rationale": None, "rationale_pattern": None, "answer": "single_label"}  # without them it is as it was
+        said = asdict(self).items()
+        return digest_of({name: value for name, value in said if name not in later or value != later[name]})
 
     @property
     def asks_why(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the replies of a server mean: the label of each text, and how sure the teacher is of it.
+"""What the replies of a server mean: the label of each text, or its labels, and how sure the teacher is of them.
 
 Belongs here: reading one reply, several to one text, and the alternatives of a letter.
 Does not: asking (endpoint.py), what an answer alone is worth (stored.py), the arithmetic of probabilities
@@ -17,12 +17,14 @@ import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.data.privacy import redact_text
-from stillhouse.tasks.task import Task
+from stillhouse.recipe.data import SETS
+from stillhouse.tasks.label_sets import names_of
+from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, MASS, RATIONALE, RAW, SAID, VOTES, further_columns
 from stillhouse.teachers.requests import answer_in, rationale_in
-from stillhouse.teachers.soft_labels import by_alternatives, by_votes
+from stillhouse.teachers.soft_labels import by_alternatives
 from stillhouse.teachers.stored import Failure, held_to, one_spelling
 
 _ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
@@ -47,7 +49,7 @@ class Replies:
     def answers(self) -> pl.DataFrame:
         """`prompt_id` (unique, sorted), `answer`, `failure` where there is none, and `rationale` if that is asked for.
 
-        Of several answers to a text the most frequent counts, of as many the first in the task's order.
+        Of several answers to a text that counts which most of them come to, see `Task.majority`.
         """
         if self.asking.codes:
             rows = [(name, *self._letter(each[0])) for name, each in self.said.items()]
@@ -55,8 +57,8 @@ class Replies:
         if self.asking.samples == 1:
             return self._samples[0]
         chosen = {
-            name: self.task.names[min(votes, key=lambda index: (-votes[index], index))] if votes else None
-            for name, votes in self._votes.items()
+            name: self.task.written(self.task.majority(given))[0] if len(given) else None
+            for name, given in self._given.items()
         }
         failures = pl.concat_list(each["failure"] for each in self._samples).alias("failures")
         turned_away = Failure.TURNED_AWAY.value
@@ -72,7 +74,7 @@ class Replies:
         )
 
     def outputs(self, accuracy: float) -> pl.DataFrame | None:
-        """Log-probabilities of the task's answers, as far as more is known than an answer alone; None where it is not.
+        """Outputs of the task, as far as more is known than an answer alone; None where it is not.
 
         Args:
             accuracy: share of the teacher's answers that are right, which is what a vote is worth.
@@ -85,8 +87,7 @@ class Replies:
             sure = {name: self._distribution(each[0]) for name, each in self.said.items()}
             found = {name: outputs[order] for name, outputs in sure.items() if outputs is not None}
         elif self.asking.samples > 1:
-            stated = self.task.stated(self.task.targets(pl.Series(self.task.names)), accuracy)
-            found = {name: by_votes(votes, stated) for name, votes in self._votes.items() if votes}
+            found = {name: self.task.voted(given, accuracy) for name, given in self._given.items() if len(given)}
         else:
             return None
         schema = {"prompt_id": pl.String(), "logits": ANSWER_SCHEMA["logits"]}
@@ -132,7 +133,7 @@ class Replies:
             on_labels = [self._by_letter(each[0])[1] if each else None for each in heard.values()]
             columns[MASS] = pl.Series(on_labels, dtype=SAID[MASS])
         elif self.asking.samples > 1:
-            by_prompt = [[self._votes[name][index] for index in range(len(self.task.names))] for name in said]
+            by_prompt = [self._votes(name) for name in said]
             columns[VOTES] = pl.Series(by_prompt, dtype=SAID[VOTES])
         return pl.DataFrame(columns)
 
@@ -186,14 +187,19 @@ class Replies:
         ]
 
     @cached_property
-    def _votes(self) -> dict[str, Counter[int]]:
-        """How often each prompt was answered with each label, by its place in the task's order."""
-        index_of = {label: index for index, label in enumerate(self.task.names)}
-        votes: dict[str, Counter[int]] = {name: Counter() for name in self.said}
-        for sample in self._samples:
-            for name, answer in sample.select("prompt_id", "answer").drop_nulls().iter_rows():
-                votes[name][index_of[answer]] += 1
-        return votes
+    def _given(self) -> dict[str, Targets]:
+        """What each prompt was answered with, by those of its replies that are answers."""
+        answers = pl.concat(sample.select("prompt_id", "answer") for sample in self._samples).drop_nulls()
+        by_prompt = {name: each["answer"] for (name,), each in answers.group_by("prompt_id", maintain_order=True)}
+        nothing = pl.Series([], dtype=pl.String)
+        return {name: self.task.targets(by_prompt.get(name, nothing)) for name in self.said}
+
+    def _votes(self, name: str) -> list[int]:
+        """How often a prompt was answered with each label, by itself or in a set, in the task's order."""
+        answers = self.task.written(self._given[name])
+        is_set = self.asking.answer in SETS
+        votes = Counter(label for each in answers for label in (names_of(each) if is_set else (each,)))
+        return [votes[label] for label in self.task.names]
 
     def _read(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
         """The answers of one reply to each prompt."""
@@ -207,7 +213,7 @@ class Replies:
             why = [rationale_in(each.content, self.asking) if each.content else None for each in replies.values()]
             clean = [said and _without_people(said) for said in why]
             found = found.with_columns(pl.Series(RATIONALE, clean, dtype=pl.String))
-        held = held_to(found, self.task.names, self.asking.spellings)
+        held = held_to(found, self.task.names, self.asking.spellings, self.asking.answer)
         known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
         failure = pl.coalesce("reason", "failure").alias("failure")
         return known.select("prompt_id", "answer", failure, *further_columns(known))

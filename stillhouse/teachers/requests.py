@@ -15,7 +15,8 @@ import polars as pl
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
-from stillhouse.recipe.asking import LABEL, LONGEST, AskSpec, SoftLabels
+from stillhouse.recipe.asking import LABEL, LONGEST, SET_OF_LABELS, AskSpec, SoftLabels
+from stillhouse.recipe.data import SETS, TaskKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.teachers.asked import Asking
@@ -33,6 +34,13 @@ PROMPT_FOR_A_LETTER = (
     f"{TASK}\n\nAnswer with the letter of one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 )
 """The same where a letter is asked."""
+_A_LIST = "a JSON list of those of these labels that apply, [] where none does"
+PROMPT_FOR_A_SET = f"{TASK}\n\nAnswer with {_A_LIST}, and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
+"""The same where an answer is a set of labels."""
+PROMPT_FOR_A_SET_AND_A_REASON = (
+    f"{TASK}\n\nSay in one sentence why, and answer with {_A_LIST}:\n{LABELS}\n\nText:\n{TEXT}"
+)
+"""The same where it is also asked why."""
 
 
 def body_of(asking: Asking, text: str) -> dict[str, Any]:
@@ -41,20 +49,23 @@ def body_of(asking: Asking, text: str) -> dict[str, Any]:
     body = {"model": asking.model, "messages": [{"role": "user", "content": content}], **asking.settings}
     if asking.codes:
         return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES}
-    return {**body, "response_format": _one_of(asking.choices, asking.rationale)} if asking.choices else body
+    return {**body, "response_format": _form_of(asking)} if asking.choices else body
 
 
 def answer_in(content: str, asking: Asking) -> str | None:
-    """The part of a reply that should be a label; None where the pattern does not find one."""
+    """The part of a reply that should be a label, or a list of them; None where the pattern does not find one."""
     if asking.choices:  # some answer with the label alone all the same
-        return _said_in_json(content, LABEL) or one_spelling(content)
+        said = _in_json(content, _called(asking.answer))
+        if asking.answer in SETS and isinstance(said, list):
+            return json.dumps([one_spelling(each) if isinstance(each, str) else each for each in said])
+        return _text(said) or one_spelling(content)
     return taken(one_spelling(content), asking.answer_pattern, "answer") or None
 
 
 def rationale_in(content: str, asking: Asking) -> str | None:
     """What a reply says of why it is so; None where it says nothing of it."""
     if asking.rationale is not None:
-        return _said_in_json(content, asking.rationale) or None
+        return _text(_in_json(content, asking.rationale)) or None
     return taken(one_spelling(content), asking.rationale_pattern, "rationale") or None
 
 
@@ -111,7 +122,8 @@ def _asking(
         settings |= {name: 1 for name in LONGEST if name in settings}  # a letter is one token
     shown = [f"{code}: {label}" for code, label in codes.items()] if codes else labels
     rationale = None if why is None else why.rationale
-    plain = PROMPT_FOR_A_LETTER if codes else PLAIN_PROMPT if rationale is None else PROMPT_FOR_A_REASON
+    answer = file.recipe.data.answer
+    plain = _plain_prompt(answer, by_letter=bool(codes), why=rationale is not None)
     return Asking(
         spec.model,
         filled_in(template_of(file, part, spec.prompt) or plain, file.recipe.task, shown),
@@ -124,6 +136,7 @@ def _asking(
         tuple(labels) if spec.structured else (),
         rationale,
         None if why is None else why.rationale_pattern,
+        answer,
     )
 
 
@@ -144,19 +157,37 @@ def request_line(custom_id: str, body: dict[str, Any]) -> str:
     return json.dumps(request, ensure_ascii=False)
 
 
-def _one_of(labels: Sequence[str], rationale: str | None) -> dict[str, Any]:
-    """The form of an answer that is one of some labels, as servers are held to one."""
-    # Why comes first, so that the label follows from it.
-    why = {} if rationale is None else {rationale: {"type": "string"}}
-    properties = {**why, LABEL: {"type": "string", "enum": list(labels)}}
+def _plain_prompt(answer: TaskKind, *, by_letter: bool, why: bool) -> str:
+    if answer in SETS:
+        return PROMPT_FOR_A_SET_AND_A_REASON if why else PROMPT_FOR_A_SET
+    return PROMPT_FOR_A_LETTER if by_letter else PROMPT_FOR_A_REASON if why else PLAIN_PROMPT
+
+
+def _called(answer: TaskKind) -> str:
+    """What an answer is called in JSON."""
+    return SET_OF_LABELS if answer in SETS else LABEL
+
+
+def _form_of(asking: Asking) -> dict[str, Any]:
+    """The form of an answer that is one of some labels, or a list of them, as servers are held to one."""
+    said: dict[str, Any] = {"type": "string", "enum": list(asking.choices)}
+    if asking.answer in SETS:  # one that is named twice counts once: few servers know `uniqueItems`
+        said = {"type": "array", "items": said}
+    # Why comes first, so that the answer follows from it.
+    why = {} if asking.rationale is None else {asking.rationale: {"type": "string"}}
+    properties = {**why, _called(asking.answer): said}
     schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
-def _said_in_json(content: str, name: str) -> str | None:
+def _in_json(content: str, name: str) -> object:
+    """What a reply that is a JSON object says under a name; None where it says nothing, or is none."""
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    found = said.get(name) if isinstance(said, dict) else None
-    return one_spelling(found) if isinstance(found, str) else None
+    return said.get(name) if isinstance(said, dict) else None
+
+
+def _text(said: object) -> str | None:
+    return one_spelling(said) if isinstance(said, str) else None

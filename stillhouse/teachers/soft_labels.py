@@ -1,11 +1,11 @@
 """How sure a teacher elsewhere is of its answer, where it can be found out.
 
-Belongs here: the probabilities of labels out of a token's alternatives, out of several answers to one text, and out of
-what a file says of some of them.
-Does not: asking (endpoint.py), reading a file (stored_probabilities.py), what an answer alone is worth (stored.py).
+Belongs here: the probabilities of labels out of a token's alternatives, and out of what a file says of some of them.
+Does not: asking (endpoint.py), reading a file (stored_probabilities.py), what one answer or several to a text are worth
+(stillhouse/tasks/).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -50,24 +50,6 @@ def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[s
     least = float(np.exp(min(logprob for _, logprob in alternatives))) / 2
     weights = np.array([weight or max(least, _TINY) for weight in found.values()])
     return np.log(weights / weights.sum()), mass
-
-
-def by_votes(votes: Mapping[int, int], stated: FloatArray) -> FloatArray:
-    """The distribution over labels that several answers to one text tell.
-
-    Each answer counts as the distribution that an answer alone is worth (`Task.stated`), and they are averaged: all
-    alike are worth as much as one, and what nobody answered has some probability left.
-
-    Args:
-        votes: how often each label was answered, by its place.
-        stated: log-probabilities that an answer of each label is worth, shape (labels, labels).
-
-    Returns:
-        Log-probabilities, shape (labels,).
-    """
-    indices, counts = list(votes), np.array(list(votes.values()), float)
-    shares: FloatArray = counts @ np.exp(stated[indices]) / counts.sum()
-    return np.log(shares).astype(np.float64)
 
 
 def by_shares(shares: Sequence[float | None]) -> FloatArray:

@@ -71,7 +71,8 @@ def held_to(
             the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
-        answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it.
+        answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it. It
+            may have words around it where it is a JSON list.
 
     Returns:
         `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
@@ -147,17 +148,29 @@ def _set_of(label_of: Callable[[str], str | None], cells: Mapping[str, str], sai
         cells: by another spelling what a cell of the rows that has it holds: labels, `[]`, or nothing.
         said: the whole answer, or a cell of it.
     """
+    for part in (said, _list_in(said)):
+        if part is not None and (labels := _labels_in(label_of, cells, part)) is not None:
+            return written_set(labels)
+    return None
+
+
+def _list_in(said: str) -> str | None:
+    """The JSON list in a sentence or an object, if it is the only one: of several nobody knows which is the answer."""
+    found = said[said.find("[") : said.rfind("]") + 1]
+    return found if found.startswith("[") else None
+
+
+def _labels_in(label_of: Callable[[str], str | None], cells: Mapping[str, str], cell: str) -> list[str] | None:
+    """The labels that a cell holds; None where it is none, or a part of it is no label."""
     try:
-        names = names_in_cell(said)
+        names = names_in_cell(cell)
         found = [
             (label,) if (label := label_of(name)) is not None else _meant_by(label_of, cells, name) for name in names
         ]
     except NoLabelSetError:
         return None
     known = [labels for labels in found if labels is not None]
-    if names and not known:
-        return None
-    return written_set(label for labels in known for label in labels)
+    return None if names and not known else [label for labels in known for label in labels]
 
 
 def _meant_by(label_of: Callable[[str], str | None], cells: Mapping[str, str], name: str) -> Sequence[str] | None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
+from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.writing import FilesBeside, Written, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import read_recipe
@@ -30,7 +31,7 @@ def rows(folder: Path, name: str, **changes: Any) -> Path:
     return path
 
 
-def new(folder: Path, data: Path, **beside: str) -> Written:
+def new(folder: Path, data: Path, **beside: Any) -> Written:
     return write_recipe(
         folder / "recipes", "sets", data=str(data), text="question", label="labels", beside=FilesBeside(**beside)
     )
@@ -61,6 +62,14 @@ def test_golden_rows_with_sets_make_a_recipe_of_sets_of_a_source_without_labels(
     recipe = read_recipe(made.path).recipe
     assert (recipe.data.answer, recipe.data.label, recipe.data.golden_label) == ("multi_label", None, "labels")
     assert {each.training.loss for each in recipe.students if each.training} == {"bce"}
+
+
+def test_a_server_is_asked_for_sets_with_room_for_a_list(tmp_path: Path) -> None:
+    server = TeacherServer("http://127.0.0.1:8000/v1", "large", 0.2, 0.6, 25)
+    recipe = read_recipe(new(tmp_path, rows(tmp_path, "rows.csv"), server=server).path).recipe
+    assert (recipe.teacher.kind, recipe.data.answer) == ("endpoint", "multi_label")
+    assert recipe.teacher.ask is not None and recipe.teacher.ask.settings == {"temperature": 0, "max_tokens": 128}
+    assert {each.training.loss for each in recipe.students if each.training} == {"bce", "labels"}
 
 
 def test_a_single_label_stays_what_it_was(tmp_path: Path) -> None:

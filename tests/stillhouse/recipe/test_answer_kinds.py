@@ -14,6 +14,7 @@ from tests.stillhouse.recipe.test_reading import BASE, DEMO, ELSEWHERE, LANGUAGE
 BCE = {"epochs": 2, "loss": "bce"}
 STUDENT = {"name": "a", "layers": [0], "training": BCE}
 AWAY = {"base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None}
+CHEAPER = {"model": "small", "settings": {"max_tokens": 9}, "usd_per_million_in": 0.1, "usd_per_million_out": 0.2}
 
 
 def recipe(folder: Path, **changes: Any) -> Path:
@@ -37,6 +38,10 @@ def recipe(folder: Path, **changes: Any) -> Path:
 
 def student(**training: Any) -> dict[str, Any]:
     return {"students": [{**STUDENT, "training": {"epochs": 2, **training}}]}
+
+
+def of_server(**ask: Any) -> dict[str, Any]:
+    return {"teacher": {**SERVER, "ask": {**SERVER["ask"], **ask}}, **AWAY}
 
 
 def of_stored(**changes: Any) -> dict[str, Any]:
@@ -70,9 +75,23 @@ def of_stored(**changes: Any) -> dict[str, Any]:
             "behaviour",
             "it counts by class",
         ),
-        ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with one label.*use encoder, classifier"),
-        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with one"),
-        (of_stored(ask={"model": "m"}), "teacher.ask", "what it writes asks for one label"),
+        (of_server(soft_labels={"by": "logprobs"}), "teacher.ask.soft_labels.by", "a letter is one label.*use samples"),
+        (
+            {"teacher": {**SERVER, "alternatives": [{**CHEAPER, "soft_labels": {"by": "logprobs"}}]}, **AWAY},
+            "teacher.alternatives.0.soft_labels.by",
+            "a letter is one label of several",
+        ),
+        (
+            {"teacher": {**SERVER, "ask": {**SERVER["ask"], "structured": True}, "answers": {"rationale": "labels"}},
+             **AWAY},
+            "teacher.answers.rationale",
+            "another name than labels",
+        ),
+        (
+            {"teacher": LANGUAGE_MODEL, **AWAY},
+            "teacher.kind",
+            r"causal_lm says how probable each label is beside the others.*ask it behind a server \(kind: endpoint\)",
+        ),
         (
             of_stored(answers={"probabilities": "shares"}),
             "teacher.answers.probabilities",
@@ -82,7 +101,7 @@ def of_stored(**changes: Any) -> dict[str, Any]:
             {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": LANGUAGE_MODEL}},
                          "minimum_accuracy": 0.5, "reason": "They answer today."}, **AWAY},
             "teacher.ensemble.members.y.kind",
-            "causal_lm answers with one label",
+            "causal_lm says how probable each label is",
         ),
         (
             {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": MEMBER}, "combine": "votes"},
@@ -114,6 +133,14 @@ def test_what_does_not_go_with_sets_of_labels_is_refused_in_its_line(
         student(loss="bce", temperature=2.0, embedding_weight=1.0, mixture=[{"loss": "logit_mse"}]),
         {"students": [STUDENT, {**STUDENT, "name": "b", "learns_from": "labels", "training": {"loss": "labels"}}]},
         of_stored(),
+        of_stored(ask={"model": "m"}),
+        of_server(),
+        of_server(structured=True),
+        of_server(soft_labels={"by": "samples", "samples": 3}, settings={"temperature": 1, "max_tokens": 60}),
+        {**of_server(), "cascade": {"margin": 0.05}},
+        {"teacher": {**SERVER, "alternatives": [CHEAPER]}, **AWAY},
+        {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": SERVER}}, "minimum_accuracy": 0.5,
+                     "reason": "They answer today."}, **AWAY},
         {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": MEMBER}}, "minimum_accuracy": 0.5,
                      "reason": "They answer today."}, **AWAY},
     ],

@@ -1,11 +1,13 @@
 """The teacher behind a student: a server that speaks the real protocol, and a real network in a process of its own."""
 
 import asyncio
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from stillhouse.serving.teacher import (
     open_teacher,
 )
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
+from stillhouse.tasks.label_sets import written_set
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.endpoint import Endpoint
@@ -174,6 +177,37 @@ def test_it_is_asked_as_often_as_when_it_was_judged(home: Home) -> None:
         (found,) = said(behind(server, home, asking=asking), "who ?")
         assert isinstance(found, TeacherSaid) and found.label == "person" and server.calls == 3
         assert found.confidence is not None and 0.4 < found.confidence < 0.9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_set_of_labels_is_read_out_of_each_reply_and_is_as_sure_as_its_votes(home: Home, samples: int) -> None:
+    """Three labels with 0.9 each are 0.729; one that two of three replies have is worth 0.633."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    labels = tuple(LABELS[:3])
+    on_call = ON_CALL.model_copy(update={"answer": "multi_label", "labels": labels, "accuracy": 0.729})
+    asking = replace(ASKING, samples=samples, answer="multi_label", choices=labels)
+    replies = iter([labels[0], labels[1], ""])
+
+    def answer(text: str) -> str:
+        if "nothing" in text:
+            return "I cannot say."
+        return json.dumps({"labels": [labels[0], *filter(None, [next(replies) if samples > 1 else labels[1]])]})
+
+    with serving(Server(answer)) as server:
+        endpoint = Endpoint(server.url, EndpointSpec(**PRICES), asking)
+        teacher = ServingTeacher(
+            PaidEndpoint(on_call, endpoint, "small", home.ledger_url, 1.0), TeacherCallsSpec(deadline_ms=60_000)
+        )
+        found, none = said(teacher, "who ?", "nothing ?")
+        assert none is Away.NO_LABEL and server.calls == 2 * samples and not teacher.breaker.is_open
+        assert spending.spent(home.ledger_url, "small", spending.month_now()) == pytest.approx(server.usd)
+    assert isinstance(found, TeacherSaid)
+    if samples == 1:
+        assert (found.label, found.confidence) == (written_set(labels[:2]), 0.729)
+    else:
+        assert found.label == written_set(labels[:1])
+        assert found.confidence == pytest.approx(0.9 * (0.5 + 0.8 / 6) * 0.9)
 
 
 class Stuck:

@@ -113,6 +113,30 @@ def test_a_stated_answer_is_the_answer_and_as_probable_as_it_is_right(accuracy: 
     assert TASK.confidence(outputs) == pytest.approx(max(accuracy, 0.51**3), rel=1e-6)
 
 
+def test_several_answers_come_to_the_labels_that_more_than_half_of_them_have() -> None:
+    given = TASK.targets(pl.Series(['["a","b"]', '["a"]', '["a","b","c"]', "[]"]))
+    assert TASK.written(TASK.majority(given)) == ['["a"]'], "half of them have b, and that is not more"
+    assert TASK.written(TASK.majority(given[:3])) == ['["a","b"]'], "which nobody else has to have said as a whole"
+    assert TASK.written(TASK.majority(given[3:])) == ["[]"]
+
+
+def test_each_label_is_as_probable_as_the_share_of_the_answers_that_have_it() -> None:
+    """One answer in 0.729 of which the whole set is right has each label with 0.9."""
+    given = TASK.targets(pl.Series(['["a","b"]', '["a"]', '["a"]', '["a"]']))
+    assert expit(TASK.voted(given, 0.729)) == pytest.approx([0.9, 0.3, 0.1])
+    assert TASK.voted(given[1:], 0.729) == pytest.approx(TASK.stated(given[1:2], 0.729)[0]), "alike: as much as one"
+
+
+@pytest.mark.long
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=9), st.sampled_from([1e-9, 0.3, 0.9, 1.0]))
+def test_what_several_answers_say_answers_as_they_come_to_and_is_never_a_row_of_zeros(
+    given: list[int], accuracy: float
+) -> None:
+    outputs = TASK.voted(np.array(given), accuracy)
+    assert np.isfinite(outputs).all() and (outputs.astype(np.float32) != 0).all()
+    assert TASK.answers(outputs.astype(np.float32)[None]).tolist() == TASK.majority(np.array(given)).tolist()
+
+
 def test_a_row_that_was_not_answered_counts_as_it_is_told() -> None:
     targets = np.arange(8)
     assert TASK.right(TASK.unanswered(targets, right=True), targets).all()

@@ -37,6 +37,25 @@ def test_the_confidence_is_the_largest_share_of_scipys_softmax(logits: np.ndarra
     assert task.confidence(logits, temperature) == pytest.approx(largest, rel=1e-12)
 
 
+def test_several_answers_are_averaged_as_what_each_is_worth() -> None:
+    task = SingleLabel(("a", "b", "c"))
+    assert task.voted(np.array([1] * 5), 0.8) == pytest.approx(task.stated(np.array([1]), 0.8)[0]), "as much as one"
+    assert np.exp(task.voted(np.array([0, 2, 0, 0]), 0.8)) == pytest.approx([0.625, 0.1, 0.275])
+
+
+@pytest.mark.long
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_several_answers_are_a_distribution_in_their_own_order_and_the_most_frequent_counts(given: list[int]) -> None:
+    task, answered = SingleLabel(tuple("abcd")), np.array(given)
+    found = np.exp(task.voted(answered, 0.7))
+    assert found.sum() == pytest.approx(1) and (found > 0).all()
+    for one in range(4):
+        for other in range(4):
+            assert given.count(one) <= given.count(other) or found[one] > found[other]
+    first_of_most = min(range(4), key=lambda index: (-given.count(index), index))
+    assert task.majority(answered).tolist() == [first_of_most]
+
+
 def test_no_other_module_decides_what_a_row_of_logits_answers() -> None:
     """Another kind of answer is another module here, and not a search through twenty."""
     decides = re.compile(r"(logits|probabilities|says?|said|answers)[^\n]*\.argmax\(")

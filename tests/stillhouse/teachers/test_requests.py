@@ -7,11 +7,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.asking import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.requests import asking_of, body_of, request_lines
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.teachers.asked import Asking
+from stillhouse.teachers.requests import answer_in, asking_of, body_of, rationale_in, request_lines
 from tests.stillhouse.teachers.answered import recipe
 
 
@@ -70,3 +74,61 @@ def test_letters_are_asked_for_as_many_labels_as_a_server_tells_of(tmp_path: Pat
     )
     with pytest.raises(StillhouseError, match=r"21 labels, and a server tells .* of 20 tokens; .*by: samples"):
         asking_of(file, labels)
+
+
+def of_sets(file: RecipeFile, *, why: str | None = None, **spec: Any) -> Asking:
+    """What an endpoint is asked by a recipe of sets of labels."""
+    changes = {
+        "kind": TeacherKind.ENDPOINT,
+        "ask": AskSpec(model="large", **spec),
+        "answers": AnswersSpec(rationale=why),
+    }
+    teacher = file.recipe.teacher.model_copy(update=changes)
+    data = file.recipe.data.model_copy(update={"answer": "multi_label"})
+    file = replace(file, recipe=file.recipe.model_copy(update={"teacher": teacher, "data": data}))
+    return asking_of(file, ["billing", "access"])
+
+
+def test_a_set_is_asked_for_as_a_list_of_labels(tmp_path: Path) -> None:
+    body = body_of(of_sets(recipe(tmp_path)), "Wo ist meine Rechnung?")
+    asked = body["messages"][0]["content"]
+    assert "a JSON list of those of these labels that apply, [] where none does" in asked
+    assert "\nbilling\naccess\n" in asked and "response_format" not in body
+
+
+def test_the_form_of_a_set_is_an_array_of_the_labels_after_why(tmp_path: Path) -> None:
+    asking = of_sets(recipe(tmp_path), structured=True, why="why")
+    schema = body_of(asking, "a text")["response_format"]["json_schema"]["schema"]
+    assert schema == {
+        "type": "object", "required": ["why", "labels"], "additionalProperties": False,
+        "properties": {
+            "why": {"type": "string"},
+            "labels": {"type": "array", "items": {"type": "string", "enum": ["billing", "access"]}},
+        },
+    }  # fmt: skip
+    assert [*schema["properties"]] == ["why", "labels"], "so that the labels follow from it"
+    assert "Say in one sentence why, and answer with a JSON list" in asking.template
+    said = '{"why": "It says [sic] invoice.", "labels": ["billing", "Access "]}'
+    assert (answer_in(said, asking), rationale_in(said, asking)) == ('["billing", "Access"]', "It says [sic] invoice.")
+
+
+def test_what_is_asked_of_one_label_is_what_it_was_before_there_were_sets(tmp_path: Path) -> None:
+    """Every reply that is in a log, and every teacher that was made, is found by these digests."""
+    asking = Asking("large", "Queue of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
+    assert asking.digest == "dd8585a4f4086a101e2a3d14ff99a67bf0238e4d22b0afdba305079810d64803"
+    of_a_set = replace(asking, answer="multi_label")
+    assert of_a_set.digest != asking.digest
+    kept = TypeAdapter(Asking)
+    assert "answer" not in kept.dump_python(asking)
+    assert kept.validate_json(kept.dump_json(of_a_set)).digest == of_a_set.digest
+
+
+@pytest.mark.parametrize(
+    "said", ["[" * 100_000, '{"label": ' * 100_000, '{"label": "\\ud83d"}', '{"label": ["billing"]}']
+)
+def test_a_reply_that_is_hostile_says_nothing_and_ends_nothing(tmp_path: Path, said: str) -> None:
+    """Regression: brackets that never end, and half of a character, ended the run with what was paid for."""
+    one = replace(of_sets(recipe(tmp_path), structured=True), answer="single_label")
+    for asking in (one, replace(one, answer="multi_label")):
+        found = answer_in(said, asking)
+        assert found not in ("billing", '["billing"]') and pl.Series([found]).dtype == pl.String, "it can be kept"

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from stillhouse.errors import StillhouseError
-from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import MASS, RAW, VOTES
 from stillhouse.teachers.replies import Replies
-from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
+from stillhouse.teachers.soft_labels import by_alternatives, codes_of
 from stillhouse.teachers.stored import Failure
 from tests.protocol import Server, serving
 from tests.stillhouse.teachers.asked import TASK, answer, teacher, texts
@@ -52,23 +51,6 @@ def test_the_alternatives_of_all_codes_give_their_own_distribution_back(logits: 
     found, mass = by_alternatives(list(zip(codes, logprobs.tolist(), strict=True)), codes)
     assert found is not None and mass == pytest.approx(1)
     np.testing.assert_allclose(np.exp(found), np.exp(logprobs), atol=1e-12)
-
-
-def test_answers_are_averaged_as_what_each_is_worth() -> None:
-    stated = SingleLabel(("a", "b", "c")).stated(np.arange(3), 0.8)
-    np.testing.assert_allclose(by_votes({1: 5}, stated), stated[1])  # all alike are worth as much as one
-    np.testing.assert_allclose(np.exp(by_votes({0: 3, 2: 1}, stated)), [0.625, 0.1, 0.275])
-
-
-@pytest.mark.long
-@given(st.dictionaries(st.integers(0, 3), st.integers(1, 9), min_size=1))
-def test_votes_are_a_distribution_in_their_own_order(votes: dict[int, int]) -> None:
-    found = np.exp(by_votes(votes, SingleLabel(("a", "b", "c", "d")).stated(np.arange(4), 0.7)))
-    assert found.sum() == pytest.approx(1) and (found > 0).all()
-    for one in range(4):
-        for other in range(4):
-            more = votes.get(one, 0) > votes.get(other, 0)
-            assert not more or found[one] > found[other]
 
 
 def replied(*contents: str | None, **more: Any) -> list[Reply]:
