@@ -11,36 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-import polars as pl
 import pytest
 import yaml
 
 import stillhouse
 from tests.end_to_end.person import Person, a_person, shorten
+from tests.sets import with_labels
 from tests.small import questions
 from tests.stillhouse.serving.server import serving
 
 pytestmark = pytest.mark.slow
 
 WHO = "Who was the first king of Denmark ?"
-
-
-def with_labels(rows: int, skip: int = 0) -> pl.DataFrame:
-    """Questions with the labels that apply, `a;b` in a cell and `[]` where none does."""
-    asked = questions(rows, skip)
-    word = pl.col("question").str.to_lowercase().str.extract(r"^(\w+)")
-    labels = {
-        "person": pl.col("service") == "HUM",
-        "place": pl.col("service") == "LOC",
-        "amount": pl.col("service") == "NUM",
-        "number": pl.col("question").str.contains(r"\d"),
-        "question_word": word.is_in(["who", "where", "when", "why", "how", "which", "what"]),
-    }
-    names = pl.concat_str(
-        (pl.when(has).then(pl.lit(name)) for name, has in labels.items()), separator=";", ignore_nulls=True
-    )
-    cell = pl.when(names == "").then(pl.lit("[]")).otherwise(names)
-    return asked.select("question", "kind", cell.alias("labels"))
 
 
 @pytest.fixture(scope="module")
