@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import polars as pl
 import pytest
 from packaging.requirements import Requirement
@@ -125,6 +127,24 @@ def test_the_loader_answers_as_the_released_model_with_the_three_packages_it_nam
     lines = [line.split("\t", 2) for line in said.stdout.splitlines()]
     assert [line[0] for line in lines] == [LABELS[place] for place in shares.argmax(axis=1)]
     assert [float(line[1]) for line in lines] == pytest.approx(shares.max(axis=1), abs=0.0006)
+
+
+def test_it_is_opened_as_it_was_judged(
+    bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: with another sum fused an int8 model said 0.0013 else on one processor, and nothing was exported."""
+    opened, session = list[object](), onnxruntime.InferenceSession
+
+    def recorded(*places: Any, **how: Any) -> Any:
+        opened.append(how.get("disabled_optimizers"))
+        return session(*places, **how)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    OnnxClassifier(bundle / MODEL)
+    (as_judged,) = opened
+    runpy.run_path(str(folder / LOADER))
+    write_standalone(bundle, RELEASE, tmp_path / "again")
+    assert as_judged and len(opened) == 4 and all(each == as_judged for each in opened)
 
 
 def test_its_tokenizer_gives_every_character_the_spelling_that_training_gave_it(bundle: Path, folder: Path) -> None:
