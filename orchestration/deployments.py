@@ -74,7 +74,7 @@ def roll_back(
     seen = serving_now(ledger, name)
     if (finished := _finished(instance, builds, file, seen)) is not None:
         return finished
-    target, entry = go_back(builds, file, seen, digest, by=by, reason=reason)
+    target, entry = go_back(builds, name, seen, digest, by=by, reason=reason)
     return _see_through(instance, builds, file, target, seen, entry)
 
 

@@ -31,13 +31,18 @@ from stillhouse.stages import champion
 from stillhouse.stages.names import RELEASE
 
 
-def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
-    """Withdraw the release that serves for the one that it replaced, without Dagster: the ledger and the witness alone.
+def take_back(
+    builds: BuildStore, recipe: str, seen: Deployment, digest: str | None = None, *, by: str, reason: str
+) -> Entry:
+    """Withdraw the release that serves for an earlier one, without Dagster: the ledger and the witness alone.
+
+    The recipe need not be there, or be one that can be read.
 
     Args:
         builds: whose ledger decides.
-        file: the recipe.
+        recipe: its name.
         seen: the deployment whose champion is withdrawn.
+        digest: as for `go_back`.
         by: what decides.
         reason: why.
 
@@ -48,19 +53,19 @@ def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str
         StillhouseError: if there is none, it was altered, or its gates had not passed.
         OvertakenError: if another deployment was written since.
     """
-    _, entry = go_back(builds, file, seen, None, by=by, reason=reason)
+    _, entry = go_back(builds, recipe, seen, digest, by=by, reason=reason)
     promotion.tell(builds.ledger, Witness.from_environment(), entry)
     return entry
 
 
 def go_back(
-    builds: BuildStore, file: RecipeFile, seen: Deployment, digest: str | None, *, by: str, reason: str
+    builds: BuildStore, recipe: str, seen: Deployment, digest: str | None, *, by: str, reason: str
 ) -> tuple[DeployedRelease, Entry]:
     """Withdraw the release that serves for an earlier one.
 
     Args:
         builds: whose ledger decides.
-        file: the recipe.
+        recipe: its name.
         seen: the deployment whose champion is withdrawn.
         digest: the beginning of the digest of a release that was promoted before; when left out, the release that the
             champion replaced.
@@ -74,13 +79,12 @@ def go_back(
         StillhouseError: if there is no such release, it was altered, or its gates had not passed.
         OvertakenError: if another deployment was written since.
     """
-    ledger, name = builds.ledger, file.name
-    target = _served_before(builds, file, digest)
-    release = _whole(builds, file, target)
-    _refuse_closed_gates(name, target, _open_when_promoted(builds, file, release, target))
+    target = _served_before(builds, recipe, digest)
+    release = _whole(builds, recipe, target)
+    _refuse_closed_gates(recipe, target, _open_when_promoted(builds, recipe, release, target))
     serving = builds.artifact(seen.champion.release, seen.champion.manifest)
     exports = _export(serving), _export(release)
-    return target, promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
+    return target, promotion.go_back(builds.ledger, recipe, seen, target, exports=exports, by=by, reason=reason)
 
 
 def bring_in(
@@ -111,7 +115,7 @@ def bring_in(
             do=f"`stillhouse rollback {name} {target.release[:12]} --by NAME --reason WHY` goes back to it and "
             "withdraws what serves, so that no round undoes it.",
         )  # fmt: skip
-    release = _whole(builds, file, target)
+    release = _whole(builds, name, target)
     _refuse_closed_gates(name, target, _open_today(builds, file, release))
     if ended := ended_waivers(builds, file, target):
         raise StillhouseError(
@@ -125,23 +129,23 @@ def _export(release: Artifact) -> str:
     return release.facts(ReleaseRecord).answers_by
 
 
-def _served_before(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
+def _served_before(builds: BuildStore, recipe: str, digest: str | None) -> DeployedRelease:
     """The release that a person means who goes back."""
-    line = line_of_champions(promoted(builds.ledger, file.name))
+    line = line_of_champions(promoted(builds.ledger, recipe))
     if digest is None:
         before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
         if before is None:
             raise StillhouseError(
                 f"{line[0].release[:12]} is the first release, nothing served before it",
-                where=file.name,
+                where=recipe,
                 expected="an earlier release",
-                do=f"`stillhouse run {file.name}` makes another one.",
+                do=f"`stillhouse run {recipe}` makes another one.",
             )
         return _deployed(before)
-    known = {served.release: _deployed(served) for served in promoted(builds.ledger, file.name)}
-    target = known[_one_of(known, digest, file.name, "releases that were promoted")]
+    known = {served.release: _deployed(served) for served in promoted(builds.ledger, recipe)}
+    target = known[_one_of(known, digest, recipe, "releases that were promoted")]
     if target.release == line[0].release:
-        raise serves_already(file.name, target.release, "an earlier release")
+        raise serves_already(recipe, target.release, "an earlier release")
     return target
 
 
@@ -192,21 +196,19 @@ def serves_already(recipe: str, release: str, expected: str) -> StillhouseError:
     )  # fmt: skip
 
 
-def _whole(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> Artifact:
+def _whole(builds: BuildStore, recipe: str, target: DeployedRelease) -> Artifact:
     release = builds.artifact(target.release, target.manifest)
     if problems := bundle_problems(release.folder):
         raise StillhouseError(
             "; ".join(problems), where=f"release {target.release[:12]}", expected="a whole bundle",
-            do=f"Restore it from a copy, or choose another release; `stillhouse audit {file.name}` says more.",
+            do=f"Restore it from a copy, or choose another release; `stillhouse audit {recipe}` says more.",
         )  # fmt: skip
     return release
 
 
-def _open_when_promoted(
-    builds: BuildStore, file: RecipeFile, release: Artifact, target: DeployedRelease
-) -> dict[str, bool]:
+def _open_when_promoted(builds: BuildStore, recipe: str, release: Artifact, target: DeployedRelease) -> dict[str, bool]:
     """By gate, whether the newest verdict before a release was first promoted was open, as gates were then."""
-    promotions = builds.ledger.entries(file.name, "promotion")
+    promotions = builds.ledger.entries(recipe, "promotion")
     first = next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
     return {
         entry.body["gate"]: entry.body["state"] == GateStatus.PASSED or entry.body["waived"] is not None

@@ -135,7 +135,7 @@ def _taken_back(
     builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, sentence: str
 ) -> tuple[Action, str]:
     try:
-        take_back(builds, file, seen, by=BY, reason=sentence)
+        take_back(builds, file.name, seen, by=BY, reason=sentence)
     except OvertakenError:
         pass  # another watch, or a person, has decided meanwhile
     except StillhouseError as error:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import By, Name, Reason, builds_here, find_recipe
+from orchestration.commands.common import By, Name, Reason, builds_here, find_recipe, name_on_record
 from orchestration.terminal import out
 from stillhouse.economics import Book
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 
 if TYPE_CHECKING:
     from orchestration.deployments import Decided
+    from stillhouse.records.builds import BuildStore
 
 commands = typer.Typer()
 
@@ -81,11 +83,30 @@ def rollback(
     from orchestration.deployments import roll_back
     from orchestration.instance import initialise
 
-    file, builds = find_recipe(name), builds_here()
+    builds = builds_here()
+    try:
+        file = find_recipe(name)
+    except StillhouseError as error:
+        _roll_back_by_records(builds, name_on_record(name), digest, by, reason)
+        follows = "the champion's page and its gates follow when the same command is given once it can be read"
+        out.print(Text(f"{error} Servers follow without it; {follows}", "yellow"), soft_wrap=True)
+        return
     _say_who_works(builds.home, file.name)
     with initialise(builds.home) as instance:
         done = roll_back(instance, builds, file, digest, by=by, reason=reason)
     _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
+
+
+def _roll_back_by_records(builds: "BuildStore", recipe: str, digest: str | None, by: str, reason: str) -> None:
+    """Go back where the recipe cannot be read: what does harm goes on answering while somebody edits its file."""
+    from orchestration.promotable import take_back
+    from stillhouse.records.deployments import serving_now
+
+    seen = serving_now(builds.ledger, recipe)
+    entry = take_back(builds, recipe, seen, digest, by=by, reason=reason)
+    serves = f"champion {entry.body['student']} {entry.body['digest'][:12]} serves"
+    withdrawn = f"{seen.champion.release[:12]} is withdrawn and no round brings it back"
+    out.print(f"{serves}; {withdrawn}", soft_wrap=True)
 
 
 @commands.command()
@@ -136,7 +157,7 @@ def hold(name: Name, by: By, reason: Reason) -> None:
     from stillhouse.records.deployments import deployment_of
     from stillhouse.records.promotion import hold as record
 
-    entry = record(builds_here().ledger, find_recipe(name).name, by=by, reason=reason)
+    entry = record(builds_here().ledger, name_on_record(name), by=by, reason=reason)
     champion = deployment_of(entry).champion
     out.print(f"champion {champion.student} {champion.release[:12]} is held: no round replaces it", soft_wrap=True)
 

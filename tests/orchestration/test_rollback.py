@@ -339,3 +339,19 @@ def printed_narrow(shown: Fleet) -> str:
     file = console.file
     assert isinstance(file, StringIO)
     return file.getvalue()
+
+
+def test_whoever_goes_back_needs_no_recipe_that_can_be_read(place: Place) -> None:
+    """Regression: what did harm answered on for as long as somebody was editing the recipe."""
+    path = place.folder / "recipes" / "small" / "defs.yaml"
+    content = path.read_bytes()
+    path.write_text("attributes: [")
+    said = decide("rollback", "small")
+    assert f"champion one {RELEASES['first'][:12]} serves; {RELEASES['second'][:12]} is withdrawn" in said
+    assert "not readable as YAML" in said and "Servers follow without it" in said
+    assert champion(place) == RELEASES["first"]
+    assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["second"], "its page follows"
+    path.write_bytes(content)
+    assert "the command that was broken off is finished" in decide("rollback", "small")
+    assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["first"]
+    assert command("audit", "small").exit_code == 0

@@ -76,9 +76,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
 def let_releases_be_names(patches: pytest.MonkeyPatch) -> None:
     """Go back to a release, and measure traffic against one, of which there is a name alone."""
 
-    def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
+    def take_back(builds: BuildStore, recipe: str, seen: Deployment, *, by: str, reason: str) -> Entry:
         exports = model_of(seen.champion.release), "a"
-        return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
+        return go_back(builds.ledger, recipe, seen, named("a"), exports=exports, by=by, reason=reason)
 
     patches.setattr(orchestration.watch_actions, "take_back", take_back)
     patches.setattr(orchestration.watch, "reference_of", lambda builds, file, release: reference(release.release))

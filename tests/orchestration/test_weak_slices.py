@@ -177,8 +177,8 @@ def test_a_fall_in_one_slice_asks_for_rows_of_it_once_and_starts_one_round_at_mo
 def test_where_the_whole_fell_and_the_release_is_taken_back_no_slice_asks_for_rows(
     builds: BuildStore, tmp_path: Path, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
-        return go_back(builds.ledger, file.name, seen, named("a"), exports=("b", "a"), by=by, reason=reason)
+    def take_back(builds: BuildStore, recipe: str, seen: Deployment, *, by: str, reason: str) -> Entry:
+        return go_back(builds.ledger, recipe, seen, named("a"), exports=("b", "a"), by=by, reason=reason)
 
     monkeypatch.setattr(orchestration.watch_actions, "take_back", take_back)
     file = recipe(tmp_path)
