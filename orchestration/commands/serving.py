@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.serving.tokens import Scope, Tokens
 
@@ -51,6 +52,11 @@ def rollout(
     from orchestration.rollout import look, replay_now
 
     file, builds = find_recipe(name), builds_here()
+    if replay and file.recipe.rollout is None:
+        raise StillhouseError(
+            "nothing is replayed of a recipe without a rollout", where=str(file.path), expected="`rollout:` in it",
+            do="Leave out --replay, or add the part; `stillhouse schema rollout` shows what can be said there.",
+        )  # fmt: skip
     with initialise(builds.home) as instance:
         done = replay_now(instance, builds, file) if replay else True
         step = look(instance, builds, file)

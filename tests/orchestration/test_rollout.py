@@ -24,6 +24,7 @@ from orchestration.cli import app
 from orchestration.deployments import name_what_serves_if_free
 from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
 from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
 from stillhouse.live.canary import CALLERS_AT_LEAST
 from stillhouse.live.segments import Differing, Harvest, TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.shadow import ALL, BOTH, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
@@ -398,6 +399,15 @@ def test_a_challenger_that_nothing_moves_any_more_is_said(world: World) -> None:
     assert step.tone is Tone.LOOK and world.now == before
     withdraw(world.ledger, "r", before, by="Ann Lee", reason="nobody looks at it any more")
     assert move(world.builds, without).sentence == "no release is on its way to take over"
+
+
+def test_without_a_rollout_nothing_is_replayed(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it ended in Dagster's error about a job that there is not."""
+    small_recipe(tmp_path, rows=60, name="r")
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    with pytest.raises(StillhouseError, match="nothing is replayed of a recipe without a rollout"):
+        CliRunner().invoke(app, ["rollout", "r", "--replay"], catch_exceptions=False)
+    assert "no release is on its way" in CliRunner().invoke(app, ["rollout", "r"], catch_exceptions=False).output
 
 
 def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds: BuildStore, tmp_path: Path) -> None:
