@@ -7,6 +7,7 @@ Does not: watching itself (orchestration/watch.py), serving (serving.py).
 import signal
 import sys
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,7 +113,9 @@ def _say(lines: list[str]) -> None:
 @commands.command()
 def live(
     name: Name,
-    day: Annotated[str | None, typer.Option(help="As 2026-11-28, UTC; today when left out.")] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As 2026-11-28, UTC; today when left out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how the champion does on live answers: the day on one screen, and what the watch has found."""
@@ -121,7 +124,8 @@ def live(
     from stillhouse.live.segments import day_at
 
     now = time.time()
-    shown = live_screen(builds_here(), find_recipe(name), day or day_at(now), at=now)
+    of = day_at(now) if day is None else day.date().isoformat()
+    shown = live_screen(builds_here(), find_recipe(name), of, at=now)
     if as_json:
         print_json(shown.model_dump_json(indent=1))
         return

@@ -111,6 +111,8 @@ def test_a_release_that_the_teacher_does_not_agree_with_is_taken_back_without_da
     assert withdrawal is not None and withdrawal.body["by"] == BY
     shown = command("live", "small").output
     assert "student and teacher disagree" in shown
+    for none in ("yesterday", "2026-13-45", "../../x"):  # regression: a traceback about an ISO format
+        assert command("live", "small", "--day", none).exit_code == 2
 
 
 def test_the_sensor_has_the_champion_asset_name_what_serves(place: Place) -> None:
