@@ -408,6 +408,9 @@ def test_without_a_rollout_nothing_is_replayed(home: Home, tmp_path: Path, monke
     with pytest.raises(StillhouseError, match="nothing is replayed of a recipe without a rollout"):
         CliRunner().invoke(app, ["rollout", "r", "--replay"], catch_exceptions=False)
     assert "no release is on its way" in CliRunner().invoke(app, ["rollout", "r"], catch_exceptions=False).output
+    small_recipe(tmp_path, rows=60, name="r", traffic={}, rollout={"canary": {"shares": [0.5]}})
+    ended = CliRunner().invoke(app, ["rollout", "r", "--replay"], catch_exceptions=False)
+    assert ended.exit_code == 0 and "broke" not in ended.output, "there is no release to replay for"
 
 
 def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds: BuildStore, tmp_path: Path) -> None:
