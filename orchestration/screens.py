@@ -108,14 +108,16 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
         evaluations: of the options, in the order of the report; at least one clears the bar.
     """
     options = Table(box=None, padding=(0, 2, 0, 0))
-    priced = any(each.hosted for each in evaluations)
-    for column in ("option", "accuracy", "macro F1", "smaller", "faster", *([_PRICE] if priced else []), ""):
+    priced, ranks = any(each.hosted for each in evaluations), any(each.of_ranking for each in evaluations)
+    beside = "nDCG" if ranks else "macro F1"
+    for column in ("option", "accuracy", beside, "smaller", "faster", *([_PRICE] if priced else []), ""):
         options.add_column(column)
     for each in evaluations:
         faster = times(each.latency_ratio)
-        macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
+        other = each.score.macro_f1 if each.of_ranking is None else each.of_ranking.ndcg
         price = [_price(each.usd_per_1000_calls)] if priced else []
-        measures = (f"{each.score.accuracy:.3f}", macro_f1, times(each.size_ratio), faster, *price)
+        quality = (f"{each.score.accuracy:.3f}", "" if other is None else f"{other:.3f}")
+        measures = (*quality, times(each.size_ratio), faster, *price)
         options.add_row(Text(each.name), *measures, _mark(each.verdict))
     keeping, losing = clearing_options(evaluations)
     clearing = keeping + losing
@@ -132,7 +134,8 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     more = len(worst) - CLASSES_SHOWN
     rest = [Text(f"and {more:,} classes of which more is found", "dim")] if more > 0 else []
     lost = [Text(f"{each.name} loses a class: finds {one}", "red") for each in losing for one in lost_classes(each)]
-    return Group(options, "", by_class, *rest, *lost)
+    classes: list[RenderableType] = ["", by_class] if there else []
+    return Group(options, *classes, *rest, *lost)
 
 
 @contextmanager

@@ -219,7 +219,7 @@ def option(name: str, accuracy: float, verdict: str, **recall: float) -> Any:
         score=SimpleNamespace(accuracy=accuracy, macro_f1=0.5),
         per_class=[SimpleNamespace(label=label, rows=100, recall=found) for label, found in recall.items()],
         teacher_confusion=[SimpleNamespace(label=label, predicted=label, rows=90) for label in recall],
-        of_labels=None,
+        of_labels=None, of_ranking=None,
     )  # fmt: skip
 
 
@@ -243,6 +243,16 @@ def test_a_class_that_only_one_option_answers_is_none_that_can_be_found() -> Non
     console.print(options_screen([astray, option("TF-IDF", 0.9, "pass", other=0.95)]))
     printed = console.export_text()
     assert printed.count("95.0%") == 2 and "never golden" not in printed
+
+
+def test_options_that_rank_are_shown_by_ndcg_and_without_classes() -> None:
+    console = terminal()
+    bm25 = option("BM25", 0.4, "pass")
+    bm25.score.macro_f1, bm25.of_ranking = None, SimpleNamespace(ndcg=0.8125)
+    console.print(options_screen([bm25]))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert lines[0] == "option accuracy nDCG smaller faster" and "BM25 0.400 0.812 100.0x 20.0x pass" in lines
+    assert not any("class" in line for line in lines)
 
 
 def test_of_many_classes_the_worst_are_shown() -> None:

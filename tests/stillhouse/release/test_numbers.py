@@ -1,0 +1,105 @@
+"""A release that answers with numbers: the folder that is handed over and the loaded bundle give what was judged."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillhouse.models.export import export_student
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.records.ledger import Head
+from stillhouse.release.bundle import MODEL, ReleaseRecord, write_bundle
+from stillhouse.release.probe import PROBE, TOLERANCE, probe_of, probe_problems
+from stillhouse.release.standalone import LOADER, write_standalone
+from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.tasks.numbers import SPELLING
+from stillhouse.tasks.score import NumericScore
+from stillhouse.teachers.classifier import build_classifier
+from tests.stillhouse.conftest import write_encoder
+from tests.stillhouse.release.test_standalone import RELEASE, SCORE
+
+pytestmark = pytest.mark.long
+
+TASK = NumericScore(10, 50, 5)
+TEXTS = ["how many kings", "who is the king", "where is the city ?", "the"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("numbers")
+    write_encoder(place / "encoder")
+    build_classifier(place / "encoder", TASK.names, place / "model", seed=0)
+    export_student(place / "model", place / "student", TEXTS, np.zeros(len(TEXTS)), TASK)
+    data = {
+        "source": "rows.csv", "licence": "CC0", "answer": "score", "max_characters": 1000,
+        "score": {"lowest": 10, "highest": 50, "tolerance": 5},
+    }  # fmt: skip
+    report: dict[str, Any] = {
+        "golden_rows": 90, "teacher": SCORE | {"macro_f1": None}, "student": SCORE | {"macro_f1": None}, "claims": [],
+        "slices": [], "per_class": [], "of_numbers": {"mean_error": 2.5, "teacher_mean_error": 1.5},
+    }  # fmt: skip
+    model = OnnxClassifier(place / "student")
+    probe = probe_of(TEXTS, model.logits(TEXTS), TASK)
+    for name, content in (
+        ("recipe.json", {"task": "How urgent", "data": data, "teacher": {"training": {}}}),
+        ("report.json", report),
+        (PROBE, probe.model_dump(mode="json")),
+    ):
+        (place / name).write_text(json.dumps(content))
+    typed = {"precision": "int8", "row_kinds": {"real": 1}, "waived": []}
+    record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | typed)
+    folder = place / "bundle"
+    folder.mkdir()
+    evidence = [place / name for name in ("recipe.json", "report.json", PROBE)]
+    write_bundle(folder, record, model=place / "student", evidence=evidence, head=Head(7, "h" * 64))
+    return folder
+
+
+def judged(bundle: Path) -> list[float]:
+    logits = np.concatenate([OnnxClassifier(bundle / MODEL).logits([text]) for text in TEXTS])
+    return TASK.numbers(TASK.answers(logits)).tolist()
+
+
+def test_the_exported_folder_gives_the_number_in_its_one_spelling(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    write_standalone(bundle, RELEASE, folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.onnx", "tokenizer.json", LOADER, "README.md", "release.json"
+    }  # fmt: skip
+    command = [sys.executable, "classify.py", *TEXTS]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
+    said, texts = zip(*(line.split("\t") for line in ran), strict=True)
+    assert list(texts) == TEXTS and all(re.match(SPELLING, number) for number in said)
+    assert [float(number) for number in said] == pytest.approx(judged(bundle), abs=1e-4)
+    card = (folder / "README.md").read_text()
+    assert "a number, from\n10 to 50" in card and "| mean error | 1.5 | 2.5 |" in card and "precision" not in card
+    (code,) = [part.split("```")[0] for part in card.split("```python\n")[1:]]
+    ran = subprocess.run(
+        [sys.executable, "-c", code.replace("a text", TEXTS[0])], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    assert float(ran) == pytest.approx(judged(bundle)[0], abs=1e-4)
+
+
+def test_a_loaded_bundle_answers_with_the_number_as_a_text_and_no_confidence(bundle: Path) -> None:
+    release = LoadedRelease(bundle, RELEASE)
+    for text, number in zip(TEXTS, judged(bundle), strict=True):
+        said = release.answer(text)
+        assert re.match(SPELLING, said.label) and float(said.label) == pytest.approx(number, abs=1e-5)
+        assert (said.confidence, said.labels) == (None, None)
+    assert release.prove() == "4 texts are answered as where it was judged"
+    release.warm_up()
+    truths = {"10": True, "12.5": True, "9.9": False, "12.50": False, "many": False, "score": False}
+    assert {truth: release.can_be_true(truth) for truth in truths} == truths
+
+
+def test_a_probe_of_numbers_allows_digits_and_no_other_number(bundle: Path) -> None:
+    model = OnnxClassifier(bundle / MODEL)
+    probe = probe_of(TEXTS, model.logits(TEXTS), TASK)
+    for moved, problems in ((TOLERANCE / 2, 0), (2 * TOLERANCE, 1), (1.0, 2)):
+        found = probe_problems(probe, lambda text, by=moved: model.logits([text]) + np.float32(by), TASK)
+        assert len(found) == problems, found
