@@ -5,6 +5,7 @@ Does not: reading rows (stillhouse/data/).
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
@@ -155,6 +156,12 @@ class ScoreSpec(Part):
                 "tolerance",
             )
         return self
+
+    @classmethod
+    def in_recipe(cls, written: Mapping[str, Any]) -> "ScoreSpec | None":
+        """What a recipe of a release says of its numbers, from its recipe.json; None where its answers are labels."""
+        score = written["data"].get("score")
+        return None if score is None else cls.model_validate(score)
 
 
 class DataSpec(Part):

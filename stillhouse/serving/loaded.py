@@ -109,9 +109,7 @@ class LoadedRelease:
         self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
         kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
-        written_score = recipe["data"].get("score")
-        score = None if written_score is None else ScoreSpec.model_validate(written_score)
-        self.task, self.gives_sets = task_of(kind, self._model.labels, score), kind in SETS
+        self.task, self.gives_sets = task_of(kind, self._model.labels, ScoreSpec.in_recipe(recipe)), kind in SETS
         self.gives_numbers = kind in NUMBERS
 
     def prove(self) -> str:

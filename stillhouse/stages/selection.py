@@ -30,10 +30,10 @@ from stillhouse.evaluation.harness import Evaluation, read_evaluations, read_mem
 from stillhouse.evaluation.precisions import standing_for
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import ScoreSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
-from stillhouse.release.card import ToldRecipe
 from stillhouse.report.context import ReportContext
 from stillhouse.report.document import report_html
 from stillhouse.report.figures.material import Curve
@@ -198,8 +198,8 @@ def _against_champion(
         models = [OnnxClassifier(folder / MODEL) for folder in (rival.bundle.folder, challenger.folder)]
         said = [model.logits(bench.texts).astype(np.float64) for model in models]
     if around.file.recipe.gives_numbers:
-        told = ToldRecipe.model_validate_json((rival.bundle.folder / "recipe.json").read_bytes())
-        said[0] = in_the_numbers_of(bench.task, said[0], told.data.score)
+        its_recipe = json.loads((rival.bundle.folder / "recipe.json").read_bytes())
+        said[0] = in_the_numbers_of(bench.task, said[0], ScoreSpec.in_recipe(its_recipe))
     of_champion, of_challenger = (Answers(logits, model.labels) for logits, model in zip(said, models, strict=True))
     return compare_with_champion(
         rival.served,
