@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from stillhouse.tasks.numbers import SPELLING
 from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.classifier import build_classifier
 from tests.stillhouse.conftest import write_encoder
-from tests.stillhouse.release.test_standalone import RELEASE, SCORE
+from tests.stillhouse.release.test_standalone import RELEASE, SCORE, sessions_opened
 
 pytestmark = pytest.mark.long
 
@@ -83,6 +84,15 @@ def test_the_exported_folder_gives_the_number_in_its_one_spelling(bundle: Path, 
         [sys.executable, "-c", code.replace("a text", TEXTS[0])], cwd=folder, capture_output=True, text=True, check=True
     ).stdout
     assert float(ran) == pytest.approx(judged(bundle)[0], abs=1e-4)
+
+
+def test_it_is_opened_as_it_was_judged(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_standalone(bundle, RELEASE, tmp_path / "out")
+    opened = sessions_opened(monkeypatch)
+    OnnxClassifier(bundle / MODEL)
+    runpy.run_path(str(tmp_path / "out" / LOADER))
+    as_judged, as_handed_over = opened
+    assert as_judged and as_handed_over == as_judged
 
 
 def test_a_loaded_bundle_answers_with_the_number_as_a_text_and_no_confidence(bundle: Path) -> None:

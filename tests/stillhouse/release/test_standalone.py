@@ -40,6 +40,18 @@ RELEASE = "a1b2" * 16
 SCORE = {"accuracy": 0.9, "accuracy_interval": [0.85, 0.93], "macro_f1": 0.88, "size_bytes": 1e6}
 
 
+def sessions_opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Which optimisers are left out of each session of onnxruntime that is opened from now on."""
+    opened, session = list[object](), onnxruntime.InferenceSession
+
+    def recorded(*places: Any, **how: Any) -> Any:
+        opened.append(how.get("disabled_optimizers"))
+        return session(*places, **how)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    return opened
+
+
 @pytest.fixture(scope="module")
 def bundle(classifier: Path, questions: tuple[list[str], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of a real export; of the evidence, what the card quotes."""
@@ -133,13 +145,7 @@ def test_it_is_opened_as_it_was_judged(
     bundle: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: with another sum fused an int8 model said 0.0013 else on one processor, and nothing was exported."""
-    opened, session = list[object](), onnxruntime.InferenceSession
-
-    def recorded(*places: Any, **how: Any) -> Any:
-        opened.append(how.get("disabled_optimizers"))
-        return session(*places, **how)
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    opened = sessions_opened(monkeypatch)
     OnnxClassifier(bundle / MODEL)
     (as_judged,) = opened
     runpy.run_path(str(folder / LOADER))
