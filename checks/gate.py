@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -195,13 +195,27 @@ def gate(
     daily: bool = False,
     remedy: str | None = None,
     shows_options: bool = False,
+    about_classes: bool = False,
 ) -> Callable[[Callable[[GateContext], Finding]], Gate]:
-    """Make a gate of a function whose name is the sentence; see `Gate`."""
+    """Make a gate of a function whose name is the sentence; see `Gate`.
+
+    One that is `about_classes`, or about how sure an answer is, measures nothing where answers are numbers, and says
+    so.
+    """
 
     def wrap(evaluate: Callable[[GateContext], Finding]) -> Gate:
-        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as, daily, remedy, shows_options)
+        decide = _unless_of_numbers(evaluate) if about_classes else evaluate
+        return Gate(evaluate.__name__, because, decide, blocking, waivable, closes_as, daily, remedy, shows_options)
 
     return wrap
+
+
+def _unless_of_numbers(evaluate: Callable[[GateContext], Finding]) -> Callable[[GateContext], Finding]:
+    @wraps(evaluate)
+    def decide(context: GateContext) -> Finding:
+        return passed_if(True, NUMBERS) if context.recipe.gives_numbers else evaluate(context)
+
+    return decide
 
 
 class Suite(Protocol):

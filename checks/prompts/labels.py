@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import polars as pl
 
-from checks.gate import NUMBERS, OFFENDERS_KEPT, Finding, GateContext, gate, none_of, offenders, passed_if
+from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, none_of, offenders, passed_if
 from checks.prompts.base_batch import base_of, label_counts
 from stillhouse.data.class_rows import class_rows, with_too_few
 from stillhouse.data.declared_labels import CLASSES_SHOWN, named_classes, unknown_classes
@@ -22,11 +22,9 @@ from stillhouse.stages.facts import PromptFacts
 from stillhouse.tasks import label_names, one_name_a_row
 
 
-@gate("a student that learns a word which gives the label away fails where the word is missing")
+@gate("a student that learns a word which gives the label away fails where the word is missing", about_classes=True)
 def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
     """A word that stands for a label more surely than language does."""
-    if context.recipe.gives_numbers:
-        return passed_if(True, NUMBERS)
     labelled = context.frame("prompts").filter(pl.col("label").is_not_null())
     if labelled["label"].n_unique() < 2:
         return passed_if(True, "fewer than two labels, so none can be given away")
@@ -59,11 +57,12 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     )
 
 
-@gate("a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant")
+@gate(
+    "a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant",
+    about_classes=True,
+)
 def labels_have_one_spelling_each(context: GateContext) -> Finding:
     """Labels that differ only in case, width, blanks, marks or how a number is written, and no map names."""
-    if context.recipe.gives_numbers:
-        return passed_if(True, NUMBERS)
     here = name_counts(context, context.made_from("source").frame("rows"))
     base = {} if context.is_base else name_counts(context, base_of(context))
     counts = {label: here.get(label, 0) + base.get(label, 0) for label in {**base, **here}}
@@ -90,11 +89,9 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
     )
 
 
-@gate("a class of a few rows is never learned, and no average shows that it is never answered")
+@gate("a class of a few rows is never learned, and no average shows that it is never answered", about_classes=True)
 def classes_have_enough_rows(context: GateContext) -> Finding:
     """Classes without enough training, validation or golden rows are named; too many of them close the gate."""
-    if context.recipe.gives_numbers:
-        return passed_if(True, NUMBERS)
     if not context.is_base:
         return passed_if(True, "asked of the base batch, which alone is split")
     prompts, limits = one_name_a_row(context.recipe.data.answer, context.frame("prompts")), context.recipe.limits
@@ -120,11 +117,9 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
     )
 
 
-@gate("a model that gives one class of several cannot learn rows that have several", blocking=False)
+@gate("a model that gives one class of several cannot learn rows that have several", blocking=False, about_classes=True)
 def labels_name_one_class_each(context: GateContext) -> Finding:
     """Labels that are lists of other labels; where sets of labels are learned, a label of a set that is one."""
-    if context.recipe.gives_numbers:
-        return passed_if(True, NUMBERS)
     found = several_in_a_cell(name_counts(context, context.frame("prompts")))
     if found is None:
         return passed_if(True, "no label is a list of labels")
@@ -132,11 +127,12 @@ def labels_name_one_class_each(context: GateContext) -> Finding:
     return passed_if(False, how, names=list(found.names[:CLASSES_SHOWN]))
 
 
-@gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")
+@gate(
+    "a new file that brings a class nobody declared would change what the teacher is asked to tell apart",
+    about_classes=True,
+)
 def no_batch_brings_a_new_label(context: GateContext) -> Finding:
     """The classes are those of the recipe's own source."""
-    if context.recipe.gives_numbers:
-        return passed_if(True, NUMBERS)
     prompts = context.frame("prompts")
     answer = context.recipe.data.answer
     known = pl.Series(label_names(answer, base_of(context)["label"]), dtype=pl.String)
