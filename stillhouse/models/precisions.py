@@ -101,9 +101,8 @@ def _int8(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) -> None:
         reduce_range=True,
         weight_type=QuantType.QInt8,
         op_types_to_quantize=[*operations, "Attention"],
-        extra_options={
-            "DefaultTensorType": TensorProto.FLOAT
-        },  # behind an operation of onnxruntime's own no type is inferred
+        # Behind an operation of onnxruntime's own no type is inferred.
+        extra_options={"DefaultTensorType": TensorProto.FLOAT},
     )
 
 

@@ -137,9 +137,8 @@ class OnnxClassifier:
             folder / "model.onnx",
             options,
             ["CPUExecutionProvider"],
-            disabled_optimizers=[
-                "SkipLayerNormFusion"
-            ],  # its fused kernel is slower here: an eighth of a short request
+            # Its fused kernel is slower here: an eighth of a short request.
+            disabled_optimizers=["SkipLayerNormFusion"],
         )
         self._tokenizer = load_tokenizer(folder)
         config = json.loads((folder / "config.json").read_text("utf-8"))

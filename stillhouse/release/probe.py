@@ -77,9 +77,8 @@ def probe_problems(probe: Probe, ask: Callable[[str], Float32Array], task: Task)
     said = np.concatenate([ask(text) for text in probe.texts])
     labels = task.written(task.answers(said))
     differ = np.array([label != expected for label, expected in zip(labels, probe.labels, strict=True)])
-    if isinstance(
-        task, NumericScore
-    ):  # of a number each digit differs elsewhere, and by how much is asked of the output
+    # Of a number each digit differs elsewhere, and by how much is asked of the output.
+    if isinstance(task, NumericScore):
         differ &= ~task.agree(said, np.asarray(probe.logits))
     others = int(differ.sum())
     largest = float(np.abs(said - np.asarray(probe.logits)).max())

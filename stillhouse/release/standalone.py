@@ -212,9 +212,8 @@ def _sigmoid(logits: FloatArray) -> FloatArray:
 
 
 def _to_number(temperature: float, task: Task) -> tuple[Step, ...]:
-    return Step("Mul", {"half_of_the_range": _score(task).half}), Step(
-        "Add", {"middle_of_the_range": _score(task).middle}
-    )
+    score = _score(task)
+    return Step("Mul", {"half_of_the_range": score.half}), Step("Add", {"middle_of_the_range": score.middle})
 
 
 def _score(task: Task) -> NumericScore:

@@ -138,10 +138,6 @@ class LoadedRelease:
         """All that it can answer, or that can be in the sets that it answers."""
         return frozenset(self._model.labels)
 
-    def labels_in(self, label: str) -> tuple[str, ...] | None:
-        """The labels of an answer, sorted, where answers are sets of labels; None where they are one label each."""
-        return names_of(label) if self.gives_sets else None
-
     def can_be_true(self, label: str) -> bool:
         """Whether what somebody says is right is one of the labels, or a set or a number in its one spelling."""
         if self.gives_numbers:
@@ -188,7 +184,7 @@ class LoadedRelease:
         """Ask about a text that has its one spelling."""
         logits, tokens = self._model.say(clean)
         label, confidence = read_row(self.task, logits, self._temperature)
-        return Said(label, confidence, tokens, self.labels_in(label))
+        return Said(label, confidence, tokens, names_of(label) if self.gives_sets else None)
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:
@@ -213,22 +209,16 @@ def load(path_or_recipe: str | Path) -> LoadedRelease:
 
 def _require_a_bundle(folder: Path) -> None:
     """Say of a folder that is no bundle what it is; of one that was altered the bundle's own problems are said."""
-    if not (folder / RECORD).is_file():
-        what = f"{RECORD} is missing" if folder.is_dir() else "there is no such folder"
+    do = "Name the recipe, and what serves is loaded."
+    if not folder.is_dir():
+        what = "there is no such folder"
+    elif not (folder / RECORD).is_file():
+        what = f"{RECORD} is missing"
     elif (folder / "model.onnx").is_file() and not (folder / MODEL).exists():
         from stillhouse.release.standalone import LOADER
 
-        raise StillhouseError(
-            "it is what `stillhouse export` wrote, which needs no Stillhouse",
-            where=str(folder),
-            expected="the folder of a release, or the name of a recipe",
-            do=f'Ask it by `python {folder / LOADER} "a text"`; its README.md says how in Python.',
-        )
+        what = "it is what `stillhouse export` wrote, which needs no Stillhouse"
+        do = f'Ask it by `python {folder / LOADER} "a text"`; its README.md says how in Python.'
     else:
         return
-    raise StillhouseError(
-        what,
-        where=str(folder),
-        expected="the folder of a release, or the name of a recipe",
-        do="Name the recipe, and what serves is loaded.",
-    )
+    raise StillhouseError(what, where=str(folder), expected="the folder of a release, or the name of a recipe", do=do)

@@ -185,9 +185,8 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
         StillhouseError: if a prompt cannot be read.
     """
     teacher, found = file.recipe.teacher, list[ServerForecast]()
-    names = task_of(
-        file.recipe.data.answer, sorted(prompts["label"].drop_nulls().unique()), file.recipe.data.score
-    ).names
+    data = file.recipe.data
+    names = task_of(data.answer, sorted(prompts["label"].drop_nulls().unique()), data.score).names
     bulk = pl.concat([each.select("text") for each in (prompts, harder(file.recipe, prompts.filter(_IS_GOLDEN)))])
     for name, spec in teacher.servers.items():
         assert spec.endpoint is not None
