@@ -1,9 +1,11 @@
 """Somebody with a file of rows, who gives the commands of the README, each in its own process.
 
-Belongs here: where this person works, how commands are given, and what keeps the run of a recipe short.
+Belongs here: where this person works, how commands and exported code are run, and what keeps the run of a recipe short.
 Does not: what is asked of the answers (the tests).
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +45,12 @@ def a_person(folder: Path) -> Iterator[Person]:
         environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
         environment.setenv("COLUMNS", "200")
         yield Person(folder)
+
+
+def printed(folder: Path, *arguments: str) -> str:
+    """What Python prints in a folder."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def shorten(path: Path, *, epochs: int, student: Mapping[str, Any] | None = None, **changed: Any) -> None:

@@ -6,11 +6,8 @@ A query asks for questions; a document is a question of TREC's, which is what is
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,7 +17,7 @@ import yaml
 import stillhouse
 from stillhouse.data.pairs import SEPARATOR
 from stillhouse.tasks.numbers import SPELLING
-from tests.end_to_end.test_new_to_champion import Person
+from tests.end_to_end.person import Person, a_person, printed
 from tests.small import questions, small_recipe
 from tests.stillhouse.serving.server import serving
 
@@ -53,16 +50,10 @@ def pairs(rows: int) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    folder = tmp_path_factory.mktemp("person")
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("home", "keys", "witness"):
-            environment.setenv(f"STILLHOUSE_{name.upper()}", str(folder / name))
-        environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
-        environment.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
-        environment.setenv("COLUMNS", "200")
-        pairs(1600).write_csv(folder / "questions.csv")
-        small_recipe(folder, **ABOUT)
-        yield Person(folder)
+    with a_person(tmp_path_factory.mktemp("person")) as person:
+        pairs(1600).write_csv(person.folder / "questions.csv")
+        small_recipe(person.folder, **ABOUT)
+        yield person
 
 
 @pytest.mark.parametrize(
@@ -142,12 +133,6 @@ def test_the_champion_answers_with_a_number_of_one_spelling_wherever_it_is_asked
     assert "a number, from\n0 to 3" in card and "accuracy within 0.5" in card and "mean error" in card
     (code,) = [part.split("```")[0] for part in card.split("```python\n")[1:]]
     assert float(printed(folder, "-c", code.replace("a text", ASKED))) == pytest.approx(float(said.label), abs=2e-5)
-
-
-def printed(folder: Path, *arguments: str) -> str:
-    """What Python prints in a folder."""
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_a_served_answer_is_that_number_as_a_text(person: Person) -> None:

@@ -8,14 +8,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
 import yaml
 
 import stillhouse
-from tests.end_to_end.person import Person, a_person, shorten
+from tests.end_to_end.person import Person, a_person, printed, shorten
 from tests.sets import with_labels
 from tests.small import questions
 from tests.stillhouse.serving.server import serving
@@ -109,12 +108,6 @@ def test_the_exported_folder_gives_what_the_champion_gives_label_by_label(person
         assert confidence == pytest.approx(said.confidence, abs=1e-5), text
         given.add(said.label)
     assert len(given) > 4, "they are told apart"
-
-
-def printed(folder: Path, *arguments: str) -> str:
-    """What Python prints in a folder."""
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_a_served_answer_has_its_labels_and_feedback_takes_a_set(person: Person) -> None:

@@ -40,6 +40,17 @@ def student(**training: Any) -> dict[str, Any]:
     return {"students": [{**STUDENT, "training": {"epochs": 2, **training}}]}
 
 
+def refused_in_its_line(path: Path, field: str, says: str) -> None:
+    """Read a recipe of which one field is refused, and hold the message against field and line."""
+    with pytest.raises(StillhouseError, match=says) as refused:
+        read_recipe(path)
+    (line,) = str(refused.value).splitlines()
+    where, _, rest = line.removeprefix(f"{path}:").partition(": ")
+    assert rest.startswith(f"{field}: ")
+    last = next(part for part in reversed(field.split(".")) if not part.isdecimal())
+    assert last in path.read_text().splitlines()[int(where) - 1], "the line is the field's"
+
+
 def of_server(**ask: Any) -> dict[str, Any]:
     return {"teacher": {**SERVER, "ask": {**SERVER["ask"], **ask}}, **AWAY}
 
@@ -114,14 +125,7 @@ def of_stored(**changes: Any) -> dict[str, Any]:
 def test_what_does_not_go_with_sets_of_labels_is_refused_in_its_line(
     tmp_path: Path, changes: dict[str, Any], field: str, says: str
 ) -> None:
-    path = recipe(tmp_path, **changes)
-    with pytest.raises(StillhouseError, match=says) as refused:
-        read_recipe(path)
-    (line,) = str(refused.value).splitlines()
-    where, _, rest = line.removeprefix(f"{path}:").partition(": ")
-    assert rest.startswith(f"{field}: ")
-    last = next(part for part in reversed(field.split(".")) if not part.isdecimal())
-    assert last in path.read_text().splitlines()[int(where) - 1], "the line is the field's"
+    refused_in_its_line(recipe(tmp_path, **changes), field, says)
 
 
 @pytest.mark.parametrize(
