@@ -101,7 +101,7 @@ def calibration_difference(
     """Compare the calibration of two models on the same rows, each at the temperature that validation rows choose.
 
     What is judged is the mean over the rounds of the first error minus the second. Its standard error is that over
-    resamples of the rows: each draws all rows anew, validation and golden, and a row of several rounds in all of them,
+    resamples of the rows: each draws all rows again, validation and golden, and a row of several rounds in all of them,
     chooses all temperatures again and measures all errors again. So both the rows that judge and those that chose the
     temperatures count as chance. What does not is the training: the rounds are few, and are shown each.
 

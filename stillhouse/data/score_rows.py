@@ -26,7 +26,7 @@ def with_numbers(rows: pl.DataFrame, score: ScoreSpec) -> tuple[pl.DataFrame, li
     for cell in rows["label"].drop_nulls().unique():
         value = number_in(cell)
         if value is None:
-            why[cell] = "it is no number, which is written like 4.5, without separators between thousands"
+            why[cell] = "it is not a number, which is written like 4.5, without separators between thousands"
         elif not score.lowest <= value <= score.highest:
             why[cell] = f"it is not from {score.lowest:g} to {score.highest:g}"
         else:

@@ -51,7 +51,7 @@ def _has_a_cost(answer: TaskKind, loss: LossName) -> bool:
 
 
 def _no_contrast(answer: TaskKind, place: Field, training: TrainingConfig) -> Iterator[tuple[Field, str]]:
-    why = "two texts may have some of their labels in common" if answer in SETS else "a number is no class"
+    why = "two texts may have some of their labels in common" if answer in SETS else "a number is not a class"
     if training.contrast_weight > 0:
         yield (*place, "contrast_weight"), f"must be left out where data.answer is {answer}: {why}"
 

@@ -1,6 +1,6 @@
 """The traffic log of one replica: from the answer that was given to a sealed file on the artifact store.
 
-Belongs here: the queue, the two threads, and what whoever watches a log is told.
+Belongs here: the queue, the two threads, and what is shown of a log to whoever watches it.
 Does not: the rows (requests.py), what of them is written (writing.py), sealing and moving (sealing.py), the tables
 of the spool (spool_database.py), which log is whose (traffic_logs.py).
 

@@ -26,7 +26,7 @@ class Bm25:
     """BM25 with the word counts of some documents.
 
     Args:
-        documents: by which it is told how rare a word is, and how long a document usually is; each counts once.
+        documents: in which it is counted how rare a word is, and how long a document usually is; each counts once.
     """
 
     def __init__(self, documents: Sequence[str]) -> None:

@@ -30,8 +30,8 @@ def test_every_format_gives_the_same_numbers_and_the_same_rejects(tmp_path: Path
     assert set(found.rejects["reason"]) == {"no number where one belongs"}
     assert found.rejects["detail"].to_list() == [
         "row 5, '5.1': it is not from 1 to 5",
-        "row 6, 'four': it is no number, which is written like 4.5, without separators between thousands",
-        "row 7, 'nan': it is no number, which is written like 4.5, without separators between thousands",
+        "row 6, 'four': it is not a number, which is written like 4.5, without separators between thousands",
+        "row 7, 'nan': it is not a number, which is written like 4.5, without separators between thousands",
         "row 8, '-1': it is not from 1 to 5",
     ]
 

@@ -39,7 +39,7 @@ def with_score(**changes: Any) -> dict[str, Any]:
                           {**STUDENT, "name": "b", "learns_from": "labels",
                            "training": {"loss": "labels", "contrast_weight": 1}}]},
             "students.1.training.contrast_weight",
-            "a number is no class",
+            "a number is not a class",
         ),
         ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of classes.*use accuracy"),
         ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "a number has no probability"),
