@@ -30,8 +30,8 @@ from stillhouse.release.bundle import MODEL
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
+from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
@@ -149,7 +149,7 @@ def test_it_answers_its_share_of_the_callers_with_its_own_sets_and_becomes_the_c
     assert [each["label"] for each in said] == [by_release[names[each["release"]]][n] for n, each in enumerate(said)]
     own = [each for each in said if each["release"] == RELEASES["second"]]
     assert 100 < len(own) < 160
-    found = audit_request(place.home, file, own[0]["id"])
+    found = audit_request(place.home, "small", own[0]["id"])
     assert (found.release, found.problems, found.ok) == (RELEASES["second"], (), True)
     assert "is the champion" in move(place.builds, file, at=time.time() + 3_700).sentence
     look(place.instance, place.builds, file)
@@ -169,7 +169,7 @@ def test_a_label_that_a_person_quarantines_is_answered_by_the_release_before(pla
     expected = [RELEASES["first" if "person" in json.loads(each) else "second"] for each in champions]
     assert [each["release"] for each in said] == expected and len({*expected}) == 2
     moved = next(each for each in said if each["release"] == RELEASES["first"])
-    assert audit_request(place.home, recipe(place, 6), moved["id"]).ok
+    assert audit_request(place.home, "small", moved["id"]).ok
 
 
 def test_the_watch_has_a_weak_slice_of_a_label_answered_by_the_release_before(place: Place) -> None:
