@@ -13,6 +13,7 @@ import time_machine
 import checks.gate
 import checks.prompts
 from checks.gate import (
+    NUMBERS,
     Finding,
     Gate,
     GateContext,
@@ -30,7 +31,8 @@ from stillhouse.records.governance import WaiverRules
 from stillhouse.records.ledger import Ledger
 from stillhouse.source_code import closure_digest
 from stillhouse.statistics.verdicts import Verdict
-from tests.checks.hand_made import FAIL, PASS, artifact, context, recipe
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, context, recipe
+from tests.checks.prompts.test_numbers import SCORES
 
 
 def look_and_pass(asked: GateContext) -> Finding:
@@ -64,6 +66,13 @@ def test_an_evaluated_function_becomes_a_gate_of_its_name() -> None:
     assert gate("it matters")(look_and_pass) == Gate("look_and_pass", "it matters", look_and_pass)
     assert Gate("a", "b", look_and_pass) == Gate("a", "b", look_and_pass, blocking=True, waivable=True)
     assert [each.name for each in gates_of_module(__name__).gates] == ["it_blocks", "it_advises"]
+
+
+def test_a_gate_about_classes_asks_nothing_of_numbers() -> None:
+    about_classes, about_all = (gate("it matters", about_classes=each)(look_and_pass) for each in (True, False))
+    assert (about_classes.name, about_classes.evaluate.__doc__) == ("look_and_pass", look_and_pass.__doc__)
+    assert answer_of(about_classes, recipe=SCORES) == (PASS, NUMBERS)
+    assert [answer_of(about_classes), answer_of(about_all, recipe=SCORES)] == 2 * [(PASS, "fine")]
 
 
 def test_every_gate_of_the_prompt_set_is_in_its_list() -> None:
