@@ -28,6 +28,7 @@ def fuse(onnx: Path, out: Path, sizes: Sizes, *, products_stay: bool) -> None:
 
     options = FusionOptions("bert")
     options.use_multi_head_attention = products_stay
+    options.use_raw_attention_mask()  # by their number alone the tokens that count would be taken for the first ones
     options.enable_embed_layer_norm = False  # its tables would be one step of int8 each, and it is not faster
     options.enable_skip_layer_norm = False  # slower here than a sum and a normalisation
     options.enable_bias_skip_layer_norm = False

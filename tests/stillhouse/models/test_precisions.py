@@ -89,6 +89,26 @@ def test_attention_over_plain_positions_is_one_operation_of_each_layer(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_whoever_pads_on_the_left_or_hides_a_token_is_answered_as_the_model_does(
+    family: str, precision: Precision, export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Regression: of a mask only its sum was looked at, so the first tokens counted whichever were meant."""
+    folder, _ = export(family, precision)
+    monkeypatch.setattr(precisions, "fuse", lambda onnx, out, sizes, products_stay: shutil.copyfile(onnx, out))
+    model, targets = a_classifier(family, tmp_path / "model"), np.arange(len(QUESTIONS)) % 2
+    export_student(model, tmp_path / "plain", QUESTIONS, targets, TASK, precision)
+    ids = np.random.default_rng(0).integers(5, 60, (3, 9))
+    masks = np.array([[1] * 9, [0] * 4 + [1] * 5, [1, 1, 0, 0, 0, 1, 1, 1, 0]])
+    said = [
+        onnxruntime.InferenceSession(each / "model.onnx").run(None, {"input_ids": ids, "attention_mask": masks})[0]
+        for each in (folder, tmp_path / "plain")
+    ]
+    np.testing.assert_allclose(said[0], said[1], atol=1e-5)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_int8_answers_to_the_last_bit_as_it_does_without_larger_operations(
     family: str, export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
