@@ -48,8 +48,9 @@ class Serving:
     @property
     def may_ask_a_teacher(self) -> bool:
         """Whether some answer may be that of a teacher, which has to be waited for."""
-        challenger = None if self.challenger is None else self.challenger.release.teacher
-        return self.champion.teacher is not None or challenger is not None
+        challenger = None if self.challenger is None else self.challenger.release
+        answering = self.champion, challenger, *(each.instead for each in self.taken)
+        return any(each is not None and each.teacher is not None for each in answering)
 
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.

@@ -128,10 +128,11 @@ class Server:
             None where it is no question, or a teacher may be asked.
         """
         slot = self._questions.get(address)
-        if slot is None or slot.serving is None or slot.serving.may_ask_a_teacher:
+        serving = None if slot is None else slot.serving
+        if slot is None or serving is None or serving.may_ask_a_teacher:
             return None
-        recipe = slot.name
-        return lambda body: self.respond(Request(headers, recipe, body), self._predict, Scope.PREDICT, "predict")
+        recipe, predict = slot.name, partial(self._predict, by=serving)  # what serves next may have a teacher
+        return lambda body: self.respond(Request(headers, recipe, body), predict, Scope.PREDICT, "predict")
 
     async def respond(
         self, request: Request, endpoint: Endpoint, scope: Scope | None, name: str
@@ -160,26 +161,27 @@ class Server:
         self._metrics.ended(request.recipe if request.recipe in self._slots else NOT_SERVED, name, response.status)
         return response, id
 
-    async def _predict(self, request: Request, id: str) -> Response:
+    async def _predict(self, request: Request, id: str, by: Serving | None = None) -> Response:
+        """Answer by what was said to serve, or else by what serves now."""
         arrived, at = time.perf_counter(), time.time()
         slot = self._slot(request)
         _require_room(slot)
         question = read_question(await request.body(slot.limits.body_bytes), texts_at_most=slot.limits.texts)
-        serving = slot.serving
+        serving = by or slot.serving
         if serving is None:
             raise _come_again("nothing is served yet")
         key = None if question.key is None else self._ids.keyed(question.key)
         clean = [_usable(text, serving.champion) for text in question.asked]
-        by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
+        until = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
         log = self._logs.get(slot.name)
-        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.columns, by, arrived, at)
+        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.columns, until, arrived, at)
         _require_room(slot)  # once more: others came while the body was read
         slot.waiting += 1
         try:
             answers, rows = list[Answer](), list[ServedRequest | None]()
             for index, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
                 await _GIVE_WAY
-                if by is not None and time.perf_counter() > by:
+                if until is not None and time.perf_counter() > until:
                     raise RefusedError(504, "the deadline has passed", "a later one")
                 answer, row = await self._answer(asked, id if index == 0 else self._ids.issue(), sent, text)
                 answers.append(answer)

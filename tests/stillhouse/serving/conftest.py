@@ -1,5 +1,6 @@
 """Releases of a model of a few kilobytes, promoted in a ledger of their own, and a server of them in this process."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,14 @@ class WholeQuestions:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        response, id = await at_once(body)
+        answering = at_once(body)
+        while True:
+            try:
+                assert answering.send(None) is None, "it waits for more than a turn of the loop"
+            except StopIteration as ended:
+                response, id = ended.value
+                break
+            await asyncio.sleep(0)
         await response.send(send, id)
 
 

@@ -1,5 +1,6 @@
 """A release with its teacher behind it: who answers, what the caller is told, and what is counted and kept."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from stillhouse.recipe.serving import ServingSpec, TeacherCallsSpec
 from stillhouse.records.deployments import Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
 from stillhouse.release.cascade import Cascade, ProtectedSlice, TeacherOnCall
+from stillhouse.serving.app import Server
+from stillhouse.serving.http import JSON
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.teacher import Away, AwayError, ServingTeacher, TeacherSaid
 from tests.stillhouse.serving.cascades import cascade
-from tests.stillhouse.serving.conftest import RECIPE, Served
+from tests.stillhouse.serving.conftest import BOTH_WAYS, RECIPE, Served
 
 pytestmark = pytest.mark.long
 
@@ -115,6 +118,23 @@ def quarantined(served: Served, **what: Any) -> None:
     served.follower.look()
 
 
+def test_a_question_that_came_before_a_teacher_did_is_answered_by_what_served_then(served: Served) -> None:
+    """Regression: its teacher was asked, and its answer not waited for, where the body came after the headers."""
+    server, before = served.client.app, served.slot.serving
+    assert isinstance(server, Server) and before is not None
+    at_once = server.at_once(f"/v1/{RECIPE}/predict".encode(), [(b"host", b"127.0.0.1:8080"), JSON])
+    asked = behind(served, cascade(None))
+    assert at_once is not None
+    answering = at_once(json.dumps({"text": TEXT}).encode())
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            answering.send(None)
+    response, _ = ended.value.value
+    said = json.loads(response.body)
+    assert (response.status, said["release"], said["degraded"]) == (200, before.champion.release, False)
+    assert asked.texts == [] and served.predict(text=TEXT).json()["source"] == "teacher"
+
+
 def test_what_a_person_hands_to_the_teacher_it_answers_and_nothing_else(served: Served) -> None:
     asked = behind(served, cascade(0.0))
     ((label, _),) = served.installation.expected(1, [TEXT])
@@ -130,6 +150,22 @@ def test_what_a_person_hands_to_the_teacher_it_answers_and_nothing_else(served: 
     assert served.predict(text=TEXT, columns={"channel": "app"}).json()["source"] == "student"
     for columns in ({"channel": "post"}, {}):
         assert served.predict(text=TEXT, columns=columns).json()["source"] == "teacher"
+
+
+@BOTH_WAYS
+def test_what_an_earlier_release_answers_in_the_place_of_one_without_a_teacher_its_teacher_answers(
+    served: Served,
+) -> None:
+    asked = behind(served, cascade(None), model=2)
+    earlier = serving_now(served.installation.builds.ledger, RECIPE).champion
+    served.installation.promote(1)
+    served.follower.look()
+    assert served.predict(text=TEXT).json()["source"] == "student"
+    quarantined(served, column="channel", values=("post",), instead=earlier)
+    said = served.predict(text=TEXT, columns={"channel": "post"}).json()
+    assert (said["release"], said["source"], said["degraded"]) == (earlier.release, "teacher", False)
+    assert served.predict(text=TEXT, columns={"channel": "app"}).json()["source"] == "student"
+    assert asked.texts == [TEXT]
 
 
 @pytest.mark.parametrize("has_a_teacher", [True, False])
