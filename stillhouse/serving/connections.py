@@ -185,15 +185,17 @@ class Connection(HttpToolsProtocol):
         try:
             answering.send(None)
         except StopIteration as ended:
-            self._respond(cycle, *ended.value)
+            response, id = ended.value
         except BaseException:
             self.transport.close()
             raise
         else:
             self.loop.call_soon(self._go_on, cycle, answering)
+            return
+        self._respond(cycle, response, id)  # not above: what fails here is logged, and would be with the answer
 
     def _respond(self, cycle: _AtOnce, response: Response, id: str) -> None:
-        if not cycle.disconnected:
+        if not self.transport.is_closing():  # as where what came behind the question was no request
             headers = [
                 b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *response.all_headers(id))
             ]

@@ -345,6 +345,19 @@ def test_a_fault_in_an_answer_ends_its_connection_and_no_other(caller: Caller) -
         assert another.recv(1000).endswith(b"at once hello")
 
 
+def test_of_questions_with_something_else_behind_them_nothing_is_logged(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: the answer to the first, which nobody could be sent any more, was in the log with all it says."""
+    heard = caller.ask(request(WHOLE, LENGTH, body=b"hello") * 2 + b"\0\r\n\r\n")
+    assert heard.startswith(b"HTTP/1.1 400 ")
+    with caller.connect() as connection:
+        connection.sendall(request(WHOLE, LENGTH, body=b"salut"))
+        assert connection.recv(1000).endswith(b"at once salut")
+    assert caplog.messages == ["Invalid HTTP request received."] and "hello" not in caplog.text
+    assert caller.application.afterwards == [b"hello", b"salut"]
+
+
 def test_who_goes_away_before_the_answer_disturbs_nobody(caller: Caller) -> None:
     for _ in range(50):
         with caller.connect() as connection:
