@@ -147,6 +147,14 @@ class ScoreSpec(Part):
     )
 
     @model_validator(mode="after")
+    def _a_label_can_be_either_end(self) -> "ScoreSpec":
+        """Labels have six digits after the point; the nearest to an end with more may lie beyond it."""
+        for name, value in (("lowest", self.lowest), ("highest", self.highest)):
+            if round(value, 6) != value:
+                raise FieldError("must have at most six digits after the point, as labels have", name)
+        return self
+
+    @model_validator(mode="after")
     def _there_is_room_for_an_answer_to_be_wrong(self) -> "ScoreSpec":
         if self.highest - self.lowest < LEAST_SPAN:
             raise FieldError(f"must be at least {LEAST_SPAN:g} above lowest", "highest")

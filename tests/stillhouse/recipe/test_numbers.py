@@ -56,6 +56,7 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ({"traffic": {}}, "traffic", "counted by label"),
         ({"traffic": {}, "watch": {}}, "traffic", "counted by label"),
         (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
+        (with_score(lowest=0.3333333), "data.score.lowest", "at most six digits after the point"),
         (with_score(tolerance=2), "data.score.tolerance", "one answer is right everywhere"),
         (with_score(tolerance=0), "data.score.tolerance", "greater than 0"),
         ({"data": {"score": None}}, "data.answer", "score must say .lowest, highest, tolerance."),
