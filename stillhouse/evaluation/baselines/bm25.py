@@ -19,6 +19,8 @@ from stillhouse.tasks.task import Task
 
 K1, B = 1.2, 0.75
 """As most search engines have them (Robertson and Zaragoza 2009, Foundations and Trends in Information Retrieval 3)."""
+_LEAST_WEIGHT = 1e-6
+"""Of a score: nothing as a number, and enough that beside the bias two scores stay apart."""
 _WORD = re.compile(r"\w+")
 
 
@@ -64,7 +66,7 @@ def bm25(train_texts: Sequence[str], train_labels: Sequence[str], texts: Sequenc
 
     features = scored(train_texts)
     weights, bias = task.fit_linear(features, targets_of(train_labels, task), seed=0)
-    weights = np.maximum(weights, np.finfo(np.float64).eps)  # so that more words in common never rank a document lower
+    weights = np.maximum(weights, _LEAST_WEIGHT)  # so that more words in common never rank a document lower
 
     def answer(pairs: Sequence[str]) -> FloatArray:
         return task.outputs_of(scored(pairs) @ weights + bias)

@@ -51,3 +51,13 @@ def test_more_words_in_common_never_rank_a_document_lower() -> None:
     texts = [f"king {SEPARATOR} {document}" for document in DOCUMENTS]
     option = bm25(texts, ["0", "3", "0"], texts, task=TASK)
     assert option.logits[1, 0] < option.logits[0, 0]
+
+
+def test_documents_that_are_not_quite_alike_stay_apart_where_nothing_can_be_learned_from_scores() -> None:
+    """Regression: what was added to all of them swallowed the difference, so that they were ranked as all alike."""
+    documents = [" ".join(["king", *["word"] * number]) for number in range(40)]
+    golden = [f"king {SEPARATOR} {document}" for document in documents]
+    train = [f"queen {SEPARATOR} {document}" for document in documents]
+    option = bm25(train, ["2", "3"] * 20, golden, task=TASK)
+    assert (np.diff(option.logits[:, 0]) < 0).all()
+    assert np.ptp(TASK.numbers(TASK.answers(option.logits))) < 1e-3, "as a number it says what most labels are"
