@@ -87,8 +87,10 @@ def rollback(
     try:
         file = find_recipe(name)
     except StillhouseError as error:
-        _roll_back_by_records(builds, name_on_record(name), digest, by, reason)
-        follows = "the champion's page and its gates follow when the same command is given once it can be read"
+        serves = _roll_back_by_records(builds, name_on_record(name), digest, by, reason)
+        # With the digest, since the same command without one would go back by one more as long as it cannot be read.
+        again = f"`stillhouse rollback {name} {serves[:12]}` is given once it can be read"
+        follows = f"the champion's page and its gates follow when {again}"
         out.print(Text(f"{error} Servers follow without it; {follows}", "yellow"), soft_wrap=True)
         return
     _say_who_works(builds.home, file.name)
@@ -97,8 +99,12 @@ def rollback(
     _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
 
 
-def _roll_back_by_records(builds: "BuildStore", recipe: str, digest: str | None, by: str, reason: str) -> None:
-    """Go back where the recipe cannot be read: what does harm goes on answering while somebody edits its file."""
+def _roll_back_by_records(builds: "BuildStore", recipe: str, digest: str | None, by: str, reason: str) -> str:
+    """Go back where the recipe cannot be read: what does harm goes on answering while somebody edits its file.
+
+    Returns:
+        The release that serves.
+    """
     from orchestration.promotable import take_back
     from stillhouse.records.deployments import serving_now
 
@@ -107,6 +113,8 @@ def _roll_back_by_records(builds: "BuildStore", recipe: str, digest: str | None,
     serves = f"champion {entry.body['student']} {entry.body['digest'][:12]} serves"
     withdrawn = f"{seen.champion.release[:12]} is withdrawn and no round brings it back"
     out.print(f"{serves}; {withdrawn}", soft_wrap=True)
+    release: str = entry.body["digest"]
+    return release
 
 
 @commands.command()

@@ -351,7 +351,11 @@ def test_whoever_goes_back_needs_no_recipe_that_can_be_read(place: Place) -> Non
     assert "not readable as YAML" in said and "Servers follow without it" in said
     assert champion(place) == RELEASES["first"]
     assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["second"], "its page follows"
+    (again,) = re.findall("`stillhouse (rollback small [0-9a-f]{12})` is given once it can be read", said)
+    with pytest.raises(StillhouseError, match="serves already"):  # it still cannot be read
+        decide(*again.split())
+    assert champion(place) == RELEASES["first"], "it goes back by no more than once"
     path.write_bytes(content)
-    assert "the command that was broken off is finished" in decide("rollback", "small")
+    assert "the command that was broken off is finished" in decide(*again.split())
     assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["first"]
     assert command("audit", "small").exit_code == 0
