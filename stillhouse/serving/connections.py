@@ -94,7 +94,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._expect_nothing()
-        self._release()
+        self._held = None
+        if self._overdue is not None:
+            self._overdue.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -102,7 +104,7 @@ class Connection(HttpToolsProtocol):
         self._came_further = False
         super().data_received(data)
         if self._held is not None and self._overdue is None:
-            self._overdue = self.loop.call_later(HELD_SECONDS, self._let_go)
+            self._look_again(self._held)
         if self.transport.is_closing():
             self._expect_nothing()
             return
@@ -156,17 +158,20 @@ class Connection(HttpToolsProtocol):
         self.cycle = self._held = _AtOnce(at_once)  # type: ignore[assignment]  # all that is asked of it
         return True
 
-    def _release(self) -> _AtOnce | None:
-        """What was held back, and is no more."""
-        held, self._held = self._held, None
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
-        return held
+    def _look_again(self, held: _AtOnce) -> None:
+        """Look later whether a question is held still; one timer looks after all that come meanwhile."""
+        self._overdue = self.loop.call_later(HELD_SECONDS, self._look_after, held)
+
+    def _look_after(self, held: _AtOnce) -> None:
+        self._overdue = None
+        if self._held is held:
+            self._let_go()
+        elif self._held is not None:
+            self._look_again(self._held)
 
     def _let_go(self) -> None:
         """Go the way of all others with a question of which more is still to come."""
-        held = self._release()
+        held, self._held = self._held, None
         if held is not None and not self.transport.is_closing():
             self.cycle = None  # type: ignore[assignment]  # of uvicorn: nothing is under way
             self._go_uvicorns_way()
@@ -233,7 +238,7 @@ class Connection(HttpToolsProtocol):
         """All of it has come; where it was answered before, the next one is waited for from now on."""
         self._came_further = True
         super().on_message_complete()
-        held = self._release()
+        held, self._held = self._held, None
         if held is not None:
             self._go_on(held, held.answers(bytes(held.body)))
         elif self.cycle.response_complete and self.timeout_keep_alive_task is None:
