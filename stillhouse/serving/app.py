@@ -89,18 +89,11 @@ class Server:
             redirect_slashes=False,
             default=_Answered(self, self._nothing_there, None, NOT_SERVED),
         )
-        self._asked = {f"/v1/{name}/predict": {"recipe": name} for name in slots}
-        self._questions = {path.encode(): slots[params["recipe"]] for path, params in self._asked.items()}
-        self._answered = _Answered(self, self._predict, Scope.PREDICT, "predict")
+        self._questions = {f"/v1/{name}/predict".encode(): slot for name, slot in slots.items()}
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Answer a request; a question to a recipe that is served passes the router by, to the same endpoint."""
-        path_params = self._asked.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if path_params is None:
-            await self._router(scope, receive, send)
-        else:
-            scope["path_params"] = path_params
-            await self._answered(scope, receive, send)
+        """Answer a request that a connection has not had answered `at_once`."""
+        await self._router(scope, receive, send)
 
     def _routes(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> tuple[Route, Route]:
         """By the method that it answers, and by any other, to say so as everything is said."""
@@ -192,7 +185,9 @@ class Server:
             asked.keep(row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=answers)
-        response = Response(200, to_json(said), ((b"x-stillhouse-release", answers[0]["release"].encode()), JSON))
+        response = Response(
+            200, to_json(said, inf_nan_mode="null"), ((b"x-stillhouse-release", answers[0]["release"].encode()), JSON)
+        )
         questions = self._shadowing.questions(slot, serving, log, zip(clean, rows, strict=True))
         return response._replace(afterwards=partial(self._shadowing.ask, questions)) if questions else response
 
