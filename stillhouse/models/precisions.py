@@ -55,9 +55,9 @@ def write_precision(
     (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 
     Args:
-        precision: fp32 leaves every weight as it is. int8 quantises weights per channel, embedding tables too, and activations
-            as they come. int8_static does the same with ranges of activations that were measured on `texts`. int4 has
-            weights in blocks of 32 with a scale each, and activations in int8 row by row.
+        precision: fp32 leaves every weight as it is. int8 quantises weights per channel, embedding tables too, and
+            activations as they come. int8_static does the same with ranges of activations that were measured on
+            `texts`. int4 has weights in blocks of 32 with a scale each, and activations in int8 row by row.
         onnx: a float32 .onnx file.
         out: the .onnx file to write.
         operations: whose weights are quantised.
