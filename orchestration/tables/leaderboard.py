@@ -39,7 +39,7 @@ def leaderboard_notes(found: Board) -> list[str]:
     """What the numbers of a leaderboard cannot say, and what is not on it."""
     rows = found.rows
     notes = [
-        "rows come in groups, which no interval here knows: no rank is told apart"
+        "rows come in groups, which no interval here takes into account: every rank may be another"
         if found.grouped
         else "models that share ranks have intervals that overlap: which of them is better is not shown"
     ]

@@ -109,7 +109,7 @@ class Server:
         raise RefusedError(404, "there is nothing of this address", "an address that GET /openapi.json names")
 
     def at_once(self, address: bytes, headers: Sequence[Header]) -> AtOnce | None:
-        """How a request is answered whose body came with its headers, where nothing but the model is waited for.
+        """How a request is answered once its body is there, where nothing but the model is waited for.
 
         Such a request needs none of what a web server makes of one that waits for others (connections.py).
 
