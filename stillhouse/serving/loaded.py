@@ -23,6 +23,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
+from stillhouse.models.word_lookup import tokens_of_one
 from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
@@ -65,11 +66,11 @@ class _OneAtATime(OnnxClassifier):
         longest = self._tokenizer.truncation
         assert longest is not None  # `load_tokenizer` sees to it
         self._attended = np.ones((1, longest["max_length"]), np.int64)
+        self._tokens = tokens_of_one(self._tokenizer)
 
     def say(self, text: str) -> tuple[Float32Array, int]:
         """Logits of shape (1, classes), the same as those of `logits`, and how many tokens were read."""
-        # A batch of one would be handed to a pool of threads, which costs more than the reading.
-        ids = self._tokenizer.encode(text[:MAX_CHARACTERS]).ids
+        ids = self._tokens(text[:MAX_CHARACTERS])
         read = {"input_ids": np.array([ids], np.int64), "attention_mask": self._attended[:, : len(ids)]}
         logits: Float32Array = self._session.run(["logits"], read)[0]
         return logits, len(ids)
