@@ -24,7 +24,7 @@ def spelled(text: str) -> str:
     was assigned before is normalised alike for ever (Unicode Standard Annex 15, section 3).
     """
     plain = " ".join(text.split())
-    if not plain.isprintable() or _SEPARATORS.search(text):
+    if not text.isprintable() and (not plain.isprintable() or _SEPARATORS.search(text)):
         plain = " ".join(_INVISIBLE.sub("", text).split())
         if any(unicodedata.category(character) == "Cn" for character in plain):
             return str(pl.Series("text", [text]).to_frame().select(normalise(pl.col("text"))).item())

@@ -8,9 +8,19 @@ Nothing of what a caller sends is quoted in an error: neither a value nor the na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, NotRequired, TypeVar, cast
+from typing import Annotated, Generic, Literal, NamedTuple, NotRequired, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    with_config,
+)
 from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on
 
 from stillhouse.base import Record
@@ -48,9 +58,11 @@ class Serving:
     @property
     def may_ask_a_teacher(self) -> bool:
         """Whether some answer may be that of a teacher, which has to be waited for."""
-        challenger = None if self.challenger is None else self.challenger.release
-        answering = self.champion, challenger, *(each.instead for each in self.taken)
-        return any(each is not None and each.teacher is not None for each in answering)
+        if self.champion.teacher is not None:
+            return True
+        if self.challenger is not None and self.challenger.release.teacher is not None:
+            return True
+        return any(each.instead is not None and each.instead.teacher is not None for each in self.taken)
 
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.
@@ -123,65 +135,63 @@ class Given(NamedTuple):
     to_teacher: bool = False
 
 
-class _Sent(BaseModel):
-    """What callers send: no field but those it names, and no error that quotes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+_SENT = ConfigDict(extra="forbid", hide_input_in_errors=True)
+"""Of what callers send: no field but those it names, and no error that quotes it."""
 
 
-Sent = TypeVar("Sent", bound=_Sent)
+def _as_rows_have_them(columns: dict[str, str]) -> dict[str, str]:
+    """Without the blanks around a value, and without blank values: a row of the source has none of them either."""
+    stripped = {column: value.strip() for column, value in columns.items()}
+    return {column: value for column, value in stripped.items() if value}
 
 
-class Question(_Sent):
+_ONE_OF_THE_TWO: dict[str, JsonValue] = {
+    "oneOf": [  # as `read_question` has it: the other one may be left out or null
+        {"required": ["text"], "properties": {"text": {"type": "string"}}},
+        {"required": ["texts"], "properties": {"texts": {"type": "array"}}},
+    ]
+}
+
+
+@with_config(_SENT | ConfigDict(json_schema_extra=_ONE_OF_THE_TWO))
+class Question(TypedDict, total=False):
     """A text, or several."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [  # as `_one_of_the_two` has it: the other one may be left out or null
-                {"required": ["text"], "properties": {"text": {"type": "string"}}},
-                {"required": ["texts"], "properties": {"texts": {"type": "array"}}},
-            ]
-        }
-    )
-
-    text: str | None = Field(None, description="one text")
-    texts: tuple[str, ...] | None = Field(None, min_length=1, description="several, each answered by itself")
-    key: str | None = Field(
-        None,
-        min_length=1,
-        max_length=KEY_CHARACTERS,
-        description="what stays the same for one user, such as a customer number; only an HMAC of it is kept",
-    )
-    columns: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=VALUE_CHARACTERS)]] = Field(
-        default_factory=dict,
-        max_length=20,
-        description="what is known of the texts beside them, by column, where the recipe asks for it",
-    )
-    deadline_ms: float | None = Field(
-        None, gt=0, description="from the request's arrival; what has not been begun by then is not answered"
-    )
-
-    @field_validator("columns")
-    @classmethod
-    def _as_rows_have_them(cls, columns: dict[str, str]) -> dict[str, str]:
-        """Without the blanks around a value, and without blank values: a row of the source has none of them either."""
-        stripped = {column: value.strip() for column, value in columns.items()}
-        return {column: value for column, value in stripped.items() if value}
-
-    @model_validator(mode="after")
-    def _one_of_the_two(self) -> "Question":
-        if (self.text is None) == (self.texts is None):
-            raise ValueError("either text or texts has to be given")
-        return self
-
-    @property
-    def asked(self) -> tuple[str, ...]:
-        """All its texts."""
-        return self.texts or () if self.text is None else (self.text,)
+    # A plain dict: to make an object of each question takes four times as long, which every request would pay.
+    text: Annotated[str | None, Field(description="one text")]
+    texts: Annotated[tuple[str, ...] | None, Field(min_length=1, description="several, each answered by itself")]
+    key: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=KEY_CHARACTERS,
+            description="what stays the same for one user, such as a customer number; only an HMAC of it is kept",
+        ),
+    ]
+    columns: Annotated[
+        dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=VALUE_CHARACTERS)]],
+        Field(
+            max_length=20,
+            description="what is known of the texts beside them, by column, where the recipe asks for it",
+        ),
+        AfterValidator(_as_rows_have_them),
+    ]
+    deadline_ms: Annotated[
+        float | None,
+        Field(gt=0, description="from the request's arrival; what has not been begun by then is not answered"),
+    ]
 
 
-class Truth(_Sent):
+def texts_of(question: Question) -> tuple[str, ...]:
+    """All texts of a question."""
+    text = question.get("text")
+    return question.get("texts") or () if text is None else (text,)
+
+
+class Truth(BaseModel):
     """What turned out to be true of an answer."""
+
+    model_config = _SENT | ConfigDict(frozen=True)
 
     id: str = Field(max_length=100, description="of the answer")
     truth: str = Field(
@@ -257,9 +267,12 @@ def read_question(body: bytes, *, texts_at_most: int) -> Question:
     Raises:
         RefusedError: if it is no question, or has more texts.
     """
-    question = _read(Question, body)
-    if len(question.asked) > texts_at_most:
-        raise RefusedError(422, f"{len(question.asked)} texts", f"at most {texts_at_most} in one request")
+    question = _QUESTION.read(body)
+    if (question.get("text") is None) == (question.get("texts") is None):
+        raise RefusedError(422, "body: either text or texts has to be given", _QUESTION.expected)
+    number = len(texts_of(question))
+    if number > texts_at_most:
+        raise RefusedError(422, f"{number} texts", f"at most {texts_at_most} in one request")
     return question
 
 
@@ -269,27 +282,49 @@ def read_truth(body: bytes) -> Truth:
     Raises:
         RefusedError: if it is not such a record.
     """
-    return _read(Truth, body)
+    return _TRUTH.read(body)
 
 
-def _read(record: type[Sent], body: bytes) -> Sent:
-    try:
-        return record.model_validate_json(body)
-    except ValidationError as error:
-        # The names of our own fields and our own words for a kind of mistake; what was sent is in neither.
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = record.model_fields.keys()
-        places = (each["loc"][0] if each["loc"] and each["loc"][0] in fields else "body" for each in found)
-        mistakes = (_MISTAKES.get(each["type"], each["type"]) for each in found)
-        named = sorted({f"{place}: {mistake}" for place, mistake in zip(places, mistakes, strict=True)})
-        raise RefusedError(422, "; ".join(named), _FORMS[record]) from None
+Sent = TypeVar("Sent")
+
+
+class _Form(Generic[Sent]):
+    """How something that callers send is read.
+
+    Args:
+        record: what is made of it.
+        expected: the same for people.
+    """
+
+    def __init__(self, record: type[Sent], expected: str) -> None:
+        self._validator, self._fields = TypeAdapter(record).validator, frozenset(record.__annotations__)
+        self.expected = expected
+
+    def read(self, body: bytes) -> Sent:
+        """Read a body.
+
+        Raises:
+            RefusedError: if it is no such record.
+        """
+        try:
+            return cast(Sent, self._validator.validate_json(body))
+        except ValidationError as error:
+            # The names of our own fields and our own words for a kind of mistake; what was sent is in neither.
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            places = (each["loc"][0] if each["loc"] and each["loc"][0] in self._fields else "body" for each in found)
+            mistakes = (_MISTAKES.get(each["type"], each["type"]) for each in found)
+            named = sorted({f"{place}: {mistake}" for place, mistake in zip(places, mistakes, strict=True)})
+            raise RefusedError(422, "; ".join(named), self.expected) from None
+
+
+_QUESTION = _Form(Question, '{"text": "..."} or {"texts": ["..."]}, and if wanted "key", "columns" and "deadline_ms"')
+_TRUTH = _Form(Truth, '{"id": "...", "truth": "...", "by": "..."}, of which "by" may be left out')
 
 
 _MISTAKES = {
     "json_invalid": "it is not JSON",
     "model_type": "it is not a JSON object",
     "dict_type": "it is not a JSON object",
-    "value_error": "either text or texts has to be given",
     "extra_forbidden": "it has a field that is none of those expected",
     "missing": "it is missing",
     "string_type": "it is not text",
@@ -303,8 +338,3 @@ _MISTAKES = {
     "greater_than": "it is too small",
 }
 """What pydantic calls a mistake, in words; a kind that is not among these keeps its name."""
-
-_FORMS: dict[type[BaseModel], str] = {
-    Question: '{"text": "..."} or {"texts": ["..."]}, and if wanted "key", "columns" and "deadline_ms"',
-    Truth: '{"id": "...", "truth": "...", "by": "..."}, of which "by" may be left out',
-}

@@ -29,7 +29,7 @@ from starlette.types import Scope as ASGIScope
 from stillhouse.data.one_text import spelled
 from stillhouse.live.feedback import is_wanted
 from stillhouse.live.purposes import Purpose
-from stillhouse.serving.answer import Answer, Answers, Given, Serving, WhoServes, read_question, read_truth
+from stillhouse.serving.answer import Answer, Answers, Given, Serving, WhoServes, read_question, read_truth, texts_of
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.failures import known_by
 from stillhouse.serving.handing_on import Final, handed_on, why_handed_on
@@ -163,16 +163,17 @@ class Server:
         serving = by or slot.serving
         if serving is None:
             raise _come_again("nothing is served yet")
-        key = None if question.key is None else self._ids.keyed(question.key)
-        clean = [_usable(text, serving.champion) for text in question.asked]
-        until = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
+        texts, sent_key, deadline = texts_of(question), question.get("key"), question.get("deadline_ms")
+        key = None if sent_key is None else self._ids.keyed(sent_key)
+        clean = [_usable(text, serving.champion) for text in texts]
+        until = None if deadline is None else arrived + deadline / 1000
         log = self._logs.get(slot.name)
-        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.columns, until, arrived, at)
+        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.get("columns", {}), until, arrived, at)
         _require_room(slot)  # once more: others came while the body was read
         slot.waiting += 1
         try:
             answers, rows = list[Answer](), list[ServedRequest | None]()
-            for index, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
+            for index, (sent, text) in enumerate(zip(texts, clean, strict=True)):
                 await _GIVE_WAY
                 if until is not None and time.perf_counter() > until:
                     raise RefusedError(504, "the deadline has passed", "a later one")
@@ -184,7 +185,7 @@ class Server:
         for row in rows:  # now that nothing can fail: of a request that fails nobody has received the answers before
             asked.keep(row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
-        said = answers[0] if question.text is not None else Answers(answers=answers)
+        said = answers[0] if question.get("text") is not None else Answers(answers=answers)
         response = Response(
             200, to_json(said, inf_nan_mode="null"), ((b"x-stillhouse-release", answers[0]["release"].encode()), JSON)
         )

@@ -54,12 +54,12 @@ class _AtOnce:
         answers: how it is answered, once its body is there.
     """
 
-    __slots__ = ("answers", "body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete")
+    __slots__ = ("answers", "body", "disconnected", "keep_alive", "message_event", "response_complete")
 
     def __init__(self, answers: AtOnce) -> None:
         self.answers = answers
         self.body = bytearray()
-        self.more_body = self.keep_alive = True
+        self.keep_alive = True
         self.disconnected = self.response_complete = False
         self.message_event = _NOBODY
 
@@ -83,6 +83,7 @@ class Connection(HttpToolsProtocol):
         self._overdue: asyncio.TimerHandle | None = None
         self.parser: Any = _Parser(self)
         self._late: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
         self._in_vain = 0
         self._came_further = False
 
@@ -95,8 +96,9 @@ class Connection(HttpToolsProtocol):
         """Wait for nothing any more."""
         self._expect_nothing()
         self._held = None
-        if self._overdue is not None:
-            self._overdue.cancel()
+        for timer in (self._overdue, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -120,7 +122,7 @@ class Connection(HttpToolsProtocol):
     def _is_drained(self) -> bool:
         """Whether what comes belongs to a request that was answered before all of it was there, or to none."""
         answered = self.cycle is None or self.cycle.response_complete
-        return answered and self.timeout_keep_alive_task is None
+        return answered and self._idle_since is None
 
     def _expect_headers(self) -> None:
         if self._late is None:
@@ -201,18 +203,50 @@ class Connection(HttpToolsProtocol):
 
     def _respond(self, cycle: _AtOnce, response: Response, id: str) -> None:
         if not self.transport.is_closing():  # as where what came behind the question was no request
-            headers = [
-                b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *response.all_headers(id))
-            ]
-            if not cycle.keep_alive:
-                headers.append(b"connection: close\r\n")
-            self.transport.write(b"".join((STATUS_LINE[response.status], *headers, b"\r\n", response.body)))
+            said = [STATUS_LINE[response.status]]
+            for headers in (self.server_state.default_headers, response.all_headers(id)):
+                for name, value in headers:
+                    said += name, b": ", value, b"\r\n"
+            said += b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", response.body
+            self.transport.write(b"".join(said))
         cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
         if response.afterwards is not None:
             response.afterwards()
+
+    # Between two requests: one timer for a connection, where uvicorn starts and stops one for each request.
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that came meanwhile, or wait for the next one."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._wait_for_the_next()
+
+    def _wait_for_the_next(self) -> None:
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_when_idle_for(self.timeout_keep_alive)
+
+    def _close_when_idle_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if nothing came for so long; the end of a request that is under way starts the timer."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is not None:
+            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self._close_when_idle_for(left)
+            else:
+                super().timeout_keep_alive_handler()
 
     # Of the parser.
 
@@ -232,19 +266,21 @@ class Connection(HttpToolsProtocol):
         self._came_further = True
         if self._held is not None and len(self._held.body) + len(body) > HELD_BYTES:
             self._let_go()
-        super().on_body(body)
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.body += body
 
     def on_message_complete(self) -> None:
         """All of it has come; where it was answered before, the next one is waited for from now on."""
         self._came_further = True
-        super().on_message_complete()
         held, self._held = self._held, None
         if held is not None:
             self._go_on(held, held.answers(bytes(held.body)))
-        elif self.cycle.response_complete and self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            return
+        super().on_message_complete()
+        if self.cycle.response_complete and self._idle_since is None:
+            self._wait_for_the_next()
 
 
 class _Parser:

@@ -29,15 +29,18 @@ class Headers:
         sent: as they came; of several of one name the first counts.
     """
 
-    __slots__ = ("_first",)
+    __slots__ = ("_sent",)
 
     def __init__(self, sent: Sequence[Header]) -> None:
-        self._first = dict(reversed(sent))
+        self._sent = sent
 
     def get(self, name: str, default: str = "") -> str:
         """The value of a name, or what stands for none."""
-        value = self._first.get(name.encode())
-        return default if value is None else value.decode("latin-1")
+        wanted = name.encode()
+        for each, value in self._sent:  # they are few, and three of them are asked for
+            if each == wanted:
+                return value.decode("latin-1")
+        return default
 
 
 class Request:

@@ -55,6 +55,7 @@ class Caller:
 
     port: int
     application: Application
+    config: uvicorn.Config
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -96,7 +97,7 @@ def caller() -> Iterator[Caller]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield Caller(listener.getsockname()[1], application)
+        yield Caller(listener.getsockname()[1], application, config)
     finally:
         server.should_exit = True
         thread.join(20)
@@ -299,6 +300,26 @@ def test_a_question_that_asks_for_more_than_an_answer_goes_the_way_of_all_others
 ) -> None:
     heard = caller.ask(request(WHOLE, LENGTH, headers, body=b"hello") + request(b"GET /last", CLOSE))
     assert b"POST /whole [host,content-length," in heard and b"at once" not in heard
+
+
+@pytest.mark.parametrize(
+    "asked", [request(WHOLE, LENGTH, body=b"hello"), request(b"GET /other")], ids=["at once", "as all others"]
+)
+def test_a_connection_is_kept_as_long_as_requests_come_in_time_and_then_closed(caller: Caller, asked: bytes) -> None:
+    caller.config.timeout_keep_alive = 1
+    with caller.connect() as connection:
+        for _ in range(5):  # longer than it is kept without one
+            connection.sendall(asked)
+            assert b"200 OK" in connection.recv(1000)
+            time.sleep(0.3)
+        assert all_of(connection) == b""
+    caller.config.timeout_keep_alive = 3600
+    with caller.connect() as another:
+        another.sendall(asked)
+        assert b"200 OK" in another.recv(1000)
+        another.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            another.recv(1)
 
 
 @pytest.mark.parametrize("late", [1, 5])
