@@ -32,7 +32,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             progress.step("the witness", 1, 1, became.witness)
             shown: dict[str, Any] = {"changed": became.changed, "witness": became.witness}
         else:
-            shown, headline = {"changed": False, "challenger": became.name}, became.sentence
+            shown, headline = {"changed": False, "challenger": became.challenger.in_words}, became.sentence
         return StageOutput(artifact, {**champion_page(context.builds, file.name), **shown}, headline)
 
     return promoted_release

@@ -34,7 +34,7 @@ def champion_page(builds: BuildStore, recipe: str) -> dict[str, Any]:
         "student": serving.student,
         "release": serving.release[:12],  # as commands print and take it; a whole one is cut by the edge of the table
         "serves_since": since,
-        "served_before": f"{before.student} {before.release[:12]}" if before else "nothing",
+        "served_before": before.deployed.in_words if before else "nothing",
     }
     if serving.decided_by is not None:
         how = "brought_back" if serving.because == "rollback" else "promoted"

@@ -68,7 +68,7 @@ def the_release_was_not_withdrawn(context: GateContext) -> Finding:
     return passed_if(
         False,
         f"{artifact.digest[:12]} was withdrawn{same} on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}; "
-        f"champion {serves.student} {serves.release[:12]} serves since then. "
+        f"champion {serves.deployed.in_words} serves since then. "
         f"`stillhouse promote {name} {artifact.digest[:12]} --by NAME --reason WHY` would bring it back",
         signed_by=withdrawn.by,
     )
@@ -82,7 +82,7 @@ def the_champion_is_not_held(context: GateContext) -> Finding:
     if deployed is None or deployed.hold is None:
         return passed_if(True, "nobody holds the champion")
     hold, serving = deployed.hold, deployed.champion
-    held = f"{hold.by} holds champion {serving.student} {serving.release[:12]} since {hold.since[:10]}: {hold.reason}"
+    held = f"{hold.by} holds champion {serving.in_words} since {hold.since[:10]}: {hold.reason}"
     if serving.release == digest:
         return passed_if(True, f"{held}; this is the very release", signed_by=hold.by)
     return passed_if(

@@ -190,7 +190,7 @@ def _offered_by(builds: BuildStore, run: dg.DagsterRun) -> str:
     challenger = None if deployed is None else deployed.challenger
     if challenger is None or challenger.run_id != run.run_id:
         return ""
-    return f"; {challenger.deployed.student} {challenger.deployed.release[:12]} is offered and begins in the shadow"
+    return f"; {challenger.in_words} is offered and begins in the shadow"
 
 
 def _verdicts_of(builds: BuildStore, run: dg.DagsterRun) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ Does not: having the champion asset name it (deployments.py), what an entry says
 """
 
 from collections.abc import Collection, Mapping
-from functools import partial
 
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import ended_waivers
@@ -13,14 +12,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import promotion
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.champions import (
-    ANSWERED_BY_A_PERSON,
-    Served,
-    answers_of,
-    line_of_champions,
-    promoted,
-    rival_of,
-)
+from stillhouse.records.champions import ANSWERED_BY_A_PERSON, line_of_champions, previous_champion, promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment
 from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import valid_waivers
@@ -80,7 +72,7 @@ def go_back(
         OvertakenError: if another deployment was written since.
     """
     target = _served_before(builds, recipe, digest)
-    release = _whole(builds, recipe, target)
+    release = whole_release(builds, recipe, target)
     _refuse_closed_gates(recipe, target, _open_when_promoted(builds, recipe, release, target))
     serving = builds.artifact(seen.champion.release, seen.champion.manifest)
     exports = _export(serving), _export(release)
@@ -115,7 +107,7 @@ def bring_in(
             do=f"`stillhouse rollback {name} {target.release[:12]} --by NAME --reason WHY` goes back to it and "
             "withdraws what serves, so that no round undoes it.",
         )  # fmt: skip
-    release = _whole(builds, name, target)
+    release = whole_release(builds, name, target)
     _refuse_closed_gates(name, target, _open_today(builds, file, release))
     if ended := ended_waivers(builds, file, target):
         raise StillhouseError(
@@ -133,7 +125,7 @@ def _served_before(builds: BuildStore, recipe: str, digest: str | None) -> Deplo
     """The release that a person means who goes back."""
     line = line_of_champions(promoted(builds.ledger, recipe))
     if digest is None:
-        before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
+        before = previous_champion(builds.store, line)
         if before is None:
             raise StillhouseError(
                 f"{line[0].release[:12]} is the first release, nothing served before it",
@@ -141,8 +133,8 @@ def _served_before(builds: BuildStore, recipe: str, digest: str | None) -> Deplo
                 expected="an earlier release",
                 do=f"`stillhouse run {recipe}` makes another one.",
             )
-        return _deployed(before)
-    known = {served.release: _deployed(served) for served in promoted(builds.ledger, recipe)}
+        return before.deployed
+    known = {served.release: served.deployed for served in promoted(builds.ledger, recipe)}
     target = known[_one_of(known, digest, recipe, "releases that were promoted")]
     if target.release == line[0].release:
         raise serves_already(recipe, target.release, "an earlier release")
@@ -184,10 +176,6 @@ def _one_of(known: Collection[str], digest: str, recipe: str, what: str) -> str:
     return fitting[0]
 
 
-def _deployed(served: Served) -> DeployedRelease:
-    return DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
-
-
 def serves_already(recipe: str, release: str, expected: str) -> StillhouseError:
     """What is said to a person who names the release that serves."""
     return StillhouseError(
@@ -196,7 +184,8 @@ def serves_already(recipe: str, release: str, expected: str) -> StillhouseError:
     )  # fmt: skip
 
 
-def _whole(builds: BuildStore, recipe: str, target: DeployedRelease) -> Artifact:
+def whole_release(builds: BuildStore, recipe: str, target: DeployedRelease) -> Artifact:
+    """Open a release, and refuse it if its bundle is not whole."""
     release = builds.artifact(target.release, target.manifest)
     if problems := bundle_problems(release.folder):
         raise StillhouseError(

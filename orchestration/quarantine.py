@@ -6,17 +6,17 @@ request (stillhouse/serving/routing.py).
 """
 
 from datetime import date
-from functools import partial
 from typing import TypedDict
 
+from orchestration.promotable import whole_release
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.watch import lengths_in
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import answers_of, line_of_champions, promoted, rival_of
+from stillhouse.records.champions import line_of_champions, previous_champion, promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment, Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
-from stillhouse.release.bundle import MODEL, bundle_problems
+from stillhouse.release.bundle import MODEL
 from stillhouse.release.cascade import CASCADE, LABEL
 
 _BY_LABEL = "label="
@@ -115,7 +115,7 @@ def require_teacher(builds: BuildStore, file: RecipeFile, champion: DeployedRele
     """
     if not (builds.artifact(champion.release, champion.manifest).folder / CASCADE).is_file():
         raise StillhouseError(
-            f"no teacher is behind champion {champion.student} {champion.release[:12]}", where=file.name,
+            f"no teacher is behind champion {champion.in_words}", where=file.name,
             expected="a champion whose release has a cascade",
             do="Leave out --to-teacher, and an earlier champion answers; or add `cascade:` to the recipe, and run it.",
         )  # fmt: skip
@@ -128,7 +128,7 @@ def champion_before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
         StillhouseError: if there is none, or it is not whole.
     """
     line = line_of_champions(promoted(builds.ledger, file.name))
-    before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
+    before = previous_champion(builds.store, line)
     if before is None:
         raise StillhouseError(
             "nothing served before the champion that could answer instead", where=file.name,
@@ -136,9 +136,5 @@ def champion_before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
             do=f"`stillhouse run {file.name}` makes another release; with --to-teacher the teacher behind the champion "
             "answers, where there is one.",
         )  # fmt: skip
-    if problems := bundle_problems(builds.artifact(before.release, before.manifest).folder):
-        raise StillhouseError(
-            "; ".join(problems), where=f"release {before.release[:12]}", expected="a whole bundle",
-            do=f"Restore it from a copy; `stillhouse audit {file.name}` says more.",
-        )  # fmt: skip
-    return DeployedRelease(release=before.release, manifest=before.manifest, student=before.student)
+    whole_release(builds, file.name, before.deployed)
+    return before.deployed

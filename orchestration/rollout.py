@@ -176,7 +176,7 @@ def _in_shadow(
         share = spec.canary.shares[0]
         move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
         return RolloutStep(
-            f"{_name(challenger)} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
+            f"{challenger.in_words} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
         )
     done = "put to it" if file.recipe.shadow_is_live else "replayed"
     missing = "; ".join(shadow.missing) or f"nothing that was asked since it was offered was {done} yet"
@@ -184,7 +184,7 @@ def _in_shadow(
     is_due = _replay_is_due(builds, file, seen, shadow, now)
     if late_by >= (WAIT_FOR_A_REPLAY if is_due else timedelta()):
         return _kept_back(builds, file, seen, challenger, missing, evidence)
-    return RolloutStep(f"{_name(challenger)} is in the shadow: {missing}", replay=is_due)
+    return RolloutStep(f"{challenger.in_words} is in the shadow: {missing}", replay=is_due)
 
 
 def _in_canary(
@@ -202,7 +202,7 @@ def _in_canary(
     if (waits := _waits(file, seen, challenger, changed)) is not None:
         return RolloutStep(waits)
     began = datetime.fromisoformat(challenger.since)
-    where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
+    where = f"{challenger.in_words} answers {challenger.share:.0%} of the callers"
     where += "" if evidence.stopped is None else f", {evidence.stopped.asked_on}"
     if found.missing:
         missing = f"{found.missing:,} more callers are needed, counted by day"
@@ -222,7 +222,7 @@ def _in_canary(
     share = next((each for each in spec.canary.shares if each > challenger.share), None)
     if share is not None:
         move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
-        return RolloutStep(f"{_name(challenger)} answers {share:.0%} of the callers from now on", Tone.GOOD)
+        return RolloutStep(f"{challenger.in_words} answers {share:.0%} of the callers from now on", Tone.GOOD)
     return _last_step(builds, file, seen, challenger, evidence)
 
 
@@ -230,14 +230,14 @@ def _last_step(
     builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, evidence: RolloutEvidence
 ) -> RolloutStep:
     """Make it the champion, unless a person has to say something first; days have passed since its gates were open."""
-    has_shown = f"{_name(challenger)} answers {challenger.share:.0%} of the callers and has shown enough"
+    has_shown = f"{challenger.in_words} answers {challenger.share:.0%} of the callers and has shown enough"
     if file.recipe.stakes == "high" and not _approved_since(builds, file, challenger):
         how = f"`stillhouse approve {file.name} --by NAME --reason WHY` makes it the champion"
         return RolloutStep(f"{has_shown}; the stakes are high: {how}", Tone.LOOK)
     if ended := ended_waivers(builds, file, challenger.deployed):
         return RolloutStep(f"{has_shown}; {'; '.join(ended)}", Tone.LOOK)
     take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
-    return RolloutStep(f"{_name(challenger)} is the champion", Tone.GOOD)
+    return RolloutStep(f"{challenger.in_words} is the champion", Tone.GOOD)
 
 
 def _on_servers(
@@ -319,7 +319,7 @@ def _withdrawn(
     builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
 ) -> RolloutStep:
     withdraw(builds.ledger, file.name, seen, by=BY_ITSELF, reason=why[:LONGEST_REASON], evidence=evidence)
-    return RolloutStep(f"{_name(challenger)} is withdrawn: {why}", Tone.BROKEN)
+    return RolloutStep(f"{challenger.in_words} is withdrawn: {why}", Tone.BROKEN)
 
 
 def _withdrawn_for_service(
@@ -337,7 +337,7 @@ def _kept_back(
 ) -> RolloutStep:
     keep_back(builds.ledger, file.name, seen, missing=why[:LONGEST_REASON], evidence=evidence)
     return RolloutStep(
-        f"{_name(challenger)} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK
+        f"{challenger.in_words} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK
     )
 
 
@@ -355,9 +355,9 @@ def _teacher_changed(builds: BuildStore, file: RecipeFile) -> str | None:
 
 def _waits(file: RecipeFile, seen: Deployment, challenger: Challenger, teacher_changed: str | None) -> str | None:
     """Why a challenger that is not found wanting goes no further, whatever it shows; None where it may."""
-    where = f"{_name(challenger)} waits in {challenger.stage}"
+    where = f"{challenger.in_words} waits in {challenger.stage}"
     if challenger.stuck is not None:
-        return f"{_name(challenger)} is held in {challenger.stage}: {challenger.stuck}. {_what_a_person_can_do(file)}"
+        return f"{challenger.in_words} is held in {challenger.stage}: {challenger.stuck}. {_what_a_person_can_do(file)}"
     if seen.hold is not None:
         return f"{where}: {seen.hold.by} holds the champion: {seen.hold.reason}"
     if teacher_changed is not None:
@@ -372,7 +372,7 @@ def _nobody_moves(file: RecipeFile, challenger: Challenger) -> str:
     name, by = file.name, "--by NAME --reason WHY"
     answers = f"answers {challenger.share:.0%} of the callers" if challenger.share else "is in the shadow"
     return (
-        f"{_name(challenger)} {answers}, and the recipe has no `rollout:` any more: nothing moves it on or withdraws "
+        f"{challenger.in_words} {answers}, and the recipe has no `rollout:` any more: nothing moves it on or withdraws "
         f"it. `stillhouse promote {name} {challenger.deployed.release[:12]} {by}` brings it in, `stillhouse withdraw "
         f"{name} {by}` ends its way; so does the next round that promotes a release"
     )
@@ -395,10 +395,6 @@ def _approved_since(builds: BuildStore, file: RecipeFile, challenger: Challenger
 def _spec(file: RecipeFile) -> RolloutSpec:
     assert file.recipe.rollout is not None
     return file.recipe.rollout
-
-
-def _name(challenger: Challenger) -> str:
-    return f"{challenger.deployed.student} {challenger.deployed.release[:12]}"
 
 
 def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> RolloutStep:

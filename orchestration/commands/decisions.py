@@ -150,7 +150,7 @@ def _say_who_works(home: Home, recipe: str) -> None:
 
 
 def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
-    serves = f"champion {done.serves.student} {done.serves.release[:12]} serves"
+    serves = f"champion {done.serves.in_words} serves"
     if done.was_broken_off:
         serves += ": the command that was broken off is finished"
     elif done.replaced is not None:
@@ -167,7 +167,7 @@ def hold(name: Name, by: By, reason: Reason) -> None:
 
     entry = record(builds_here().ledger, name_on_record(name), by=by, reason=reason)
     champion = deployment_of(entry).champion
-    out.print(f"champion {champion.student} {champion.release[:12]} is held: no round replaces it", soft_wrap=True)
+    out.print(f"champion {champion.in_words} is held: no round replaces it", soft_wrap=True)
 
 
 @commands.command()
@@ -190,7 +190,7 @@ def resume(name: Name, by: By, reason: Reason) -> None:
     with initialise(builds.home) as instance:
         entry = let_rounds(instance, builds, file, by=by, reason=reason)
     champion = deployment_of(entry).champion
-    out.print(f"champion {champion.student} {champion.release[:12]}: rounds may replace it", soft_wrap=True)
+    out.print(f"champion {champion.in_words}: rounds may replace it", soft_wrap=True)
 
 
 @commands.command()
@@ -205,11 +205,11 @@ def withdraw(name: Name, by: By, reason: Reason) -> None:
     seen = serving_now(builds.ledger, file.name)
     record(builds.ledger, file.name, seen, by=by, reason=reason)
     assert seen.challenger is not None
-    withdrawn = seen.challenger.deployed
+    withdrawn = seen.challenger.in_words
     with initialise(builds.home) as instance:
         look(instance, builds, file)
-    serves = f"champion {seen.champion.student} {seen.champion.release[:12]} serves on"
-    out.print(f"{withdrawn.student} {withdrawn.release[:12]} is withdrawn; {serves}", soft_wrap=True)
+    serves = f"champion {seen.champion.in_words} serves on"
+    out.print(f"{withdrawn} is withdrawn; {serves}", soft_wrap=True)
 
 
 @commands.command()

@@ -104,7 +104,7 @@ def cannot_be_asked(rival: Served, why: str) -> AgainstChampion:
 
 def in_words(rival: Served) -> str:
     """What sentences call a champion."""
-    return f"the champion {rival.student} {rival.release[:12]}"
+    return f"the champion {rival.deployed.in_words}"
 
 
 def compare_with_champion(

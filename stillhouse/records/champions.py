@@ -6,10 +6,11 @@ Does not: writing any of it (promotion.py), comparing two models (evaluation/aga
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stillhouse.records.artifacts import ArtifactStore
-from stillhouse.records.deployments import Because
+from stillhouse.records.deployments import Because, DeployedRelease
 from stillhouse.records.ledger import Entry, Ledger
 
 BY_A_PERSON: tuple[Because, ...] = ("rollback", "promote")
@@ -40,6 +41,11 @@ class Served:
     because: Because = "round"
     decided_by: str | None = None
     reason: str = ""
+
+    @property
+    def deployed(self) -> DeployedRelease:
+        """The release alone."""
+        return DeployedRelease(release=self.release, manifest=self.manifest, student=self.student)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,11 @@ def answers_of(store: ArtifactStore, served: Served) -> str:
     """Digest of what callers of a release are answered by: its model, with a cascade that and when its teacher is."""
     facts = store.read_manifest(served.release, served.manifest).facts
     return str(facts.get("answers") or facts["export"])
+
+
+def previous_champion(store: ArtifactStore, line: Sequence[Served]) -> Served | None:
+    """The champion before the one that serves which answers callers otherwise; None where there is none."""
+    return rival_of(line, answers_of(store, line[0]), partial(answers_of, store))
 
 
 def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str | None) -> Withdrawal | None:

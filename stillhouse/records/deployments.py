@@ -37,6 +37,11 @@ class DeployedRelease(Record):
     manifest: str = Field(description="Identity of its manifest.")
     student: str = Field(description="Name of the student in it.")
 
+    @property
+    def in_words(self) -> str:
+        """What people are shown: student, and the beginning of the digest."""
+        return f"{self.student} {self.release[:12]}"
+
 
 class Hold(Record):
     """A person's word that no round may change who serves."""
@@ -75,6 +80,11 @@ class Challenger(Record):
         None, description="What is missing, where it has not shown enough for so long that a person has to decide."
     )
 
+    @property
+    def in_words(self) -> str:
+        """The release, as people are shown it."""
+        return self.deployed.in_words
+
 
 class Quarantine(Record):
     """A part of the requests that the champion does not answer, until a day.
@@ -101,7 +111,7 @@ class Quarantine(Record):
     @property
     def in_words(self) -> str:
         """Who answers what, and until when."""
-        who = "the teacher" if self.instead is None else f"{self.instead.student} {self.instead.release[:12]}"
+        who = "the teacher" if self.instead is None else self.instead.in_words
         return f"{self.slice} is answered by {who} until {self.until}"
 
 

@@ -51,16 +51,12 @@ class Offer:
     changed: bool
 
     @property
-    def name(self) -> str:
-        """Student and release of the challenger, as commands print them."""
-        return f"{self.challenger.deployed.student} {self.challenger.deployed.release[:12]}"
-
-    @property
     def sentence(self) -> str:
         """What came of it, in one line."""
+        name = self.challenger.in_words
         if self.is_it:
-            return f"{self.name} is offered, in {self.challenger.stage}"
-        return f"{self.name} is on its way, and this release waits for it"
+            return f"{name} is offered, in {self.challenger.stage}"
+        return f"{name} is on its way, and this release waits for it"
 
 
 def offer(

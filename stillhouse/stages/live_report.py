@@ -250,7 +250,7 @@ def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState | None, d
             f"nothing served on {day}", where=f"{file.name}/{LIVE_REPORT}", expected="a day since the first promotion",
             do="Choose a later day.",
         )  # fmt: skip
-    champion = DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
+    champion = served.deployed
     is_watched = champion.release == state.release
     reference = state.reference if is_watched else reference_of(builds, file, champion)
     held = state.memory_mb if is_watched else {}
