@@ -34,23 +34,23 @@ class Materialization(BatchOfAsset):
     run_id: str
     at: datetime
 
+    @classmethod
+    def of(cls, key: dg.AssetKey, batch: str | None, entry: Entry) -> "Materialization":
+        """The materialization that an entry of the ledger is about."""
+        return cls(key, batch, entry.body["digest"], entry.body["manifest"], entry.body["run_id"], entry.moment)
+
 
 def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:
     """Return the newest materialization of an asset, or of one batch of it, or None if there is none."""
     entry = ledger.newest(key.path[0], "materialization", subject=address_of(key, batch))
-    return None if entry is None else _of_entry(key, batch, entry)
+    return None if entry is None else Materialization.of(key, batch, entry)
 
 
 def newest_of_batches(ledger: Ledger, key: dg.AssetKey, batches: Sequence[str]) -> dict[str, Materialization]:
     """The newest materialization of each of some batches of an asset, in their order, of those that have one."""
     addresses = {address_of(key, batch): batch for batch in batches}
     found = ledger.newest_materializations(key.path[0], [*addresses])
-    return {batch: _of_entry(key, batch, found[each]) for each, batch in addresses.items() if each in found}
-
-
-def _of_entry(key: dg.AssetKey, batch: str | None, entry: Entry) -> Materialization:
-    body, at = entry.body, datetime.fromisoformat(entry.at)
-    return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
+    return {batch: Materialization.of(key, batch, found[each]) for each, batch in addresses.items() if each in found}
 
 
 def newest_artifact(builds: BuildStore, key: dg.AssetKey, batch: str | None = None) -> Artifact:

@@ -74,7 +74,7 @@ def _delivered(builds: BuildStore, file: RecipeFile, slice: LiveSlice, since: da
         made = builds.ledger.entries(
             file.name, "materialization", subject=address_of(key_of(file.name, PROMPTS), batch)
         )
-        before = [each for each in made if datetime.fromisoformat(each.at) <= since]
+        before = [each for each in made if each.moment <= since]
         if len(made) > len(before) and (not before or before[-1].body["digest"] != made[-1].body["digest"]):
             there = _labelled(builds, before[-1], slice) if before else 0
             rows += max(_labelled(builds, made[-1], slice) - there, 0)

@@ -312,7 +312,7 @@ def _passed_before(context: GateContext, gate: str, *, on: date | None = None) -
         return None
     if earlier.body["state"] != GateStatus.PASSED:
         return None
-    if on is not None and datetime.fromisoformat(earlier.at).date() != on:
+    if on is not None and earlier.moment.date() != on:
         return None
     observed, limit = (earlier.body.get(name) for name in ("observed", "limit"))  # version 0.1.0 entered none
     evidence = {"found_in_run": earlier.body["run_id"]}

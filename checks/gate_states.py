@@ -9,7 +9,6 @@ Does not: deciding gates (the stage modules), refusing to read behind a closed o
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import dagster as dg
 
@@ -201,18 +200,12 @@ class LedgerSnapshot:
         found = self.builds.ledger.newest_materializations(key_at(unknown[0]).path[0], unknown)
         for address in unknown:
             asset, batch = asset_and_batch(address)
-            self._newest[address] = _materialization(found.get(address), key_at(asset), batch)
+            made = found.get(address)
+            self._newest[address] = None if made is None else Materialization.of(key_at(asset), batch, made)
 
     def _newest_at(self, address: str) -> Materialization | None:
         asset, batch = asset_and_batch(address)
         return self.newest(key_at(asset), batch)
-
-
-def _materialization(entry: Entry | None, key: dg.AssetKey, batch: str | None) -> Materialization | None:
-    if entry is None:
-        return None
-    body, at = entry.body, datetime.fromisoformat(entry.at)
-    return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
 
 
 def asset_state(

@@ -18,7 +18,6 @@ that wait are for one round, and its attempts are counted like any others.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import dagster as dg
 
@@ -121,7 +120,7 @@ def stopped(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) 
         return None
     run, version = newest[0].dagster_run, version_of(file)
     batch, since = builds.ledger.newest(file.name, "batch"), newest[0].create_timestamp
-    is_newer = batch is not None and datetime.fromisoformat(batch.at) > since
+    is_newer = batch is not None and batch.moment > since
     by_people = [each for each in pending(builds.ledger, file.name) if each.kind is EventKind.PERSON]
     is_newer = is_newer or any(event.first_seen > since for event in by_people)
     return None if is_newer or run.tags.get(VERSION_TAG, version) != version else run.run_id

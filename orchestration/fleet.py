@@ -127,12 +127,11 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         memory_mb={each.replica: each.memory_mb for each in servers if each.memory_mb is not None},
         over_memory=None if over is None else over.sentence,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
-        overdue=decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file),
+        overdue=decided is not None and now - decided.moment > overdue_after(file),
         last_round=last_round(ledger, name),
-        rounds=sum(now - datetime.fromisoformat(entry.at) < MONTH for entry in rounds),
+        rounds=sum(now - entry.moment < MONTH for entry in rounds),
         promotions=sum(
-            now - datetime.fromisoformat(entry.at) < MONTH and entry.body.get("before") != entry.body["digest"]
-            for entry in promotions
+            now - entry.moment < MONTH and entry.body.get("before") != entry.body["digest"] for entry in promotions
         ),
         events=len(waiting_events(ledger, file)),
         requested_rows=len(requested_rows(builds, file)),

@@ -44,7 +44,7 @@ STORAGE = "storage"
 def note_overdue(ledger: Ledger, file: RecipeFile) -> None:
     """Note a champion about which no round has decided for longer than the recipe allows."""
     decided, limit = ledger.newest(file.name, "materialization", subject=f"{file.name}/{CHAMPION}"), overdue_after(file)
-    if decided is None or ledger.now() - datetime.fromisoformat(decided.at) <= limit:
+    if decided is None or ledger.now() - decided.moment <= limit:
         return
     key = f"{decided.body['digest'][:16]} decided {decided.at[:19]}"
     days = limit / timedelta(days=1)

@@ -136,7 +136,7 @@ def standing_of(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tup
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
         yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
-    if decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file):
+    if decided is not None and now - decided.moment > overdue_after(file):
         text = (
             f"No round has decided about the champion since {decided.at[:10]}; it is overdue after "
             f"{overdue_after(file) / timedelta(days=1):.3g} days.\n"

@@ -389,7 +389,7 @@ def _what_a_person_can_do(file: RecipeFile) -> str:
 def _approved_since(builds: BuildStore, file: RecipeFile, challenger: Challenger) -> bool:
     """Whether a person has approved it knowing what its callers met: while it answered the last share."""
     found = builds.ledger.newest(file.name, "approval", content=challenger.deployed.release)
-    return found is not None and datetime.fromisoformat(found.at) >= datetime.fromisoformat(challenger.since)
+    return found is not None and found.moment >= datetime.fromisoformat(challenger.since)
 
 
 def _spec(file: RecipeFile) -> RolloutSpec:

@@ -362,7 +362,7 @@ def _begun(
 ) -> WatchState:
     promotion = builds.ledger.newest(file.name, "promotion")
     assert promotion is not None, "what serves was promoted"
-    since = datetime.fromisoformat(promotion.at).timestamp()
+    since = promotion.moment.timestamp()
     return begin(terms, reference_of(builds, file, seen.champion), since=since, at=at, before=before)
 
 

@@ -131,7 +131,7 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
         "read": mix.read,
     }
     if mix.characters.is_empty():
-        if (now.date() - datetime.fromisoformat(promotions[0].at).date()).days <= 1:
+        if (now.date() - promotions[0].moment.date()).days <= 1:
             return passed_if(True, "the first champion has served for no whole day yet", **read)
         said = f"no answer of the last {days} whole days is kept; name a file in data.traffic if none is served here"
         return Finding(Verdict.INCONCLUSIVE, said, read)

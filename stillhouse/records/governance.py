@@ -9,7 +9,7 @@ it stands the account that ran the command, and neither is proof of who it was.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Protocol
 
 from stillhouse.errors import StillhouseError
@@ -165,7 +165,7 @@ def waivers_among(entries: Iterable[Entry], rules: WaiverRules, day: date) -> Wa
         gate = gate_address(body["gate"])
         if content is None or gate.partition(":")[2] in rules.unwaivable:
             continue
-        latest = datetime.fromisoformat(entry.at).date() + timedelta(days=rules.days_at_most)
+        latest = entry.moment.date() + timedelta(days=rules.days_at_most)
         until = min(date.fromisoformat(body["until"]), latest)
         newest[gate, content] = Waiver(gate, body["by"], body["reason"], until, content)
     return Waivers({key: waiver for key, waiver in newest.items() if waiver.until >= day})

@@ -142,6 +142,11 @@ class Entry:
     previous: str
     digest: str
 
+    @property
+    def moment(self) -> datetime:
+        """When it happened, in UTC."""
+        return datetime.fromisoformat(self.at)
+
     def expected_digest(self) -> str:
         """Digest this entry's content together with the entry before it."""
         return _digest(self.sequence, self.at, self.kind, self.recipe, self.body, self.previous)

@@ -112,7 +112,7 @@ def close_where_met(ledger: Ledger, recipe: str, plays: Sequence[PlaySpec], besi
         rule = play.rule
         if rule is None:
             continue
-        since = None if newest is None else datetime.fromisoformat(newest.at)
+        since = None if newest is None else newest.moment
         value = measured(ledger, recipe, play, since, beside)
         if value is not None and rule.is_met(value):
             what = f"{rule.fact} is {value:g}" + (f" on one of {rule.days} days and beyond it on all" * rule.each_day)
@@ -175,7 +175,7 @@ def _of_traffic(
     assert rule.days is not None, "what is of traffic is counted over days"
     today = ledger.now().astimezone(UTC).date()
     days = [today - timedelta(days=each) for each in range(rule.days, 0, -1)]
-    begun = [datetime.fromisoformat(entry.at) for entry in ledger.entries(recipe, "promotion")[:1]]
+    begun = [entry.moment for entry in ledger.entries(recipe, "promotion")[:1]]
     if not begun or _beginning(days[0]) < max([*begun, *([] if since is None else [since])]):
         return None
     if not rule.each_day:
@@ -216,7 +216,7 @@ def _newest(ledger: Ledger, recipe: str) -> Entry | None:
 
 
 def _after(entries: Sequence[Entry], first: datetime) -> list[Entry]:
-    return [entry for entry in entries if datetime.fromisoformat(entry.at) >= first]
+    return [entry for entry in entries if entry.moment >= first]
 
 
 def _rounds_without_promotion(ledger: Ledger, recipe: str, play: PlaySpec, first: datetime, now: datetime) -> float:
@@ -236,7 +236,7 @@ def _days_without_promotion(ledger: Ledger, recipe: str, play: PlaySpec, first: 
     newest = ledger.newest(recipe, "promotion")
     if newest is None:
         return 0.0
-    return (now - max(first, datetime.fromisoformat(newest.at))) / timedelta(days=1)
+    return (now - max(first, newest.moment)) / timedelta(days=1)
 
 
 def _ended(*endings: Ending) -> "Measure":

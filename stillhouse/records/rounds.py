@@ -112,7 +112,7 @@ def compute_usd(ledger: Ledger, recipe: str, since: datetime) -> float:
 
 def computed_usd(ledger: Ledger, recipe: str, since: datetime, until: datetime | None = None) -> float:
     """What is booked for the compute of a recipe after a moment, up to another one if it is given."""
-    made = [(datetime.fromisoformat(entry.at), entry.body) for entry in ledger.entries(recipe, "materialization")]
+    made = [(entry.moment, entry.body) for entry in ledger.entries(recipe, "materialization")]
     return sum(float(body["cost_usd"]) for at, body in made if at > since and (until is None or at < until))
 
 
@@ -145,7 +145,7 @@ def _still_arriving(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: date
     if not quiet:
         return None
     rounds = _rounds(ledger, recipe)
-    batches = [datetime.fromisoformat(entry.at) for entry in ledger.entries(recipe, "batch")]
+    batches = [entry.moment for entry in ledger.entries(recipe, "batch")]
     waiting = [at for at in batches if not rounds or at > rounds[-1]]
     if not waiting:
         return None
@@ -169,7 +169,7 @@ def _until(due: datetime, what: str, last: datetime) -> str:
 
 def _rounds(ledger: Ledger, recipe: str) -> list[datetime]:
     """When each of them ended."""
-    return [datetime.fromisoformat(entry.at) for entry in rounds_to_the_champion(ledger, recipe)]
+    return [entry.moment for entry in rounds_to_the_champion(ledger, recipe)]
 
 
 def _at(moment: datetime) -> str:
