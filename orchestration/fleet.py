@@ -18,7 +18,7 @@ from orchestration.batches import batches_in
 from orchestration.champion_status import ChampionStatus, champion_status
 from orchestration.dispatcher import Ask, next_step, paid_usd
 from orchestration.event_list import waiting_events
-from orchestration.freshness import overdue_after
+from orchestration.freshness import overdue_decision
 from orchestration.stages_now import beside_now, stages_now
 from orchestration.status import LastRound, last_round
 from stillhouse.base import Record
@@ -34,7 +34,7 @@ from stillhouse.records.plays import closed_by_a_play, risks_to_review
 from stillhouse.records.replicas import Heartbeat, replicas_up
 from stillhouse.records.rounds import MONTH, compute_usd, rounds_to_the_champion
 from stillhouse.stages.live_report import LiveFacts
-from stillhouse.stages.names import CHAMPION, LIVE_REPORT, TRAFFIC
+from stillhouse.stages.names import LIVE_REPORT, TRAFFIC
 from stillhouse.stages.traffic import TrafficFacts
 from stillhouse.statistics.live_agreement import LiveAgreement
 
@@ -108,7 +108,6 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     champion = champion_status(builds, name)
     rounds = rounds_to_the_champion(ledger, name)
     promotions = ledger.entries(name, "promotion")
-    decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     batches, refresh = batches_in(instance, file), file.recipe.refresh
     step = next_step(instance, builds, file, batches)
@@ -127,7 +126,7 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         memory_mb={each.replica: each.memory_mb for each in servers if each.memory_mb is not None},
         over_memory=None if over is None else over.sentence,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
-        overdue=decided is not None and now - decided.moment > overdue_after(file),
+        overdue=overdue_decision(ledger, file, now) is not None,
         last_round=last_round(ledger, name),
         rounds=sum(now - entry.moment < MONTH for entry in rounds),
         promotions=sum(

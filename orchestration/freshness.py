@@ -1,11 +1,11 @@
 """How old a decision about the champion may become before it is overdue.
 
-Belongs here: that age, and the freshness policies that show it in the UI.
+Belongs here: that age, whether it is reached, and the freshness policies that show it in the UI.
 Does not: what starts a round then (new_events.py, dispatcher.py).
 """
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
 import dagster as dg
@@ -13,6 +13,7 @@ import dagster as dg
 from assets.cron import ticks
 from assets.keys import key_of
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.stages.names import CHAMPION, SELECTION
 
 TICKS_LOOKED_AT = 50
@@ -31,6 +32,12 @@ def overdue_after(file: RecipeFile) -> timedelta:
     times = [tick.timestamp() for tick in islice(ticks(refresh.cron, since=0.0), TICKS_LOOKED_AT)]
     pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(times)))
     return pause + max(pause / 4, timedelta(hours=1))
+
+
+def overdue_decision(ledger: Ledger, file: RecipeFile, now: datetime) -> Entry | None:
+    """The newest decision about the champion, where it is older than the recipe allows."""
+    decided = ledger.newest(file.name, "materialization", subject=f"{file.name}/{CHAMPION}")
+    return None if decided is None or now - decided.moment <= overdue_after(file) else decided
 
 
 def freshness_of(file: RecipeFile) -> dg.FreshnessPolicy:

@@ -18,7 +18,7 @@ import polars as pl
 from assets.keys import CALLS, outside
 from assets.materializations import Materialization
 from orchestration.dagster_internals import DATA_VERSION_TAG, run_storage_id
-from orchestration.freshness import overdue_after
+from orchestration.freshness import overdue_after, overdue_decision
 from orchestration.stages_now import StageNow
 from stillhouse.data.quoting import quoted
 from stillhouse.digests import digest_of
@@ -30,7 +30,7 @@ from stillhouse.records.events import Event, EventKind, Fact, history, note, not
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.rounds import LABELS
 from stillhouse.stages.facts import ContractFacts
-from stillhouse.stages.names import CHAMPION, CONTRACT
+from stillhouse.stages.names import CONTRACT
 from stillhouse.stages.versions import code_version
 
 CALLS_AT_ONCE = 1000
@@ -43,11 +43,11 @@ STORAGE = "storage"
 
 def note_overdue(ledger: Ledger, file: RecipeFile) -> None:
     """Note a champion about which no round has decided for longer than the recipe allows."""
-    decided, limit = ledger.newest(file.name, "materialization", subject=f"{file.name}/{CHAMPION}"), overdue_after(file)
-    if decided is None or ledger.now() - decided.moment <= limit:
+    decided = overdue_decision(ledger, file, ledger.now())
+    if decided is None:
         return
     key = f"{decided.body['digest'][:16]} decided {decided.at[:19]}"
-    days = limit / timedelta(days=1)
+    days = overdue_after(file) / timedelta(days=1)
     sentence = f"no round has decided about the champion since {decided.at[:10]}, and {days:.3g} days are allowed"
     note_once(ledger, file.name, EventKind.OVERDUE, key, sentence, {"days_at_most": days})
 

@@ -18,7 +18,7 @@ from checks.gate_states import GateState
 from orchestration.approvals import how_to_waive
 from orchestration.dispatcher import used_up
 from orchestration.event_list import waiting_events
-from orchestration.freshness import overdue_after
+from orchestration.freshness import overdue_after, overdue_decision
 from orchestration.stages_now import beside_now
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
@@ -33,7 +33,6 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Outbox, Tone
 from stillhouse.records.plays import closed_by_a_play
-from stillhouse.stages.names import CHAMPION
 
 EVENTS_IN_A_NOTICE = 5
 SECONDS_BETWEEN_LOOKS = 60
@@ -135,8 +134,7 @@ def standing_of(builds: BuildStore, file: RecipeFile) -> Iterator[tuple[str, tup
     for asked in (each for each in requested_rows(builds, file) if each.critical):
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
         yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
-    decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
-    if decided is not None and now - decided.moment > overdue_after(file):
+    if (decided := overdue_decision(ledger, file, now)) is not None:
         text = (
             f"No round has decided about the champion since {decided.at[:10]}; it is overdue after "
             f"{overdue_after(file) / timedelta(days=1):.3g} days.\n"
