@@ -142,6 +142,7 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
 
     from assets.keys import key_of
     from orchestration.build import definitions
+    from orchestration.runs import QUIET
     from stillhouse.stages.names import BASE, BATCHED
 
     job = dg.define_asset_job("some", dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages)))
@@ -149,7 +150,7 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
     result = built.resolve_job_def("some").execute_in_process(
         instance=instance,
         raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=QUIET,
         partition_key=None if {*stages}.isdisjoint(BATCHED) else BASE,
     )
     looked_at = result.get_asset_check_evaluations()

@@ -21,7 +21,7 @@ from orchestration.dagster_internals import DATA_VERSION_TAG
 from orchestration.dispatcher import under_way
 from orchestration.promotable import bring_in, go_back, made, serves_already
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, new_run_id, process_tag
+from orchestration.runs import BECAUSE_TAG, QUIET, new_run_id, process_tag
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import promotion
 from stillhouse.records.builds import Artifact, BuildStore
@@ -235,7 +235,7 @@ def _look_again(instance: dg.DagsterInstance, file: RecipeFile, chosen: dg.Asset
         raise_on_error=False,  # the gate on a withdrawn release closes, which is what is wanted
         run_id=run_id,
         tags={BECAUSE_TAG: because, **process_tag(run_id)},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=QUIET,
     )
 
 

@@ -24,7 +24,7 @@ from orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from orchestration.deployments import name_what_serves_if_free
 from orchestration.notices import notify_owners
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, SHADOWS, UNFINISHED, new_run_id, process_tag
+from orchestration.runs import BECAUSE_TAG, QUIET, SHADOWS, UNFINISHED, new_run_id, process_tag
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -440,7 +440,7 @@ def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFil
             raise_on_error=False,
             run_id=run_id,
             tags={BECAUSE_TAG: "asked for", **process_tag(run_id)},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )
     )
     return done.success

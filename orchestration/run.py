@@ -25,7 +25,7 @@ from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_brok
 from orchestration.instance import initialise
 from orchestration.new_events import note_changes
 from orchestration.runnable import runnable
-from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, new_run_id, process_tag
+from orchestration.runs import BECAUSE_TAG, QUIET, SHOWN_WITH_THE_CODE_LOCATION, new_run_id, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen
 from orchestration.stages_now import stages_now
 from orchestration.terminal import Terminal
@@ -123,7 +123,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                             **process_tag(run_id),
                             **SHOWN_WITH_THE_CODE_LOCATION,
                         },
-                        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                        run_config=QUIET,
                     )
                 if _was_interrupted(result):
                     raise KeyboardInterrupt

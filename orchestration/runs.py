@@ -29,6 +29,8 @@ UNFINISHED = (
 """The statuses of a run that has not ended."""
 LOCATION = "stillhouse"
 """Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The configuration of a run in this process of which somebody else says what is worth reading."""
 SHOWN_WITH_THE_CODE_LOCATION = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
 """What a run of the command line has to carry, so that the overview and the pages of jobs show it among the others."""
 DISTIL, INGEST = "distil", "ingest"

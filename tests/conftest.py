@@ -29,6 +29,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate
 from orchestration.instance import initialise
 from orchestration.resources import RESOURCES
+from orchestration.runs import QUIET
 from stillhouse.data.outside import drop_folder_entries
 from stillhouse.evaluation.measures.meter import THIS_MACHINE
 from stillhouse.home import Home
@@ -134,12 +135,11 @@ def run_stages(
     job = dg.define_asset_job("some", selection if gates else selection.without_checks())
     some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
     name = "some" if stages else f"distil_{file.name}"
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     is_of_a_batch = not stages or not {*stages}.isdisjoint(BATCHED)
     return some.resolve_job_def(name).execute_in_process(
         instance=instance,
         raise_on_error=False,
-        run_config=quiet,
+        run_config=QUIET,
         partition_key=batch if is_of_a_batch else None,
     )
 

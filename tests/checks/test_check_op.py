@@ -12,6 +12,7 @@ import checks.check_op
 import checks.gate
 from checks.check_op import stage_checks
 from checks.gate import Finding, Gate, GateContext, StageGates, none_of, passed_if
+from orchestration.runs import QUIET
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.ledger import Ledger
 from tests.checks.hand_made import INCONCLUSIVE, artifact, context
@@ -48,13 +49,12 @@ def run_checks(monkeypatch: pytest.MonkeyPatch, asked: GateContext, *gates: Gate
         jobs=[dg.define_asset_job("look", dg.AssetSelection.checks(definition))],
         resources={"builds": dg.ResourceDefinition.hardcoded_resource(builds)},
     ).resolve_job_def("look")
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.ephemeral() as instance:
         if batch:
             instance.add_dynamic_partitions("batches_of_small", [batch, "b2"])
         ended = job.execute_in_process(
             instance=instance,
-            run_config=quiet,
+            run_config=QUIET,
             raise_on_error=False,
             tags={"dagster/partition": batch} if batch else {},
         )

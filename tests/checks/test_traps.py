@@ -16,6 +16,7 @@ from assets.materializations import newest_materialization
 from checks.check_op import in_words
 from checks.stages import gates_of
 from orchestration.build import definitions
+from orchestration.runs import QUIET
 from orchestration.schedules import refresh_schedule
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import BATCHED
@@ -139,7 +140,7 @@ def test_a_refusal_is_never_retried(place: Place, file: RecipeFile) -> None:
         .execute_in_process(
             instance=place.instance,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )
     )
     (said,) = failures(result)

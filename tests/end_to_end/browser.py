@@ -17,6 +17,7 @@ from assets.keys import key_of
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
+from orchestration.runs import QUIET
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -143,6 +144,6 @@ def recipe_with_a_closed_gate(folder: Path, home: Home) -> RecipeFile:
         stages = [key_of(file.name, stage) for stage in ("contract", "source", "prompts")]
         job.execute_in_process(
             instance=instance, partition_key=BASE, asset_selection=stages, raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )  # fmt: skip
     return file

@@ -23,6 +23,7 @@ from checks.gate_states import GateState
 from orchestration.batches import batches_in
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
+from orchestration.runs import QUIET
 from orchestration.stages_now import stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
@@ -107,7 +108,7 @@ class Bench:
                 instance=self.place.instance,
                 raise_on_error=False,
                 partition_key=day,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=QUIET,
             )
         )
 
@@ -121,7 +122,7 @@ class Bench:
             instance=self.place.instance,
             raise_on_error=False,
             tags={"dagster/partition": BASE} if stage in BATCHED else {},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )
 
     def newest(self, stage: str) -> Artifact:

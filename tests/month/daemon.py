@@ -13,11 +13,9 @@ import dagster as dg
 
 from assets.cron import ticks
 from orchestration.build import definitions
-from orchestration.runs import new_run_id, process_tag
+from orchestration.runs import QUIET, new_run_id, process_tag
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import failures
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass

@@ -24,7 +24,7 @@ from assets.materializations import newest_artifact
 from orchestration.build import definitions
 from orchestration.cli import app
 from orchestration.jobs import distil_job, ingest_job
-from orchestration.runs import lock_of_days
+from orchestration.runs import QUIET, lock_of_days
 from orchestration.sensors import rounds_sensor
 from stillhouse.data.outside import drop_folder_entries
 from stillhouse.errors import StillhouseError
@@ -166,7 +166,7 @@ def taken_in(file: RecipeFile, instance: dg.DagsterInstance, batch: str) -> dg.E
     some = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[dg.define_asset_job("some", selection)]))
     return some.resolve_job_def("some").execute_in_process(
         instance=instance, raise_on_error=False, partition_key=batch,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=QUIET,
     )  # fmt: skip
 
 

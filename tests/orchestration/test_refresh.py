@@ -15,7 +15,7 @@ from assets.keys import key_of
 from orchestration.build import definitions
 from orchestration.freshness import DECISIONS, overdue_after
 from orchestration.jobs import distil_job
-from orchestration.runs import OUTCOME_TAG
+from orchestration.runs import OUTCOME_TAG, QUIET
 from orchestration.schedules import refresh_schedule
 from orchestration.status import status
 from stillhouse.recipe.reading import RecipeFile
@@ -90,7 +90,7 @@ def refresh(place: Place, file: RecipeFile, number: int) -> list[dg.ExecuteInPro
             partition_key=request.partition_key,
             asset_selection=list(request.asset_selection) if request.asset_selection else None,
             tags=dict(request.tags),
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )
         for request in requests
     ]

@@ -18,6 +18,7 @@ from orchestration.build import definitions
 from orchestration.cli import app
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.run import distil
+from orchestration.runs import QUIET
 from orchestration.sensors import rounds_sensor
 from orchestration.terminal import Terminal
 from stillhouse.data.cleaning import prompt_ids
@@ -128,7 +129,7 @@ def made(place: Place, file: RecipeFile) -> set[str]:
                 partition_key=each.partition_key,
                 tags=dict(each.tags),
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=QUIET,
             )
         )
         assert failures(result) == []

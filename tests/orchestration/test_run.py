@@ -23,6 +23,7 @@ from checks.gatekeeper import WayClosed
 from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
 from orchestration.run import _outcome, distil
+from orchestration.runs import QUIET
 from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.stages_now import StageNow
 from orchestration.terminal import Terminal
@@ -142,8 +143,7 @@ def refused_otherwise() -> None:
 
 def test_a_closed_gate_is_said_from_what_broke_by_the_kind_of_the_error() -> None:
     """Regression: whatever quoted the name of Dagster's error was left out of what a person is told."""
-    loud = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = dg.materialize([rows, gates, broken, behind_it, refused_otherwise], raise_on_error=False, run_config=loud)
+    result = dg.materialize([rows, gates, broken, behind_it, refused_otherwise], raise_on_error=False, run_config=QUIET)
     failed = {event.step_key: event.step_failure_data for event in result.all_events if event.is_step_failure}
     assert is_closed_gate(failed["rows__gates"]) and not is_closed_gate(failed["broken"])
     assert [name for name, failure in failed.items() if is_behind_a_closed_gate(failure)] == ["behind_it"]
@@ -195,7 +195,7 @@ def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wan
     ]
     monkeypatch.setattr("orchestration.run.stages_now", lambda *_: stages)
     monkeypatch.setattr("orchestration.run.batches_in", lambda *_: [])
-    run = dg.materialize([rows], run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}})
+    run = dg.materialize([rows], run_config=QUIET)
     monkeypatch.setattr(type(run), "run_id", "run of base")
     outcome = _outcome(dg.DagsterInstance.ephemeral(), BuildStore(home), small_recipe(tmp_path, rows=100), run)
     assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
