@@ -69,6 +69,13 @@ def as_sent(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     return rows.select(sent.alias(COLUMNS)).to_series()
 
 
+def each_as_sent(rows: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The same of each row as a rule about slices reads it; an empty value is not sent either."""
+    named = [column for column in columns if column in rows.columns]
+    sent = rows.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * rows.height
+    return [{name: value for name, value in row.items() if value is not None} for row in sent]
+
+
 def value_sent(column: str) -> pl.Expr:
     """The value of a column; null where it was not sent, or is one that no slice names."""
     return pl.col(COLUMNS).str.json_decode(pl.Struct({column: pl.String})).struct.field(column)

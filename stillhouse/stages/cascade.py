@@ -26,6 +26,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate, read_evaluations, write_evaluations
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
+from stillhouse.live.columns import each_as_sent
 from stillhouse.recipe.bar import BudgetSpec, SliceSpec, Terms
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.contract import Recipe
@@ -147,9 +148,7 @@ class Both:
     @property
     def columns(self) -> list[dict[str, str]]:
         """What a caller would say of each row."""
-        named = [name for name in self.request_columns if name in self.rows.columns]
-        said = self.rows.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * self.rows.height
-        return [{name: value for name, value in row.items() if value is not None} for row in said]
+        return each_as_sent(self.rows, self.request_columns)
 
     def protected(self, slices: Sequence[ProtectedSlice]) -> BoolArray:
         """Which rows the teacher answers, however sure the student is."""

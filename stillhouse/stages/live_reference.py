@@ -10,7 +10,7 @@ import polars as pl
 
 from stillhouse.errors import StillhouseError
 from stillhouse.live.baseline import Reference, golden_reference
-from stillhouse.live.columns import as_sent
+from stillhouse.live.columns import as_sent, each_as_sent
 from stillhouse.live.slices import slices_of
 from stillhouse.live.watch import WatchTerms
 from stillhouse.recipe.reading import RecipeFile
@@ -93,12 +93,10 @@ def _handed_on(
 ) -> list[bool]:
     """Which golden rows the teacher behind a release answers, callers sending what it asks for."""
     rule = cascade.rule
-    named = sorted({each.column for each in rule.protected} - {LABEL})
-    columns = golden.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * golden.height
-    said = ({name: value for name, value in row.items() if value is not None} for row in columns)
+    sent = each_as_sent(golden, sorted({each.column for each in rule.protected} - {LABEL}))
     return [
         sure is not None and rule.hands_on(answer, sure, row) is not None
-        for answer, sure, row in zip(answers, confidence, said, strict=True)
+        for answer, sure, row in zip(answers, confidence, sent, strict=True)
     ]
 
 
