@@ -174,7 +174,9 @@ def export_student(
     Raises:
         StillhouseError: if there are no texts, or an exported logit is not finite.
     """
-    from stillhouse.models.network import quantised_operations, read_sizes, writing_folder
+    from stillhouse.models.network import StaticClassifier, network_class, read_sizes, writing_folder
+
+    network = network_class(model)
 
     with tempfile.TemporaryDirectory() as scratch, writing_folder(out) as folder:
         fp32 = Path(scratch) / "fp32"
@@ -189,8 +191,8 @@ def export_student(
             precision,
             fp32 / "model.onnx",
             folder / "model.onnx",
-            operations=quantised_operations(model),
-            sizes=read_sizes(model) if "MatMul" in quantised_operations(model) else None,
+            operations=network.quantised,
+            sizes=None if network is StaticClassifier else read_sizes(model),
             tokenizer=model,
             texts=texts,
         )

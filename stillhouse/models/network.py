@@ -252,9 +252,9 @@ def read_sizes(folder: Path) -> Sizes:
     return sizes_of(read_config(folder), str(folder / "config.json"))
 
 
-def quantised_operations(folder: Path) -> tuple[str, ...]:
-    """Operations of ONNX whose weights ship in int8, of the network of a model folder."""
-    return NETWORKS[read_config(folder)["architectures"][0]].quantised
+def network_class(folder: Path) -> type[TextClassifier]:
+    """The class of the network of a model folder."""
+    return NETWORKS[read_config(folder)["architectures"][0]]
 
 
 def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:

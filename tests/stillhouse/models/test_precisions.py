@@ -13,7 +13,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.models import precisions
 from stillhouse.models.export import ExportReport, export_onnx, export_student, parity
-from stillhouse.models.network import quantised_operations, read_config, read_sizes
+from stillhouse.models.network import network_class, read_config, read_sizes
 from stillhouse.models.precisions import block_codes, write_precision
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.fields import Precision
@@ -224,7 +224,7 @@ def test_static_ranges_are_those_of_the_texts_alone_and_not_of_padding(
     monkeypatch.setattr(precisions._Fed, "__iter__", lambda fed: (seen.append(text) or text for text in real(fed)))
     model = a_classifier("bert", tmp_path / "model")
     export_onnx(model, tmp_path / "fp32.onnx")
-    operations = quantised_operations(model)
+    operations = network_class(model).quantised
     write_precision(
         "int8_static", tmp_path / "fp32.onnx", tmp_path / "out.onnx", operations=operations, sizes=read_sizes(model),
         tokenizer=model, texts=QUESTIONS[:7],
