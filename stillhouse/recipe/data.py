@@ -348,11 +348,6 @@ class DataSpec(Part):
         return self
 
     @property
-    def numbers(self) -> dict[str, Any]:
-        """What the content of a stage depends on that asks when a number is right; nothing where answers are labels."""
-        return {} if self.score is None else {"score": self.score.model_dump(mode="json")}
-
-    @property
     def traffic_is_live(self) -> bool:
         """Whether rows are held against what servers keep, and not against a file."""
         return self.traffic == LIVE

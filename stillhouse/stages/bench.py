@@ -128,7 +128,7 @@ class Bench:
             # As written: an id is of a text whatever its case, of which a model may make something else.
             "golden": digest_of(self.golden.select(pl.col("prompt_id", *sorted(columns)).cast(pl.String)).rows()),
             "teacher": self.teacher.digest,
-            **self.recipe.data.numbers,
+            **self._teacher_facts.numbers,
             "terms": self.recipe.terms.model_dump(mode="json"),
             "usd_per_hour": self.recipe.machine_usd_per_hour,
             "groups": self.groups,

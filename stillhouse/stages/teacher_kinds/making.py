@@ -88,7 +88,7 @@ class Making:
             external_inputs: digests of the files that are read, beside the weights, by address.
             config: further parts of the recipe that apply.
         """
-        spec = self.file.recipe.teacher
+        spec, score = self.file.recipe.teacher, self.file.recipe.data.score
         # Not among what the content depends on: the same weights from elsewhere are the same.
         begins_with = spec.address if spec.runs_here else self.file.recipe.weights.address
         return Plan(
@@ -96,7 +96,7 @@ class Making:
             {
                 "rows": digest_of(self.rows.select("prompt_id", "label", "split").rows()),
                 "labels": self.task.names,
-                **self.file.recipe.data.numbers,
+                **({} if score is None else {"score": score.model_dump(mode="json")}),
                 "base": self.base.record.fingerprint,
                 **depends_on,
             },
