@@ -52,7 +52,7 @@ from stillhouse.statistics.proportions import paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.students.examples import examples_of, labelled_examples, labelled_rows, validation_rows
 from stillhouse.students.pruning import cut_from
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.classifier import build_classifier
 from tests.small import questions
@@ -254,7 +254,7 @@ def one_round(file: RecipeFile, checkpoints: Path) -> tuple[Round, Answers]:
         The round, and what teacher, student and control said of its validation and golden rows.
     """
     recipe, prompts = file.recipe, prompts_to_come(file)
-    task = task_of(recipe.data.answer, sorted(prompts["label"].drop_nulls().unique()))
+    task = task_in(recipe.data, sorted(prompts["label"].drop_nulls().unique()))
     known, validation = labelled_rows(prompts), validation_rows(prompts)
 
     def trained(start: Path, out: Path, examples: TrainingExamples, how: TrainingConfig | None, name: str) -> None:

@@ -38,7 +38,7 @@ from stillhouse.stages.preview import prompts_to_come
 from stillhouse.statistics.calibration import calibration
 from stillhouse.students.examples import examples_of, labelled_examples, labelled_rows, validation_rows
 from stillhouse.students.pruning import cut_from
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 from stillhouse.tasks.task import Logits, Task
 from stillhouse.teachers.classifier import build_classifier
 from stillhouse.teachers.soft_labels import by_alternatives, codes_of
@@ -99,7 +99,7 @@ def signals(log_probabilities: FloatArray, task: Task, accuracy: float, seed: in
 def one_round(file: RecipeFile, folder: Path, seed: int) -> dict[str, dict[str, float]]:
     """Fine-tune the teacher, train a student by each kind of signal, and judge all on the golden rows."""
     recipe, prompts = file.recipe, prompts_to_come(file)
-    task = task_of(recipe.data.answer, sorted(prompts["label"].drop_nulls().unique()))
+    task = task_in(recipe.data, sorted(prompts["label"].drop_nulls().unique()))
     known, validation = labelled_rows(prompts), validation_rows(prompts)
     rows, golden = (prompts.filter(pl.col("split") == side).sort("prompt_id") for side in ("train", "golden"))
     texts, watched = golden["text"].to_list(), validation["text"].to_list()

@@ -27,7 +27,7 @@ from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import PROMPTS
 from stillhouse.stages.preview import prompts_to_come
 from stillhouse.students.examples import labelled_rows
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.batch_api import BatchRead, batch_lines, read_batch
 from stillhouse.teachers.endpoint import EndpointTeacher
@@ -163,7 +163,7 @@ def _alternative(file: RecipeFile, of: str | None) -> int | None:
 def _to_be_asked(builds: BuildStore, file: RecipeFile) -> tuple[pl.DataFrame, pl.DataFrame, Task]:
     """The prompts of the base batch with label and split, all prompts, and what an answer to them is."""
     base = prompts_to_come(file)
-    task = task_of(file.recipe.data.answer, base["label"].drop_nulls().unique().sort().to_list())
+    task = task_in(file.recipe.data, base["label"].drop_nulls().unique().sort().to_list())
     prompts = pl.concat([base.select("prompt_id", "text"), *_of_batches(builds, file)])
     return base, prompts.unique("prompt_id", maintain_order=True), task
 

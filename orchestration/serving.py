@@ -20,7 +20,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, serving_now
 from stillhouse.release.bundle import MODEL
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 
 _UNDECODABLE = re.compile("[\ud800-\udfff]")
 """What Python reads in the place of such a byte."""
@@ -80,7 +80,7 @@ def predict(builds: BuildStore, file: RecipeFile, texts: Sequence[str]) -> Predi
         )
     served, folder = champion_bundle(builds, file)
     model = OnnxClassifier(folder / MODEL)
-    task = task_of(file.recipe.data.answer, model.labels, file.recipe.data.score)
+    task = task_in(file.recipe.data, model.labels)
     logits = model.logits(spelled)
     confidence = task.confidence(logits, model.temperature)
     sure = [None] * len(texts) if confidence is None else confidence.tolist()

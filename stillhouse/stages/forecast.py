@@ -47,7 +47,7 @@ from stillhouse.stages.names import (
 )
 from stillhouse.stages.stressed import harder
 from stillhouse.students.examples import labelled_examples, labelled_rows
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.endpoint import Endpoint
@@ -185,8 +185,7 @@ def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast,
         StillhouseError: if a prompt cannot be read.
     """
     teacher, found = file.recipe.teacher, list[ServerForecast]()
-    data = file.recipe.data
-    names = task_of(data.answer, sorted(prompts["label"].drop_nulls().unique()), data.score).names
+    names = task_in(file.recipe.data, sorted(prompts["label"].drop_nulls().unique())).names
     bulk = pl.concat([each.select("text") for each in (prompts, harder(file.recipe, prompts.filter(_IS_GOLDEN)))])
     for name, spec in teacher.servers.items():
         assert spec.endpoint is not None
@@ -311,7 +310,7 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
     training = recipe.trainings[0] if recipe.trainings else TrainingConfig()
     some = known.sample(n=min(known.height, PROBED_STEPS * training.batch_size), seed=0)
     texts = known["text"].sample(n=min(known.height, PROBED_ROWS), seed=1).to_list()
-    task = task_of(recipe.data.answer, sorted(known["label"].unique()), recipe.data.score)
+    task = task_in(recipe.data, sorted(known["label"].unique()))
     names = task.names
     with tempfile.TemporaryDirectory() as temporary:
         start, taught = Path(temporary) / "start", Path(temporary) / "taught"
@@ -346,7 +345,7 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
 def _probe_language_model(file: RecipeFile, known: pl.DataFrame, builds: BuildStore) -> float:
     """Ask a language model a few rows, and say how long each takes."""
     spec = file.recipe.teacher
-    names = task_of(file.recipe.data.answer, sorted(known["label"].unique()), file.recipe.data.score).names
+    names = task_in(file.recipe.data, sorted(known["label"].unique())).names
     texts = known["text"].sample(n=min(known.height, PROBED_BY_LANGUAGE_MODEL), seed=1).to_list()
     with base_model(file.located(spec.source), spec.revision, builds.store, verify_language_model) as model:
         asked = label_prompt_of(file, names, model.record.fingerprint)

@@ -25,7 +25,7 @@ from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
 from stillhouse.stages.names import MODEL, SELECTION
 from stillhouse.stages.selection import SelectionFacts
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 
 if TYPE_CHECKING:
     from stillhouse.models.predictor import OnnxClassifier
@@ -157,7 +157,7 @@ def texts_that_may_travel(provenance: ProvenanceSpec, prompts: pl.DataFrame) -> 
 
 def _probe(file: RecipeFile, prompts: Artifact, shipped: "OnnxClassifier") -> Probe:
     """What the model that ships says to golden texts; to the names of the classes where none may travel."""
-    task = task_of(file.recipe.data.answer, shipped.labels, file.recipe.data.score)
+    task = task_in(file.recipe.data, shipped.labels)
     texts = texts_that_may_travel(file.recipe.data.provenance, prompts.frame("prompts"))[:_ASKED] or [*task.names]
     return probe_of(texts, shipped.logits(texts), task)
 

@@ -40,7 +40,7 @@ from stillhouse.release.cascade import LABEL, Rule, cascade_in
 from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.stages.names import SHADOW
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 
 SEEN, TALLY = "seen", "tally"
 TRUTH_SEEN, TRUTH_TALLY = "truth_seen", "truth_tally"
@@ -452,7 +452,7 @@ def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
     folder = builds.artifact(release.release, release.manifest).folder
     model, cascade = OnnxClassifier(folder / MODEL), cascade_in(folder)
     rule = None if cascade is None else cascade.rule
-    task = task_of(recipe.data.answer, model.labels)
+    task = task_in(recipe.data, model.labels)
 
     @cache  # a text that was asked with several columns is one question to the student
     def student(text: str) -> tuple[str, float | None]:

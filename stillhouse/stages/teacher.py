@@ -21,7 +21,7 @@ from stillhouse.stages.names import MODEL
 from stillhouse.stages.teacher_kinds import causal_lm, endpoint, ensemble, network, stored
 from stillhouse.stages.teacher_kinds.making import Making
 from stillhouse.students.examples import labelled_rows
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 
 if TYPE_CHECKING:
     from stillhouse.models.pretrained import BaseModel
@@ -54,7 +54,7 @@ def plan(
         contract=contract,
         prompts=texts.select("prompt_id", "text"),
         rows=labelled_rows(texts),
-        task=task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels, file.recipe.data.score),
+        task=task_in(file.recipe.data, prompts.facts(PromptFacts).labels),
         base=base,
         members=members,
         builds=builds,

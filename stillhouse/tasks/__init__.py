@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
+from stillhouse.recipe.data import NUMBERS, SETS, DataSpec, ScoreSpec, TaskKind
 from stillhouse.tasks.label_sets import names_of
 from stillhouse.tasks.multi_label import MultiLabel
 from stillhouse.tasks.score import NAMES, NumericScore
@@ -39,6 +39,11 @@ def task_of(kind: TaskKind, labels: Sequence[str], score: ScoreSpec | None = Non
         score: where answers are numbers, what the recipe says of them.
     """
     return TASKS[kind](labels, score)
+
+
+def task_in(data: DataSpec, labels: Sequence[str]) -> Task:
+    """The task of a recipe's rows, which have these labels, or of a model for them, whose outputs have these names."""
+    return task_of(data.answer, labels, data.score)
 
 
 def answers_with_sets(task: Task) -> bool:

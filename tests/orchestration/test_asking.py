@@ -23,7 +23,7 @@ from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.records.builds import BuildStore
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.preview import prompts_to_come
-from stillhouse.tasks import task_of
+from stillhouse.tasks import task_in
 from stillhouse.teachers.batch_api import LeftOut
 from stillhouse.teachers.calls import CallLog, CapReachedError, Reply
 from stillhouse.teachers.endpoint import EndpointTeacher
@@ -140,7 +140,7 @@ def asked_by(file: RecipeFile, log: CallLog) -> tuple[EndpointTeacher, pl.DataFr
     """The teacher of a recipe as a run makes it, and all prompts."""
     prompts, spec = prompts_to_come(file), file.recipe.teacher
     assert spec.endpoint is not None
-    task = task_of(file.recipe.data.answer, prompts["label"].drop_nulls().unique().sort().to_list())
+    task = task_in(file.recipe.data, prompts["label"].drop_nulls().unique().sort().to_list())
     return EndpointTeacher(spec.source, spec.endpoint, asking_of(file, task.names), file.name, log, task), prompts
 
 
