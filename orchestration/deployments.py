@@ -78,6 +78,18 @@ def roll_back(
     return _see_through(instance, builds, file, target, seen, entry)
 
 
+def roll_back_by_records(builds: BuildStore, recipe: str, digest: str | None, *, by: str, reason: str) -> Decided:
+    """Go back where the recipe cannot be read: what does harm goes on answering while somebody edits its file.
+
+    Raises:
+        StillhouseError: as `roll_back`.
+    """
+    seen = serving_now(builds.ledger, recipe)
+    target, entry = go_back(builds, recipe, seen, digest, by=by, reason=reason)
+    _, said = promotion.tell(builds.ledger, Witness.from_environment(), entry)
+    return Decided(target, replaced=seen.champion, witness=said)
+
+
 def promote(
     instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, digest: str | None, *, by: str, reason: str
 ) -> Decided:

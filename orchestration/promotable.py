@@ -28,8 +28,6 @@ def take_back(
 ) -> Entry:
     """Withdraw the release that serves for an earlier one, without Dagster: the ledger and the witness alone.
 
-    The recipe need not be there, or be one that can be read.
-
     Args:
         builds: whose ledger decides.
         recipe: its name.

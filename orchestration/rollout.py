@@ -430,7 +430,22 @@ def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Roll
 
 
 def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> bool:
-    """Replay what is due in this process, and look at the gates; whether it came to its end."""
+    """Replay what is due in this process, if a release is on its way, and look at the gates.
+
+    Returns:
+        Whether it came to its end.
+
+    Raises:
+        StillhouseError: if the recipe has no rollout.
+    """
+    if file.recipe.rollout is None:
+        raise StillhouseError(
+            "nothing is replayed of a recipe without a rollout", where=str(file.path), expected="`rollout:` in it",
+            do="Leave out --replay, or add the part; `stillhouse schema rollout` shows what can be said there.",
+        )  # fmt: skip
+    deployed = desired(builds.ledger, file.name)
+    if deployed is None or deployed.challenger is None:
+        return True
     run_id = new_run_id()
     done = (
         runnable([file])

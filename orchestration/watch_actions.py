@@ -35,7 +35,7 @@ def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Decided:
+class CarriedOut:
     """What was done about a finding.
 
     Args:
@@ -60,7 +60,7 @@ def carried_out(
     at: float,
     *,
     alarm: Alarm | None = None,
-) -> Decided:
+) -> CarriedOut:
     """Do what a finding asks for now; a release that serves no more is taken back by nobody a second time."""
     seen = desired(builds.ledger, file.name)
     assert seen is not None, "what is watched was promoted"
@@ -72,7 +72,7 @@ def carried_out(
     if action is Action.QUARANTINE and alarm is not None:
         action, what = taken_from_the_champion(builds, file, state, alarm, sentence, at=at)
         because = f"{because}; {what}"
-    return Decided(seen, action, because, gone is not None)
+    return CarriedOut(seen, action, because, gone is not None)
 
 
 def acted_on(

@@ -19,7 +19,6 @@ from stillhouse.home import Home
 
 if TYPE_CHECKING:
     from orchestration.deployments import Decided
-    from stillhouse.records.builds import BuildStore
 
 commands = typer.Typer()
 
@@ -80,41 +79,27 @@ def rollback(
     ] = None,
 ) -> None:
     """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
-    from orchestration.deployments import roll_back
+    from orchestration.deployments import roll_back, roll_back_by_records
     from orchestration.instance import initialise
+
+    def withdrawn(replaced: str) -> str:
+        return f"{replaced} is withdrawn and no round brings it back"
 
     builds = builds_here()
     try:
         file = find_recipe(name)
     except StillhouseError as error:
-        serves = _roll_back_by_records(builds, name_on_record(name), digest, by, reason)
+        done = roll_back_by_records(builds, name_on_record(name), digest, by=by, reason=reason)
+        _say(done, withdrawn)
         # With the digest, since the same command without one would go back by one more as long as it cannot be read.
-        again = f"`stillhouse rollback {name} {serves[:12]}` is given once it can be read"
+        again = f"`stillhouse rollback {name} {done.serves.release[:12]}` is given once it can be read"
         follows = f"the champion's page and its gates follow when {again}"
         out.print(Text(f"{error} Servers follow without it; {follows}", "yellow"), soft_wrap=True)
         return
     _say_who_works(builds.home, file.name)
     with initialise(builds.home) as instance:
         done = roll_back(instance, builds, file, digest, by=by, reason=reason)
-    _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
-
-
-def _roll_back_by_records(builds: "BuildStore", recipe: str, digest: str | None, by: str, reason: str) -> str:
-    """Go back where the recipe cannot be read: what does harm goes on answering while somebody edits its file.
-
-    Returns:
-        The release that serves.
-    """
-    from orchestration.promotable import take_back
-    from stillhouse.records.deployments import serving_now
-
-    seen = serving_now(builds.ledger, recipe)
-    entry = take_back(builds, recipe, seen, digest, by=by, reason=reason)
-    serves = f"champion {entry.body['student']} {entry.body['digest'][:12]} serves"
-    withdrawn = f"{seen.champion.release[:12]} is withdrawn and no round brings it back"
-    out.print(f"{serves}; {withdrawn}", soft_wrap=True)
-    release: str = entry.body["digest"]
-    return release
+    _say(done, withdrawn)
 
 
 @commands.command()

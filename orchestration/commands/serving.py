@@ -12,7 +12,6 @@ from rich.text import Text
 
 from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
-from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.serving.tokens import Scope, Tokens
 
@@ -50,18 +49,10 @@ def rollout(
     """Say how far the next release is and what is missing, and take its next step, as the sensor does each minute."""
     from orchestration.instance import initialise
     from orchestration.rollout import look, replay_now
-    from stillhouse.records.deployments import desired
 
     file, builds = find_recipe(name), builds_here()
-    if replay and file.recipe.rollout is None:
-        raise StillhouseError(
-            "nothing is replayed of a recipe without a rollout", where=str(file.path), expected="`rollout:` in it",
-            do="Leave out --replay, or add the part; `stillhouse schema rollout` shows what can be said there.",
-        )  # fmt: skip
-    deployed = desired(builds.ledger, file.name)
-    there_is_one = deployed is not None and deployed.challenger is not None
     with initialise(builds.home) as instance:
-        done = replay_now(instance, builds, file) if replay and there_is_one else True
+        done = replay_now(instance, builds, file) if replay else True
         step = look(instance, builds, file)
     out.print(Text(step.sentence), soft_wrap=True)
     if step.truth is not None:
