@@ -16,7 +16,7 @@ from stillhouse.arrays import BoolArray
 from stillhouse.base import Record
 from stillhouse.statistics import score_test
 from stillhouse.statistics.proportions import paired_outcomes
-from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
+from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha, check_margin
 
 
 class NonInferiority(Record):
@@ -105,8 +105,7 @@ def non_inferiority_from_counts(
     """
     if rows < 1 or min(teacher_only, student_only) < 0 or teacher_only + student_only > rows:
         raise ValueError(f"impossible counts: {teacher_only} + {student_only} discordant of {rows} examples")
-    if not 0.0 < margin < 1.0:
-        raise ValueError(f"margin must be a fraction in (0, 1), not {margin}")
+    check_margin(margin)
     check_alpha(alpha)
     pairs = score_test.Pairs(teacher_only, student_only, rows)
     exact = score_test.uses_exact(rows, margin)

@@ -11,7 +11,7 @@ from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.statistics.accuracy_test import non_inferiority_p_value
 from stillhouse.statistics.proportions import paired_outcomes
-from stillhouse.statistics.verdicts import check_alpha
+from stillhouse.statistics.verdicts import check_alpha, check_margin
 
 THRESHOLDS: FloatArray = 1 / (1 + np.exp(-np.arange(80, -51, -1) / 10))
 """Confidences from 0.9997 down to 0.007, even in log-odds: fixed before any row was seen, as the bound demands."""
@@ -64,8 +64,7 @@ def cascade_threshold(
     teacher, student = paired_outcomes(teacher_correct, student_correct)
     if confidence.shape != teacher.shape or not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("need a confidence in [0, 1] for each row")
-    if not 0.0 < margin < 1.0:
-        raise ValueError(f"margin must be a fraction in (0, 1), not {margin}")
+    check_margin(margin)
     check_alpha(delta)
     # Where each row is first kept: thresholds fall, so it stays kept.
     kept_from = np.searchsorted(-THRESHOLDS, -confidence)

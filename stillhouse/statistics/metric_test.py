@@ -15,7 +15,7 @@ from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
 from stillhouse.statistics.bootstrap import Bootstrap, Metric
 from stillhouse.statistics.score_test import sum_of_quantiles
-from stillhouse.statistics.verdicts import Verdict, check_alpha
+from stillhouse.statistics.verdicts import Verdict, check_alpha, check_margin
 
 FEWEST_GROUPS = 20
 """With fewer groups the spread between them is itself hardly known, and bootstrap bounds come out too narrow."""
@@ -117,8 +117,7 @@ def metric_test(
         ValueError: if the shapes differ, there are no examples, margin or alpha is out of range, or the class is not
             one of the classes.
     """
-    if not 0.0 < margin < 1.0:
-        raise ValueError(f"margin must be a fraction in (0, 1), not {margin}")
+    check_margin(margin)
     check_alpha(alpha)
     if (metric == "recall") != (metric_class is not None) or metric_class not in (None, *classes):
         raise ValueError(f"no class {metric_class!r} goes with {metric}; the classes are {', '.join(classes)}")
@@ -139,20 +138,51 @@ def metric_test(
     )
     lost = math.log(1 / alpha) * _rows_lost_at_a_time(labels, teacher, student, groups)
     unseen = _unseen(labels, student, metric, index, lost, len(classes))
-    upper = max(found.upper, found.drop + unseen)
     counting = np.ones(len(labels), dtype=np.bool_) if index is None else labels == index
-    rows_that_count = int(np.count_nonzero(counting))
-    groups_that_count = None if groups is None else len(np.unique(groups[counting]))
-    if rows_that_count == 0 or (groups_that_count is not None and groups_that_count < FEWEST_GROUPS):
-        verdict, needed = Verdict.INCONCLUSIVE, None
-    else:
-        verdict, needed = decide(found, upper, unseen, len(labels), margin, alpha)
+    return judged(
+        found, unseen, len(labels), metric=metric, metric_class=metric_class, rows=len(labels),
+        rows_that_count=int(np.count_nonzero(counting)),
+        groups=None if groups is None else len(np.unique(groups[counting])),
+        draws=draws, margin=margin, alpha=alpha,
+    )  # fmt: skip
+
+
+def _measure(metric: MetricName, index: int | None) -> Metric:
+    if index is not None:
+        return bootstrap.recall_of(index)
+    return {"accuracy": bootstrap.accuracy, "macro_f1": bootstrap.macro_f1, "ndcg": bootstrap.ndcg}[metric]
+
+
+def judged(
+    found: Bootstrap,
+    unseen: float,
+    units: int,
+    *,
+    rows_of_a_unit: float = 1.0,
+    metric: MetricName,
+    metric_class: str | None = None,
+    rows: int,
+    rows_that_count: int,
+    groups: int | None,
+    draws: int,
+    margin: float,
+    alpha: float,
+) -> MetricTest:
+    """Read a test off a drop and its bounds.
+
+    The evidence are `units` rows or groups, of `rows_of_a_unit` rows each on average, and losses that are not in them
+    could add `unseen` to the drop; all else is as in a `MetricTest`.
+    """
+    upper = max(found.upper, found.drop + unseen)
+    verdict, needed = Verdict.INCONCLUSIVE, None
+    if rows_that_count and (groups is None or groups >= FEWEST_GROUPS):
+        verdict, needed = _decide(found, upper, unseen, units, margin, alpha)
     return MetricTest(
         metric=metric,
         metric_class=metric_class,
-        rows=len(labels),
+        rows=rows,
         rows_that_count=rows_that_count,
-        groups=groups_that_count,
+        groups=groups,
         draws=draws,
         margin=margin,
         alpha=alpha,
@@ -164,29 +194,14 @@ def metric_test(
         standard_error=found.standard_error,
         unseen=unseen,
         verdict=verdict,
-        rows_needed=needed,
+        rows_needed=None if needed is None else math.ceil(needed * rows_of_a_unit),
     )
 
 
-def _measure(metric: MetricName, index: int | None) -> Metric:
-    if index is not None:
-        return bootstrap.recall_of(index)
-    return {"accuracy": bootstrap.accuracy, "macro_f1": bootstrap.macro_f1, "ndcg": bootstrap.ndcg}[metric]
-
-
-def decide(
-    found: Bootstrap, upper: float, unseen: float, rows: int, margin: float, alpha: float
+def _decide(
+    found: Bootstrap, upper: float, unseen: float, units: int, margin: float, alpha: float
 ) -> tuple[Verdict, int | None]:
-    """Read the verdict off a drop and its bounds, and how many rows or groups would settle it where they do not.
-
-    Args:
-        found: drop, lower bound and standard error.
-        upper: bound of the drop, unseen losses counted.
-        unseen: what these could add.
-        rows: that the bounds rest on.
-        margin: largest acceptable drop.
-        alpha: one-sided error rate.
-    """
+    """The verdict, and how many rows or groups would settle it where that is open; see `judged`."""
     if upper < margin:
         return Verdict.PASS, None
     if found.lower >= margin:
@@ -195,13 +210,13 @@ def decide(
     def needed(distance: float) -> int:
         # A standard error shrinks with the root of the rows, what so many unseen losses could do with the rows.
         by_spread = (sum_of_quantiles(alpha) * found.standard_error / distance) ** 2
-        return math.ceil(rows * max(by_spread, unseen / distance))
+        return math.ceil(units * max(by_spread, unseen / distance))
 
     for_an_equal_student = needed(margin)
-    if rows < for_an_equal_student:
+    if units < for_an_equal_student:
         return Verdict.INCONCLUSIVE, for_an_equal_student
     gap = abs(margin - max(found.drop, 0.0))
-    return Verdict.INCONCLUSIVE, max(needed(gap), rows + 1) if gap else None
+    return Verdict.INCONCLUSIVE, max(needed(gap), units + 1) if gap else None
 
 
 def _rows_lost_at_a_time(labels: IntArray, teacher: IntArray, student: IntArray, groups: IntArray | None) -> float:

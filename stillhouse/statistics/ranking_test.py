@@ -10,9 +10,12 @@ import numpy as np
 
 from stillhouse.arrays import FloatArray
 from stillhouse.statistics import bootstrap
-from stillhouse.statistics.metric_test import FEWEST_GROUPS, SEED, TAIL_DRAWS, MetricTest, decide
+from stillhouse.statistics.metric_test import SEED, TAIL_DRAWS, MetricTest, judged
 from stillhouse.statistics.ranking import Queries
-from stillhouse.statistics.verdicts import Verdict, check_alpha
+from stillhouse.statistics.verdicts import check_alpha, check_margin
+
+_NOTHING = bootstrap.Bootstrap(teacher=0.0, student=0.0, drop=0.0, lower=-1.0, upper=1.0, standard_error=0.0, groups=0)
+"""Of rows without a query whose order could be wrong: nothing is shown."""
 
 
 def ranking_test(
@@ -41,41 +44,20 @@ def ranking_test(
     Raises:
         ValueError: if the shapes differ, or margin or alpha is out of range.
     """
-    if not 0.0 < margin < 1.0:
-        raise ValueError(f"margin must be a fraction in (0, 1), not {margin}")
+    check_margin(margin)
     check_alpha(alpha)
     if teacher.shape != student.shape:
         raise ValueError(f"need two vectors of one length, not shapes {teacher.shape} and {student.shape}")
     draws, count = max(draws, math.ceil(TAIL_DRAWS / alpha)), len(queries)
-    if not count:
-        return _of_nothing(len(teacher), margin, alpha, draws)
-    taught, said = queries.ndcg(teacher), queries.ndcg(student)
-    found = bootstrap.paired_means(taught, said, draws=draws, alpha=alpha, seed=SEED)
-    unseen = _unseen(said - queries.lowest_ndcg, math.log(1 / alpha))
-    upper = max(found.upper, found.drop + unseen)
-    verdict, needed = Verdict.INCONCLUSIVE, None
-    if count >= FEWEST_GROUPS:
-        verdict, needed = decide(found, upper, unseen, count, margin, alpha)
-    rows_of_a_query = queries.documents / count
-    return MetricTest(
-        metric="ndcg",
-        metric_class=None,
-        rows=len(teacher),
-        rows_that_count=queries.documents,
-        groups=count,
-        draws=draws,
-        margin=margin,
-        alpha=alpha,
-        teacher=found.teacher,
-        student=found.student,
-        drop=found.drop,
-        drop_upper_bound=upper,
-        drop_lower_bound=found.lower,
-        standard_error=found.standard_error,
-        unseen=unseen,
-        verdict=verdict,
-        rows_needed=None if needed is None else math.ceil(needed * rows_of_a_query),
-    )
+    found, unseen = _NOTHING, 1.0
+    if count:
+        taught, said = queries.ndcg(teacher), queries.ndcg(student)
+        found = bootstrap.paired_means(taught, said, draws=draws, alpha=alpha, seed=SEED)
+        unseen = _unseen(said - queries.lowest_ndcg, math.log(1 / alpha))
+    return judged(
+        found, unseen, count, rows_of_a_unit=queries.documents / max(count, 1), metric="ndcg", rows=len(teacher),
+        rows_that_count=queries.documents, groups=count, draws=draws, margin=margin, alpha=alpha,
+    )  # fmt: skip
 
 
 def _unseen(falls: FloatArray, lost: float) -> float:
@@ -84,12 +66,3 @@ def _unseen(falls: FloatArray, lost: float) -> float:
     whole = min(int(lost), len(worst))
     part = (lost - whole) * worst[whole] if whole < len(worst) else 0.0
     return float((worst[:whole].sum() + part) / len(worst))
-
-
-def _of_nothing(rows: int, margin: float, alpha: float, draws: int) -> MetricTest:
-    """Of rows without a query whose order could be wrong: nothing is shown."""
-    return MetricTest(
-        metric="ndcg", metric_class=None, rows=rows, rows_that_count=0, groups=0, draws=draws, margin=margin,
-        alpha=alpha, teacher=0.0, student=0.0, drop=0.0, drop_upper_bound=1.0, drop_lower_bound=-1.0,
-        standard_error=0.0, unseen=1.0, verdict=Verdict.INCONCLUSIVE, rows_needed=None,
-    )  # fmt: skip

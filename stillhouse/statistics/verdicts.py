@@ -30,3 +30,9 @@ def check_alpha(alpha: float) -> None:
     """Refuse an error rate outside (0, 0.5)."""
     if not 0.0 < alpha < 0.5:
         raise ValueError(f"alpha must be in (0, 0.5), not {alpha}")
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin outside (0, 1)."""
+    if not 0.0 < margin < 1.0:
+        raise ValueError(f"margin must be a fraction in (0, 1), not {margin}")
