@@ -332,9 +332,7 @@ def _calibration(result: CalibrationTest) -> str:
     if result.verdict is Verdict.FAIL:
         lower = points(result.lower_bound, against=result.limit)
         return f"confidence not {within}: {error}, and with {confidence} at least {lower}"
-    why = f"; {_rows_needed(result.rows_needed, result.rows)}"
-    if result.has_too_few_groups:
-        why = f" in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
+    why = _too_few_groups(result.groups) or f"; {_rows_needed(result.rows_needed, result.rows)}"
     lower = points(result.lower_bound, against=result.limit)
     return (
         f"cannot tell whether confidence is {within}: {error}, bounds {lower} and {upper} on {result.rows:,} rows{why}"

@@ -303,10 +303,8 @@ class EndpointTeacher:
         return Replies(said, self.asking, self.task)
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
-        over, _ = (
-            threading.Event(),
-            self.endpoint.client,
-        )  # made before threads want it, and before a call is written down
+        over = threading.Event()
+        _ = self.endpoint.client  # made before threads want it, and before a call is written down
         first: list[BaseException] = []
 
         def ask(digest: str) -> tuple[str, Reply] | None:
