@@ -78,11 +78,11 @@ def main() -> None:
             finally:
                 flush_output()
     except StillhouseError as error:
-        err.print(str(error), style="red", soft_wrap=True)
+        err.say(str(error), style="red")
         raise SystemExit(2) from None
     except SystemExit as ended:
         if ended.code != INTERRUPTED:
             raise
         line = "ended by Ctrl-C; what was finished is kept, and the same command goes on from there"
-        err.print(line, style="yellow", soft_wrap=True)
+        err.say(line, style="yellow")
         raise SystemExit(INTERRUPTED) from None

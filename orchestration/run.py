@@ -92,7 +92,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
 
     def notice(line: str) -> None:
-        console.print(Text(line, "yellow"), soft_wrap=True)
+        console.say(line, style="yellow")
 
     by = f"`stillhouse run {file.name}` (process {os.getpid()})"
     with (
@@ -109,7 +109,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         planned = plan_runs(builds, file, batches)
         for each in planned:
             if len(planned) > 1:
-                console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
+                console.say(Text.assemble((each.job, "bold"), f" {each.batch}"))
             run_id = new_run_id()
             with _stop_recorded(instance, run_id):
                 with drawn_progress(console, len(stages)) as listener, progress.listening(listener):

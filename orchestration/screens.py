@@ -157,8 +157,7 @@ def _bars(screen: Terminal, stages: int) -> Iterator[progress.Listener]:
     going: dict[str, TaskID] = {}
 
     def listen(news: progress.News) -> None:
-        for line in _lasting(news):
-            screen.print(line, soft_wrap=True)
+        screen.say(*_lasting(news))
         match news:
             case progress.StageStep(stage, done):
                 for name in [name for name in going if done]:
@@ -183,8 +182,7 @@ def _lines(screen: Terminal, stages: int) -> Iterator[progress.Listener]:
 
     def listen(news: progress.News) -> None:
         nonlocal made, stage, work
-        for line in _lasting(news):
-            screen.print(line, soft_wrap=True)
+        screen.say(*_lasting(news))
         match news:
             case progress.StageStep(name, done):
                 made, stage, work = made + done, "" if done else name, ""
@@ -194,9 +192,7 @@ def _lines(screen: Terminal, stages: int) -> Iterator[progress.Listener]:
     def say() -> None:
         while not over.wait(SECONDS_BETWEEN_LINES):
             took = timedelta(seconds=round(time.monotonic() - begun))
-            screen.print(
-                Text(f"  {took}  {made} of {stages} stages{f', {stage}' if stage else ''}{work}"), soft_wrap=True
-            )
+            screen.say(f"  {took}  {made} of {stages} stages{f', {stage}' if stage else ''}{work}")
             screen.file.flush()
 
     speaker = threading.Thread(target=say, daemon=True)

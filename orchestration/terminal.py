@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from stillhouse.errors import StillhouseError
 
@@ -89,6 +90,16 @@ class Terminal(Console):
             self.file.flush()  # each piece as it comes, as on a terminal
         except OSError as error:
             _go_on_unread(self.file, error)
+
+    def say(self, *lines: RenderableType, style: str = "") -> None:
+        """Print lines, none of which is broken where it does not fit.
+
+        Args:
+            lines: each by itself.
+            style: of those that are plain texts.
+        """
+        for line in lines:
+            self.print(Text(line, style) if isinstance(line, str) else line, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Go on where rich would end the process: what is said is lost, and not the work that says it."""

@@ -166,7 +166,7 @@ def _address(listening: UiListening, listener: socket.socket, rules: Rules, toke
 
 
 def _announce(terminal: Terminal, home: Home, address: str, rules: Rules) -> None:
-    terminal.print(f"Dagster UI of {home.root}: {address}", soft_wrap=True)
+    terminal.say(f"Dagster UI of {home.root}: {address}")
     if rules.read_only:
         terminal.print("read-only: nothing can be launched or changed here")
     if rules.token is not None:
@@ -181,7 +181,7 @@ def _route_signals_and_logs(terminal: Terminal) -> None:
 
     class ToTerminal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            terminal.print(self.format(record), soft_wrap=True)
+            terminal.say(self.format(record))
 
     logging.basicConfig(level=logging.WARNING, handlers=[ToTerminal()], force=True)
 
@@ -221,7 +221,7 @@ def _services(home: Home, terminal: Terminal) -> "Iterator[Services]":
 def _relay(keeper: subprocess.Popen[bytes], terminal: Terminal) -> None:
     assert keeper.stdout is not None
     for line in keeper.stdout:
-        terminal.print(line.decode(errors="replace").rstrip(), soft_wrap=True)
+        terminal.say(line.decode(errors="replace").rstrip())
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,10 @@ def status(
     else:
         for recipe, state in shown.recipes.items():
             out.print(status_table(recipe, state))
-            for line in round_lines(state):
-                out.print(Text(line), soft_wrap=True)
+            out.say(*round_lines(state))
             of_all = [line for line in (state.clock, state.kept_traffic) if line is not None]
-            for line in [*of_all, *state.drop_folder, *state.waivers, *state.dagster]:
-                out.print(Text(line, "yellow"), soft_wrap=True)
-            out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
+            out.say(*[*of_all, *state.drop_folder, *state.waivers, *state.dagster], style="yellow")
+            out.say("\n".join(verified_lines(state.verified)))
     say_unreadable(recipes)
     raise typer.Exit(2 if recipes.unreadable else 0 if shown.all_is_well else 1)
 
@@ -85,13 +83,11 @@ def fleet(as_json: AsJson = False) -> None:
         for table in fleet_tables(shown):
             out.print(table)
         out.print()
-        for line in next_lines(shown):
-            out.print(Text(line), soft_wrap=True)
+        out.say(*next_lines(shown))
         decides_nothing = prune_lines(shown)
         if decides_nothing:
             out.print("\nmeasured, and decides nothing:")
-        for line in decides_nothing:
-            out.print(Text(line, "dim"), soft_wrap=True)
+        out.say(*decides_nothing, style="dim")
     say_unreadable(recipes)
     raise typer.Exit(2 if recipes.unreadable else 0)
 
@@ -164,8 +160,7 @@ def show_leaderboard(
         print_json(found.model_dump_json(indent=1))
         return
     out.print(leaderboard_table(found))
-    for line in leaderboard_notes(found):
-        out.print(Text(line, "dim"), soft_wrap=True)
+    out.say(*leaderboard_notes(found), style="dim")
 
 
 @commands.command()
@@ -208,10 +203,9 @@ def audit(
             print_json(answer.model_dump_json(indent=1))
         else:
             said = f"{answer.label} by the {answer.source} at {answer.at}"
-            out.print(Text(f"{answer.id}  {said}, from {answer.replica}"), soft_wrap=True)
-            out.print(f"release {answer.release[:12]}, deployment {answer.deployment}", soft_wrap=True)
-            for problem in answer.problems:
-                out.print(Text(problem, "red"), soft_wrap=True)
+            out.say(f"{answer.id}  {said}, from {answer.replica}")
+            out.say(f"release {answer.release[:12]}, deployment {answer.deployment}")
+            out.say(*answer.problems, style="red")
             _print_audit(answer.audit)
         raise typer.Exit(0 if answer.ok else 1)
     found = audit_recipe(home, recipe, written_down=head)
@@ -225,37 +219,35 @@ def audit(
 def _print_row(found: "RowAudit") -> None:
     from stillhouse.data.quoting import quoted
 
-    out.print(Text(f"{found.prompt_id[:12]}  {found.split} row of {found.batch}: {found.text}"), soft_wrap=True)
-    out.print(Text(f"label     {'none' if found.label is None else found.label}"), soft_wrap=True)
+    out.say(f"{found.prompt_id[:12]}  {found.split} row of {found.batch}: {found.text}")
+    out.say(f"label     {'none' if found.label is None else found.label}")
     for name, said in {"teacher": found.said, **found.members}.items():
         answer = f"no answer: {said.failure}" if said.answer is None else said.answer
         sure = "" if said.confidence is None else f", {said.confidence:.3f} sure"
         who = "" if said.observed is None else f", by {quoted(said.observed)}"
-        out.print(Text(f"{name:<8}  {answer}{sure}{who}, fingerprint {said.fingerprint[:12]}"), soft_wrap=True)
+        out.say(f"{name:<8}  {answer}{sure}{who}, fingerprint {said.fingerprint[:12]}")
         for reply in said.raw or ():
-            out.print(Text(f"  said    {'nothing' if reply is None else reply}"), soft_wrap=True)
+            out.say(f"  said    {'nothing' if reply is None else reply}")
         rest = said.model_dump(include={"error", "mass", "votes", "disagreement", "rationale", "usd", "seconds"})
         for field, value in rest.items():
             if value is not None:
-                out.print(Text(f"  {field:<12}  {value}"), soft_wrap=True)
+                out.say(f"  {field:<12}  {value}")
     if found.split == "train":
         fate = "students learned from it" if found.taught else f"students did not learn from it: {found.because}"
-        out.print(Text(fate), soft_wrap=True)
-    for problem in found.problems:
-        out.print(Text(problem, "red"), soft_wrap=True)
+        out.say(fate)
+    out.say(*found.problems, style="red")
 
 
 def _print_audit(found: "Audit") -> None:
     for link in found.chain:
         mark = ("ok", "green") if link.verified else ("no", "red")
-        out.print(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"), soft_wrap=True)
+        out.say(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"))
         for uri, digest in link.external_inputs.items():
-            out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
-    out.print(f"head  {found.head}  after {found.entries:,} entries", soft_wrap=True)
+            out.say(f"      {digest[:12]}  {uri}")
+    out.say(f"head  {found.head}  after {found.entries:,} entries")
     for limit in found.limits:
-        out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
-    for problem in found.problems:
-        out.print(Text(problem, "red"), soft_wrap=True)
+        out.say(f"not proven: {limit}", style="yellow")
+    out.say(*found.problems, style="red")
 
 
 @commands.command()
@@ -278,8 +270,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
             out.print("        ", Text(offender), soft_wrap=True)
     if not as_json:
         of_all = [line for line in (found.clock, found.given_up) if line is not None]
-        for line in [*found.beside, *of_all, *found.live, *found.drop_folder, *found.dagster]:
-            out.print(Text(line, "yellow"), soft_wrap=True)
+        out.say(*[*found.beside, *of_all, *found.live, *found.drop_folder, *found.dagster], style="yellow")
     raise typer.Exit(0 if found.stage is None else 1)
 
 
@@ -301,7 +292,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
         share = "" if found.data_share is None else f"; {found.data_share:.0%} of it on data and evaluation"
         out.print(f"compute so far, USD: {spent}{share}")
         for each in found.corrections:
-            out.print(Text(f"corrected: {each.sentence}", "dim"), soft_wrap=True)
+            out.say(f"corrected: {each.sentence}", style="dim")
     raise typer.Exit(1 if found.decision is Decision.DO_NOT_FUND else 0)
 
 

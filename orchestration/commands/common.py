@@ -7,7 +7,6 @@ Does not: a command, exit codes (orchestration/cli.py).
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
@@ -30,7 +29,7 @@ def make_ready(home: Home) -> None:
     from stillhouse.records.builds import BuildStore
 
     recipes = recipes_in(recipes_folder())
-    with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
+    with initialise(home, notice=lambda line: out.say(line, style="yellow")) as instance:
         for file in recipes.files:
             sync_batches(instance, BuildStore(home), file)
     say_unreadable(recipes)
@@ -52,14 +51,14 @@ def all_recipes() -> Recipes:
         )
     found = recipes_in(folder)
     if not found.files and not found.unreadable:
-        err.print(Text(f"no recipe in {folder}: `stillhouse new` writes one", "yellow"), soft_wrap=True)
+        err.say(f"no recipe in {folder}: `stillhouse new` writes one", style="yellow")
     return found
 
 
 def say_unreadable(recipes: Recipes) -> None:
     """On standard error, so that JSON stays JSON."""
     for each in recipes.unreadable:
-        err.print(Text(f"recipe {each.name} is left out: {each.in_short}", "yellow"), soft_wrap=True)
+        err.say(f"recipe {each.name} is left out: {each.in_short}", style="yellow")
 
 
 def find_recipe(name: str) -> RecipeFile:

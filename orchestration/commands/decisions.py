@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from orchestration.commands.common import By, Name, Reason, builds_here, find_recipe, name_on_record
 from orchestration.terminal import out
@@ -41,9 +40,8 @@ def waive(
     wanted = Waiver(check, by, reason, until.date(), content="")
     with initialise(builds.home) as instance:
         waiver = waive_newest(builds, file, wanted, sync_batches(instance, builds, file))
-    for line in renamed([check.rpartition(":")[2]]):
-        out.print(Text(line, "yellow"), soft_wrap=True)
-    out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
+    out.say(*renamed([check.rpartition(":")[2]]), style="yellow")
+    out.say(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone")
 
 
 @commands.command()
@@ -61,11 +59,11 @@ def approve(
     builds, file = builds_here(), find_recipe(name)
     if training:
         contract = approve_training(builds, file, by=by, reason=reason)
-        out.print(f"contract {contract[:12]} is signed off; `stillhouse run {name}` trains", soft_wrap=True)
+        out.say(f"contract {contract[:12]} is signed off; `stillhouse run {name}` trains")
         return
     done = approve_newest_release(builds, file, by=by, reason=reason)
     next_step = "rollout" if done.answers_callers else "run"
-    out.print(f"{done.release[:12]} is approved; `stillhouse {next_step} {name}` makes it the champion", soft_wrap=True)
+    out.say(f"{done.release[:12]} is approved; `stillhouse {next_step} {name}` makes it the champion")
 
 
 @commands.command()
@@ -94,7 +92,7 @@ def rollback(
         # With the digest, since the same command without one would go back by one more as long as it cannot be read.
         again = f"`stillhouse rollback {name} {done.serves.release[:12]}` is given once it can be read"
         follows = f"the champion's page and its gates follow when {again}"
-        out.print(Text(f"{error} Servers follow without it; {follows}", "yellow"), soft_wrap=True)
+        out.say(f"{error} Servers follow without it; {follows}", style="yellow")
         return
     _say_who_works(builds.home, file.name)
     with initialise(builds.home) as instance:
@@ -127,10 +125,9 @@ def _say_who_works(home: Home, recipe: str) -> None:
     from stillhouse.records.locks import who_works_on
 
     if (holder := who_works_on(home, recipe)) is not None:
-        out.print(
+        out.say(
             f"{holder.by} works on {recipe} since {holder.since:%Y-%m-%d %H:%M} UTC. What you decide counts at once, "
-            "and servers follow it; the champion's page and its gates follow when that has ended, for which this waits",
-            soft_wrap=True,
+            "and servers follow it; the champion's page and its gates follow when that has ended, for which this waits"
         )
 
 
@@ -140,8 +137,8 @@ def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
         serves += ": the command that was broken off is finished"
     elif done.replaced is not None:
         serves += f"; {of_the_other(done.replaced.release[:12])}"
-    out.print(serves, soft_wrap=True)
-    out.print(Text(done.witness, "dim"), soft_wrap=True)
+    out.say(serves)
+    out.say(done.witness, style="dim")
 
 
 @commands.command()
@@ -152,7 +149,7 @@ def hold(name: Name, by: By, reason: Reason) -> None:
 
     entry = record(builds_here().ledger, name_on_record(name), by=by, reason=reason)
     champion = deployment_of(entry).champion
-    out.print(f"champion {champion.in_words} is held: no round replaces it", soft_wrap=True)
+    out.say(f"champion {champion.in_words} is held: no round replaces it")
 
 
 @commands.command()
@@ -175,7 +172,7 @@ def resume(name: Name, by: By, reason: Reason) -> None:
     with initialise(builds.home) as instance:
         entry = let_rounds(instance, builds, file, by=by, reason=reason)
     champion = deployment_of(entry).champion
-    out.print(f"champion {champion.in_words}: rounds may replace it", soft_wrap=True)
+    out.say(f"champion {champion.in_words}: rounds may replace it")
 
 
 @commands.command()
@@ -194,7 +191,7 @@ def withdraw(name: Name, by: By, reason: Reason) -> None:
     with initialise(builds.home) as instance:
         look(instance, builds, file)
     serves = f"champion {seen.champion.in_words} serves on"
-    out.print(f"{withdrawn} is withdrawn; {serves}", soft_wrap=True)
+    out.say(f"{withdrawn} is withdrawn; {serves}")
 
 
 @commands.command()
@@ -215,7 +212,7 @@ def quarantine(
         by=by, reason=reason, until=until.date(), to_teacher=to_teacher,
     )  # fmt: skip
     unsaid = "" if given.column is None else f"; so is a text of which its caller sends no {given.column!r}"
-    out.print(Text(f"{given.in_words}{unsaid}"), soft_wrap=True)
+    out.say(f"{given.in_words}{unsaid}")
 
 
 @commands.command()
@@ -250,8 +247,8 @@ def correct(
 
     builds, file = builds_here(), find_recipe(name)
     given, now = correct_month(builds, file, book=of, month=month, usd=usd, by=by, reason=reason)
-    out.print(Text(given.sentence), soft_wrap=True)
-    out.print(f"{amount(max(now, 0.0))} USD now count for {of} of {given.month}", soft_wrap=True)
+    out.say(given.sentence)
+    out.say(f"{amount(max(now, 0.0))} USD now count for {of} of {given.month}")
 
 
 keys = typer.Typer(no_args_is_help=True, help="The key that signs the ledger's heads.")
@@ -265,5 +262,5 @@ def keys_init() -> None:
 
     store = Keys.from_environment()
     fingerprint = store.make(Home.from_environment().root)
-    out.print(f"made key {fingerprint} in {store.folder}", soft_wrap=True)
+    out.say(f"made key {fingerprint} in {store.folder}")
     out.print(f"give {fingerprint}.pub to whoever audits; keep a copy of both where this machine cannot reach it")

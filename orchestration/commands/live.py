@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from orchestration.commands.common import AsJson, Name, builds_here, find_recipe
 from orchestration.terminal import out, print_json
@@ -48,19 +47,19 @@ def watch(
     if accept_days is not None:
         require_a_watch(file)
         reference = accept(builds, file, days=accept_days, by=by, reason=reason, at=time.time())
-        out.print(f"{reference.rows:,} answers up to {reference.until} are the reference from now on", soft_wrap=True)
+        out.say(f"{reference.rows:,} answers up to {reference.until} are the reference from now on")
         if reference.weekly:
-            out.print(f"limits differ by weekday (UTC): {', '.join(sorted(reference.weekly))}", soft_wrap=True)
+            out.say(f"limits differ by weekday (UTC): {', '.join(sorted(reference.weekly))}")
         return
     if once:
         require_a_watch(file)
-        _say([ask(builds, file, at=time.time()).sentence, *hand_on(builds, file)])
+        out.say(ask(builds, file, at=time.time()).sentence, *hand_on(builds, file))
         return
     # The first process of a container has no default for it. What is cut off here is looked at again next time.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     watching = Watching(name, builds)
     while True:
-        _say(watching.look(at=time.time()))
+        out.say(*watching.look(at=time.time()))
         time.sleep(every)
 
 
@@ -105,11 +104,6 @@ class Watching:
             return [str(error)]  # a store or a teacher that is away may come back
 
 
-def _say(lines: list[str]) -> None:
-    if lines:
-        out.print(Text("\n".join(lines)), soft_wrap=True)
-
-
 @commands.command()
 def live(
     name: Name,
@@ -129,5 +123,4 @@ def live(
     if as_json:
         print_json(shown.model_dump_json(indent=1))
         return
-    for part in live_table(shown):
-        out.print(part, soft_wrap=True)
+    out.say(*live_table(shown))

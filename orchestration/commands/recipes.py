@@ -38,7 +38,7 @@ def list_recipes() -> None:
     }
     lines |= {each.name: Text.assemble((each.name, "bold red"), f"  {each.in_short}") for each in recipes.unreadable}
     for name in sorted(lines):
-        out.print(lines[name], soft_wrap=True)
+        out.say(lines[name])
     raise typer.Exit(2 if recipes.unreadable else 0)
 
 
@@ -56,11 +56,10 @@ def check(
         print_json(found.model_dump_json(indent=1))
     else:
         for recipe, mistakes in found.mistakes.items():
-            out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
-            for line in mistakes:
-                out.print(Text(line, "red"), soft_wrap=True)
+            out.say(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))))
+            out.say(*mistakes, style="red")
             for line in found.advice.get(recipe, ()):
-                out.print(Text.assemble(("advice: ", "bold"), (line, "yellow")), soft_wrap=True)
+                out.say(Text.assemble(("advice: ", "bold"), (line, "yellow")))
     raise typer.Exit(0 if found.all_is_well else 2)
 
 
@@ -144,15 +143,14 @@ def init() -> None:
 
     around = Project.around(Path.cwd())
     if around is not None and around.root != Path.cwd().resolve():
-        out.print(f"this folder is in a project already, the one of {around.root}", soft_wrap=True)
+        out.say(f"this folder is in a project already, the one of {around.root}")
     if around is None and setting("STILLHOUSE_RECIPES") is None:
         laid = lay_down(Path.cwd())
-        for line in laid.lines:
-            out.print(line, soft_wrap=True)
-        out.print(Text.assemble("project of ", (str(laid.project.root), "bold")), soft_wrap=True)
+        out.say(*laid.lines)
+        out.say(Text.assemble("project of ", (str(laid.project.root), "bold")))
     home = Home.from_environment()
     make_ready(home)
-    out.print(f"ready: {home.root}", soft_wrap=True)
+    out.say(f"ready: {home.root}")
 
 
 @commands.command()
@@ -241,13 +239,12 @@ def new(
     written = write_recipe(
         recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers, beside=beside
     )
-    for line in written.seen:
-        out.print(Text(line), soft_wrap=True)
-    out.print(f"wrote {written.path}", soft_wrap=True)
+    out.say(*written.seen)
+    out.say(f"wrote {written.path}")
     if (elsewhere := recipes_elsewhere()) is not None:
-        out.print(Text(elsewhere, "yellow"), soft_wrap=True)
+        out.say(elsewhere, style="yellow")
     for field, asked in written.open.items():
-        out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
+        out.say(Text.assemble(("open", "yellow"), f"  {field}: {asked}"))
     # Nothing can be tried with a classifier while nobody has said which of its outputs is which label.
     file = read_recipe(written.path)
     expected = None if RENAME in written.open else duration(builds_here(), file)
@@ -264,10 +261,10 @@ def inbox(name: Name) -> None:
     from stillhouse.stages.source import drop_folder
 
     file = find_recipe(name)
-    out.print(Text(drop_folder(file, Home.from_environment()), "bold"), soft_wrap=True)
+    out.say(drop_folder(file, Home.from_environment()), style="bold")
     out.print(f"csv in {encoding(file.recipe)}, parquet or ndjson, with at least the columns of this example:")
     out.print(example(file.recipe), end="", soft_wrap=True)
-    out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
+    out.say(left_out(file.recipe), style="dim")
 
 
 @commands.command()
@@ -316,16 +313,14 @@ def ask(
         if as_json:
             print_json(asked.model_dump_json(indent=1))
             return
-        for line in asked_lines(write, asked, as_its_teacher(file, of), of):
-            out.print(line, soft_wrap=True)
+        out.say(*asked_lines(write, asked, as_its_teacher(file, of), of))
         return
     assert read is not None
     found = read_replies(builds, file, read, of=of, answered_by=answered_by)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
-        for line in batch_read_lines(read, found):
-            out.print(line, soft_wrap=True)
+        out.say(*batch_read_lines(read, found))
     raise typer.Exit(0 if found.all_is_well else 1)
 
 

@@ -71,7 +71,7 @@ def plan(
             out.print(duration_table(found.duration))
             out.print(f"a whole run: {found.duration.forecast.sentence}")
         if found.paid is not None:
-            out.print(found.paid.sentence, soft_wrap=True)
+            out.say(found.paid.sentence)
     raise typer.Exit(1 if found.unsupported else 0)
 
 
@@ -84,8 +84,7 @@ def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
         print_json(found.model_dump_json(indent=1))
     else:
         out.print(live_plan_table(name, found))
-        for line in () if found.cost is None else found.cost.sentences:
-            out.print(Text(line), soft_wrap=True)
+        out.say(*() if found.cost is None else found.cost.sentences)
 
 
 @commands.command()
@@ -104,7 +103,7 @@ def run(name: Name) -> None:
     except MachineError:
         raise
     except StillhouseError as error:  # the gates of the stage that it belongs to say it, and leave a record
-        out.print(Text(f"no forecast: {error}", "yellow"), soft_wrap=True)
+        out.say(f"no forecast: {error}", style="yellow")
         expected = None
     if expected is not None:
         out.print(f"forecast: {expected.forecast.sentence}")
@@ -138,7 +137,7 @@ def ui(
 
     home, before = Home.from_environment(), os.environ.get("DAGSTER_HOME")
     if before and Path(before).expanduser().absolute() != home.dagster:
-        out.print(f"DAGSTER_HOME was {before}; here it is {home.dagster}", soft_wrap=True)
+        out.say(f"DAGSTER_HOME was {before}; here it is {home.dagster}")
     make_ready(home)
     ended_by_a_person = serve(home, UiListening(host, port, tuple(address or ()), read_only), out)
     raise typer.Exit(0 if ended_by_a_person else 1)
@@ -163,7 +162,7 @@ def predict(
         return
     for each in found.answers:
         sure = "" if each.confidence is None else f"{each.confidence:.3f}  "
-        out.print(Text.assemble((each.label, "bold"), f"  {sure}{each.text}"), soft_wrap=True)
+        out.say(Text.assemble((each.label, "bold"), f"  {sure}{each.text}"))
 
 
 @commands.command()
@@ -177,5 +176,5 @@ def export(
 
     served, bundle = champion_bundle(builds_here(), find_recipe(name))
     size = write_standalone(bundle, served.release, folder)
-    out.print(f"wrote {folder}: {served.student} {served.release[:12]}, {size / MEGABYTE:.1f} MB", soft_wrap=True)
-    out.print(Text.assemble("Ask it: ", (f'python {folder / LOADER} "a text"', "bold")), soft_wrap=True)
+    out.say(f"wrote {folder}: {served.student} {served.release[:12]}, {size / MEGABYTE:.1f} MB")
+    out.say(Text.assemble("Ask it: ", (f'python {folder / LOADER} "a text"', "bold")))

@@ -8,7 +8,6 @@ import logging
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from orchestration.commands.common import Name, builds_here, find_recipe
 from orchestration.terminal import out
@@ -36,7 +35,7 @@ def serve(
     files = [find_recipe(name) for name in dict.fromkeys(names)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     listening = Listening(host, port)
-    run(Home.from_environment(), files, listening, lambda line: out.print(Text(line), soft_wrap=True), replica)
+    run(Home.from_environment(), files, listening, out.say, replica)
 
 
 @commands.command()
@@ -54,11 +53,11 @@ def rollout(
     with initialise(builds.home) as instance:
         done = replay_now(instance, builds, file) if replay else True
         step = look(instance, builds, file)
-    out.print(Text(step.sentence), soft_wrap=True)
+    out.say(step.sentence)
     if step.truth is not None:
-        out.print(Text(f"what people said: {step.truth}"), soft_wrap=True)
+        out.say(f"what people said: {step.truth}")
     if not done:
-        out.print(Text(f"the replay broke; `stillhouse ui` shows its run of the job shadow_{name}", "red"))
+        out.say(f"the replay broke; `stillhouse ui` shows its run of the job shadow_{name}", style="red")
         raise typer.Exit(1)
 
 
@@ -78,7 +77,7 @@ def new_token(
 def list_tokens() -> None:
     """List the tokens: for whom, for what, since when."""
     for token in Tokens(Home.from_environment().serving).all:
-        out.print(Text(f"{token.name}  {', '.join(token.scopes)}  since {token.made_at}"), soft_wrap=True)
+        out.say(f"{token.name}  {', '.join(token.scopes)}  since {token.made_at}")
 
 
 @tokens.command("revoke")

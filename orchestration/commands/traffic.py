@@ -9,7 +9,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from orchestration.commands.common import Name, builds_here, find_recipe, name_on_record
 from orchestration.terminal import out
@@ -20,7 +19,7 @@ commands = typer.Typer()
 
 
 def _waiting(_: str, holder: str) -> None:
-    out.print(Text(f"waiting for {holder}", "dim"), soft_wrap=True)
+    out.say(f"waiting for {holder}", style="dim")
 
 
 def _count(number: int, what: str) -> str:
@@ -75,13 +74,10 @@ def erase(
         erasure = Erasure(id=id, key=stored, at=time.time())
         # Said first: where this is killed half way, the key by which it is known may be gone.
         for name_of_file, ids in harvested(store, erasure).items():
-            out.print(
-                Text(
-                    f"{len(ids):,} of the answers are rows of the harvested file {name_of_file}, which this command "
-                    f"cannot change: take out the rows with harvest_id {', '.join(ids)}, and keep its name",
-                    "yellow",
-                ),
-                soft_wrap=True,
+            out.say(
+                f"{len(ids):,} of the answers are rows of the harvested file {name_of_file}, which this command "
+                f"cannot change: take out the rows with harvest_id {', '.join(ids)}, and keep its name",
+                style="yellow",
             )
         strangers = 0 if known is None or key is None else keys_of_strangers(store, known.is_ours)
         done = erase_texts(store, erasure, answers.forget_texts)
@@ -93,15 +89,12 @@ def erase(
         found += f", and the key in {_count(done.keys, 'answer')}"
     elif not done.texts:
         found += ": the answer is kept without one" if is_here else f": no answer with this id is kept of {recipe}"
-    out.print(f"{found}; what servers have not sealed yet, they erase before they do", soft_wrap=True)
+    out.say(f"{found}; what servers have not sealed yet, they erase before they do")
     if strangers:
-        out.print(
-            Text(
-                f"{strangers:,} answers with a key were given under another secret than {home.serving / 'secret'}, so "
-                "that nobody can know here which of them are this caller's: give the command again with that secret",
-                "red",
-            ),
-            soft_wrap=True,
+        out.say(
+            f"{strangers:,} answers with a key were given under another secret than {home.serving / 'secret'}, so "
+            "that nobody can know here which of them are this caller's: give the command again with that secret",
+            style="red",
         )
         raise typer.Exit(1)
 
@@ -151,5 +144,4 @@ def harvest(
     if label is not None and done.labelled < done.rows:
         lines.append(f"to label the others, fill in {label} and keep the name: it then takes the place of this edition")
     lines.append("`stillhouse erase` names this file where it holds a row to be erased, and cannot change it")
-    for line in lines:
-        out.print(Text(line), soft_wrap=True)
+    out.say(*lines)
