@@ -11,7 +11,14 @@ from uuid import uuid4
 
 from stillhouse.addresses import without_credentials
 from stillhouse.errors import MachineError
-from stillhouse.files import make_folder, move_into_place, plain_disk_errors, plain_full_disk, sync_file
+from stillhouse.files import (
+    make_folder,
+    move_into_place,
+    plain_disk_errors,
+    plain_full_disk,
+    sync_file,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -30,6 +37,20 @@ def place_at(address: str) -> "UPath":
     from upath import UPath  # fifty milliseconds, and most commands read no other place than this machine's
 
     return UPath(address, use_listings_cache=False) if "://" in address else UPath(address)
+
+
+def is_local(place: "UPath") -> bool:
+    """Whether a place is on a disk of this machine."""
+    return place.protocol in ("", "file")
+
+
+def write_at(place: "UPath", content: bytes) -> None:
+    """Write a file of which whoever looks sees all or none: an object store has no half ones."""
+    if is_local(place):
+        write_atomically(Path(str(place)), content)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
 
 def send(source: Path, target: "UPath") -> None:

@@ -46,10 +46,9 @@ from stillhouse.files import (
     set_aside,
     sync_file,
     sync_folder,
-    write_atomically,
 )
 from stillhouse.records.manifest import Manifest
-from stillhouse.stores import fetch, place_at, send
+from stillhouse.stores import fetch, is_local, place_at, send, write_at
 
 _CHUNK = 1 << 20
 _KEPT = "kept"
@@ -75,7 +74,7 @@ class ArtifactStore:
 
     def __init__(self, root: str, *, cache: Path, workbench: Path) -> None:
         self.root = place_at(root)
-        self.is_local = self.root.protocol in ("", "file")
+        self.is_local = is_local(self.root)
         self.cache = cache
         self.workbench = workbench
         self._hashed: dict[Path, tuple[object, str]] = {}
@@ -149,16 +148,21 @@ class ArtifactStore:
         return folder
 
     def _is_whole(self, digest: str) -> bool:
-        """Whether the content is there and what its name says; altered content is set aside."""
-        source = self.root / digest / "files"
-        if not source.exists():
+        return self._is_usable(self.root / digest / "files", self.open, digest)
+
+    def _is_kept(self, digest: str) -> bool:
+        return self._is_usable(self.root / _KEPT / digest, self.kept, digest)
+
+    def _is_usable(self, place: UPath, opened: Callable[[str], Path], digest: str) -> bool:
+        """Whether content is there and what its name says; altered content is set aside."""
+        if not place.exists():
             return False
         try:
-            self.open(digest)
+            opened(digest)
         except MachineError:
             raise
         except StillhouseError as error:
-            self._set_aside(source, f"cannot be used ({error.what})")
+            self._set_aside(place, f"cannot be used ({error.what})")
             return False
         return True
 
@@ -253,20 +257,6 @@ class ArtifactStore:
             )
         return path
 
-    def _is_kept(self, digest: str) -> bool:
-        """Whether these bytes are here and whole; altered ones are set aside."""
-        path = self.root / _KEPT / digest
-        if not path.exists():
-            return False
-        try:
-            self.kept(digest)
-        except MachineError:
-            raise
-        except StillhouseError as error:
-            self._set_aside(path, f"cannot be used ({error.what})")
-            return False
-        return True
-
     def _download_kept(self, digest: str) -> Path:
         path = self.cache / _KEPT / digest
         if not path.exists():
@@ -276,7 +266,7 @@ class ArtifactStore:
     def write_manifest(self, manifest: Manifest) -> str:
         """Store a manifest beside its artifact and return the manifest's identity."""
         identity = manifest.identity
-        self._write(self.root / manifest.digest / "manifests" / f"{identity}.json", manifest.model_dump_json(indent=1))
+        write_at(self._manifest_path(manifest.digest, identity), manifest.model_dump_json(indent=1).encode())
         return identity
 
     def read_manifest(self, digest: str, identity: str) -> Manifest:
@@ -314,7 +304,7 @@ class ArtifactStore:
 
     def remember_build(self, build_key: str, digest: str, identity: str) -> None:
         """Remember what a build gave; its manifest has to be in the ledger by then."""
-        self._write(self._build_path(build_key), json.dumps({"digest": digest, "manifest": identity}))
+        write_at(self._build_path(build_key), json.dumps({"digest": digest, "manifest": identity}).encode())
 
     def find_build(self, build_key: str, *, is_recorded: Callable[[str, str], bool]) -> Built | None:
         """Return what this build gave before, if every record of it holds; else it has to be made again.
@@ -371,13 +361,6 @@ class ArtifactStore:
 
     def _build_path(self, build_key: str) -> UPath:
         return self.root / "builds" / f"{build_key}.json"
-
-    def _write(self, path: UPath, text: str) -> None:
-        if self.is_local:
-            write_atomically(Path(str(path)), text.encode())
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
 
 
 def build_key(stage: str, code_version: str, **parts: object) -> str:
