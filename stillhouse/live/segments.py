@@ -25,7 +25,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
@@ -34,8 +33,7 @@ from upath import UPath
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.files import write_atomically
-from stillhouse.stores import place_at
+from stillhouse.stores import place_at, write_at
 
 FileKind = Literal["requests", "texts", "feedback", "shadow"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
@@ -237,19 +235,18 @@ class TrafficStore:
 
     def __init__(self, artifacts: str, recipe: str) -> None:
         self._root = place_at(artifacts) / TRAFFIC / recipe
-        self._is_local = self._root.protocol in ("", "file")
         self.recipe = recipe
 
     def put(self, day: str, kind: FileKind, content: bytes) -> str:
         """Keep a sealed file under its digest, which is returned; the same again changes nothing."""
         digest = hashlib.sha256(content).hexdigest()
-        self._write(self._path(day, kind, digest), content)
+        write_at(self._path(day, kind, digest), content)
         return digest
 
     def publish(self, tally: Tally) -> None:
         """Replace what a replica has counted on a day."""
         path = self._root / tally.day / _TALLIES / f"{tally.replica}.json"
-        self._write(path, tally.model_dump_json(indent=1).encode())
+        write_at(path, tally.model_dump_json(indent=1).encode())
 
     def days(self) -> list[str]:
         """Every day of which there is anything, the oldest first."""
@@ -328,7 +325,7 @@ class TrafficStore:
     def ask_to_erase(self, erasure: Erasure) -> None:
         """Write down what is to be erased, for servers that have more of it in their spools."""
         content = erasure.model_dump_json().encode()
-        self._write(self._root / _ERASED / f"{hashlib.sha256(content).hexdigest()}.json", content)
+        write_at(self._root / _ERASED / f"{hashlib.sha256(content).hexdigest()}.json", content)
 
     def erasures(self) -> list[Erasure]:
         """All that was asked to be erased and is not forgotten."""
@@ -344,7 +341,7 @@ class TrafficStore:
 
     def note_harvest(self, harvest: Harvest) -> None:
         """Write down which answers stand in a harvested file, so that an erasure can name it."""
-        self._write(self._root / _HARVESTED / f"{harvest.digest}.json", harvest.model_dump_json().encode())
+        write_at(self._root / _HARVESTED / f"{harvest.digest}.json", harvest.model_dump_json().encode())
 
     def harvests(self) -> list[Harvest]:
         """All files that were harvested."""
@@ -373,13 +370,6 @@ class TrafficStore:
 
     def _path(self, day: str, kind: FileKind, digest: str) -> UPath:
         return self._root / day / kind / f"{digest}.parquet"
-
-    def _write(self, path: UPath, content: bytes) -> None:
-        if self._is_local:
-            write_atomically(Path(str(path)), content)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
 
 
 def sealed(frame: pl.DataFrame, *, replaces: str | None = None) -> bytes:
