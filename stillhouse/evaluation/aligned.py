@@ -28,7 +28,6 @@ class Aligned:
         golden: the golden rows.
         terms: what the model has to prove.
         task: what an answer is.
-        worst: how many disagreements to list.
         targets: shape (rows,), the truth.
         teacher_logits: shape (rows, outputs).
         logits: shape (rows, outputs), the model's.
@@ -43,7 +42,6 @@ class Aligned:
     golden: pl.DataFrame
     terms: Terms
     task: Task
-    worst: int
     targets: Targets
     teacher_logits: FloatArray
     logits: FloatArray
@@ -62,7 +60,6 @@ class Aligned:
         *,
         task: Task,
         groups: str | None,
-        worst: int,
     ) -> "Aligned":
         """Line both up with the golden rows, by prompt id.
 
@@ -73,7 +70,6 @@ class Aligned:
             terms: what the model has to prove.
             task: what an answer is.
             groups: golden column whose equal values are rows that stand or fall together.
-            worst: how many disagreements to list.
 
         Raises:
             StillhouseError: if the golden rows are malformed, ids do not line up, or a column does not exist.
@@ -86,7 +82,6 @@ class Aligned:
             golden=golden,
             terms=terms,
             task=task,
-            worst=worst,
             targets=targets,
             teacher_logits=teacher_logits,
             logits=logits,
@@ -111,7 +106,6 @@ class Aligned:
             prompt_ids=self.golden["prompt_id"].to_list(),
             task=self.task,
             temperatures=(self.teacher.temperature, self.model.temperature),
-            worst=self.worst,
         )
 
     @cached_property

@@ -195,7 +195,6 @@ def evaluate(
     footprint: Footprint | None = None,
     machine_usd_per_hour: float | None = None,
     groups: str | None = None,
-    worst: int = 20,
 ) -> Evaluation:
     """Measure one model against its teacher and the bar on the frozen golden set.
 
@@ -214,7 +213,6 @@ def evaluate(
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
             a row without one stands alone. The bar's own claim, calibration, slices and floors then take whole groups
             for their evidence; gaps between slices or groups of people, and stress, still count rows.
-        worst: how many disagreements and lost rows to list.
 
     Returns:
         The evaluation report.
@@ -226,7 +224,7 @@ def evaluate(
     """
     _check_roles(model, teacher)
     _check_terms(terms, task, groups)
-    rows = Aligned.of(model, teacher, golden, terms, task=task, groups=groups, worst=worst)
+    rows = Aligned.of(model, teacher, golden, terms, task=task, groups=groups)
     measured: dict[str, Any] = {}  # by field; the record checks what each holds
     claims: list[Claim] = []
     for measure in MEASURES:
