@@ -38,7 +38,7 @@ _OF_PEOPLE = frozenset({no_personal_data_is_left.name, retention_holds.name})
 """Gates beside the rounds that come before all others: each hour in which they are closed is one too many."""
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
 _MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}
-TOLD_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "observed", "limit"})
+SHOWN_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "observed", "limit"})
 """What the metadata of a check says that is no evidence: what was found, and what it was found of."""
 CHECKS_LOOKED_THROUGH = 50
 """How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
@@ -276,7 +276,7 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
             return [
                 f"{name}: {line}"
                 for name, value in record.evaluation.metadata.items()
-                if name not in TOLD_ELSEWHERE
+                if name not in SHOWN_ELSEWHERE
                 for line in str(value.value).splitlines()
             ]
     return []

@@ -98,7 +98,7 @@ def _judged(builds: BuildStore, file: RecipeFile) -> tuple[list[JudgedRound], li
         try:
             evaluations = read_evaluations(builds.artifact(digest, entry.body["manifest"]).folder)
         except ValidationError:
-            # Written by a version with other fields: told, and never guessed at.
+            # Written by a version with other fields: it is named, and never guessed at.
             unreadable.append(f"{made.body['asset']} of {made.at[:10]}, run {made.body['run_id'][:8]}")
             continue
         judged += [JudgedRound(evaluation, made.at, made.body["run_id"]) for evaluation in evaluations]

@@ -34,7 +34,7 @@ def without_credentials(text: str) -> str:
     """Take user and password, keys, tokens and signatures out of every address in a text.
 
     What is taken out is replaced by `***`, so that a person sees that something was there. The rest of an address
-    stays, as it names the place. Secrets in a path cannot be told from names of files and stay.
+    stays, as it names the place. Secrets in a path look like names of files and stay.
 
     Args:
         text: an address, or anything that may quote one, such as the message of an error.

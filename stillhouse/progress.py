@@ -85,7 +85,7 @@ def remark(sentence: str) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Have `listener` told of all news inside the block."""
+    """Have `listener` hear all news inside the block."""
     token = _listeners.set((*_listeners.get(), listener))
     try:
         yield

@@ -19,7 +19,7 @@ from stillhouse.data.lines import numbered_lines
 from stillhouse.data.places import Place, lines_of, opened_as_text
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
-from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Record, Table, as_json, as_text, batches, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_NAMED, Record, Table, as_json, as_text, batches, require_columns
 from stillhouse.errors import StillhouseError
 
 _ELEMENT_PART = 1_048_576
@@ -63,7 +63,7 @@ def read_json(
                 if not isinstance(item.value, dict):
                     table.rejects.append((item.spelled, RejectReason.NOT_A_JSON_OBJECT, item.where))
                     continue
-                if len(paths) < PATHS_TOLD:
+                if len(paths) < PATHS_NAMED:
                     paths.update(dict.fromkeys(_paths(item.value)))
                 values = {name: _at(item.value, name) for name in columns}
                 found |= {name for name, value in values.items() if value is not _NOT_THERE}
@@ -88,7 +88,7 @@ def read_json(
         raise StillhouseError(
             f"column {name!r} holds lists or objects",
             where=place.uri,
-            expected="text, such as " + ", ".join(repr(quoted(path)) for path in list(below)[:PATHS_TOLD]),
+            expected="text, such as " + ", ".join(repr(quoted(path)) for path in list(below)[:PATHS_NAMED]),
             do="Name a field in it by its path." + (f" {LIST_ADVICE}" if several else ""),
         )
     return table

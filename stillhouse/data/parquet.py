@@ -15,7 +15,7 @@ from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import parquet_within
 from stillhouse.data.places import Place, in_memory, is_packed, plain_read_errors
 from stillhouse.data.quoting import quoted
-from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Table, as_json, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_NAMED, Table, as_json, require_columns
 from stillhouse.errors import StillhouseError
 
 
@@ -132,7 +132,7 @@ def _string_column(column: pl.Series, place: Place) -> pl.Series:
         raise StillhouseError(
             f"column {column.name!r} holds {'lists or objects' if paths else kind}",
             where=place.uri,
-            expected="text, such as " + ", ".join(repr(quoted(path)) for path in paths[:PATHS_TOLD])
+            expected="text, such as " + ", ".join(repr(quoted(path)) for path in paths[:PATHS_NAMED])
             if paths
             else "text, or numbers and dates that can be written as text",
             do="Name a field in it by its path, or write it as a string column."

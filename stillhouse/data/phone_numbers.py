@@ -27,7 +27,7 @@ _REGIONS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (re.compile(""), ("US",)),
 )
 """Where a number without its country's is at home, by how it is written; the first that fits."""
-# Other national numbers cannot be told from quantities: only where a word announces them, and never a span of years.
+# Other national numbers look like quantities: only where a word announces them, and never a span of years.
 ANNOUNCED = r"\(?0(?:[ ().\-/]{0,3}\d){6,14}|(?!(?:1[5-9]|20)\d\d\D)\d{3,4}[ .-]\d{4}|\d{8,15}"
 _ANNOUNCES = re.compile(
     r"(?<!\[)\b(?:(?:tele|cell)?phone|tel|cell|mobile|fax|whatsapp|sms|call|dial|telefon|tel[eé]fono|t[eé]l[eé]phone"

@@ -1,6 +1,6 @@
 """Finding and opening one file: local, in an installed package, or in a store.
 
-Belongs here: addresses, wildcards, text encodings, and what polars, fsspec and the system say, told in one line.
+Belongs here: addresses, wildcards, text encodings, and what polars, fsspec and the system say, in one line.
 Does not: what the file holds (delimited.py, parquet.py, ...), which file a recipe means (sources.py).
 """
 

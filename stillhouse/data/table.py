@@ -24,13 +24,13 @@ Format = Literal["csv", "parquet", "ndjson", "json", "xlsx", "lines"]
 Record = list[str | None]
 Item = TypeVar("Item")
 
-PATHS_TOLD = 30
+PATHS_NAMED = 30
+"""Paths to values that an error names at most."""
 LIST_ADVICE = (
     "The path of one element leaves the others out. A column with several labels a row is read whole where the recipe "
     "says `data.answer: multi_label`."
 )
 """Said of a column of lists with several elements, of which a path takes one."""
-"""Paths to values that an error names at most."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

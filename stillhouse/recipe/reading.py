@@ -227,7 +227,7 @@ def mistakes_of(error: StillhouseError) -> tuple[str, ...]:
 
 
 class InvalidRecipeError(StillhouseError):
-    """One or more mistakes in a recipe, each told in a line of its own."""
+    """One or more mistakes in a recipe, each in a line of its own."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines

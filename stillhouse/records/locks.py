@@ -70,7 +70,7 @@ def recipes_locked(
     Args:
         home: whose recipes.
         recipes: their names; locked in sorted order, so that two holders of several cannot wait for each other.
-        by: who holds them from now on, such as `run 1a2b3c4d`: what another one who waits is told.
+        by: who holds them from now on, such as `run 1a2b3c4d`: what whoever waits is shown.
         waiting: called once for each lock that is not free, with the recipe and who holds it.
 
     Yields:

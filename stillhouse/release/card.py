@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 CARD = "README.md"
 
 
-class _Told(BaseModel):
-    """A part of what is kept; what the card does not tell is passed over."""
+class _OnCard(BaseModel):
+    """A part of what is kept; what the card does not show is passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ToldTeacher(_Told):
+class CardTeacher(_OnCard):
     """Where the teacher comes from."""
 
     source: str | None = None
@@ -37,7 +37,7 @@ class ToldTeacher(_Told):
     training: dict[str, object] | None = None
 
 
-class ToldData(_Told):
+class CardData(_OnCard):
     """Where the rows come from."""
 
     source: str
@@ -46,16 +46,16 @@ class ToldData(_Told):
     score: ScoreSpec | None = None
 
 
-class ToldRecipe(_Told):
+class CardRecipe(_OnCard):
     """What a card reads of a recipe.json."""
 
     task: str
-    data: ToldData
-    teacher: ToldTeacher
+    data: CardData
+    teacher: CardTeacher
     base: dict[str, object] | None = None
 
 
-class ToldScore(_Told):
+class CardScore(_OnCard):
     """How good a model is by itself."""
 
     accuracy: float
@@ -64,7 +64,7 @@ class ToldScore(_Told):
     size_bytes: int | None
 
 
-class ToldClaim(_Told):
+class CardClaim(_OnCard):
     """What the bar asks of it."""
 
     binding: bool
@@ -72,7 +72,7 @@ class ToldClaim(_Told):
     sentence: str
 
 
-class ToldSlice(_Told):
+class CardSlice(_OnCard):
     """How good both are on a slice."""
 
     name: str
@@ -83,7 +83,7 @@ class ToldSlice(_Told):
     critical: bool
 
 
-class ToldClass(_Told):
+class CardClass(_OnCard):
     """How well a class is found."""
 
     label: str
@@ -92,28 +92,28 @@ class ToldClass(_Told):
     recall: float | None
 
 
-class ToldNumbers(_Told):
+class CardNumbers(_OnCard):
     """How far from the right numbers both are."""
 
     mean_error: float
     teacher_mean_error: float
 
 
-class ToldReport(_Told):
+class CardReport(_OnCard):
     """What a card reads of a report.json."""
 
     golden_rows: int
-    teacher: ToldScore
-    student: ToldScore
-    claims: tuple[ToldClaim, ...]
-    slices: tuple[ToldSlice, ...]
-    per_class: tuple[ToldClass, ...] | None
-    of_numbers: ToldNumbers | None = None
+    teacher: CardScore
+    student: CardScore
+    claims: tuple[CardClaim, ...]
+    slices: tuple[CardSlice, ...]
+    per_class: tuple[CardClass, ...] | None
+    of_numbers: CardNumbers | None = None
 
 
 def model_card(
-    recipe: ToldRecipe,
-    report: ToldReport,
+    recipe: CardRecipe,
+    report: CardReport,
     record: ReleaseRecord,
     labels: Sequence[str],
     *,

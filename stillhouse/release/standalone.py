@@ -27,7 +27,7 @@ from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import load_tokenizer
 from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
-from stillhouse.release.card import ToldRecipe, ToldReport, model_card
+from stillhouse.release.card import CardRecipe, CardReport, model_card
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.tasks import task_of
 from stillhouse.tasks.score import NumericScore
@@ -87,7 +87,7 @@ def _is_taken(target: Path) -> StillhouseError:
 
 
 def _fill(folder: Path, bundle: Path, release: str) -> None:
-    recipe = ToldRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
+    recipe = CardRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
     released = OnnxClassifier(bundle / MODEL)
     gives, task = GIVES[recipe.data.answer], task_of(recipe.data.answer, released.labels, recipe.data.score)
     _add_output(released, gives, task, folder / "model.onnx")
@@ -99,7 +99,7 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / LOADER).write_text(files("stillhouse.release").joinpath(gives.loader).read_text("utf-8"), "utf-8")
     written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     record = ReleaseRecord.model_validate(written)
-    report = ToldReport.model_validate_json((bundle / "report.json").read_bytes())
+    report = CardReport.model_validate_json((bundle / "report.json").read_bytes())
     max_tokens = tokenizer["truncation"]["max_length"]
     (folder / "README.md").write_text(
         model_card(recipe, report, record, released.labels, max_tokens=max_tokens, exported_from=release), "utf-8"

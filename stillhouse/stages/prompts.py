@@ -26,7 +26,7 @@ from stillhouse.tasks import label_names
 TOKENIZER, ENCODER_CONFIG = "tokenizer.json", "config.json"
 _WHOLE = 0.99
 _STEP = 32
-"""Limits on tokens are told in these steps, so that a few rows more or less do not change them."""
+"""Limits on tokens are rounded to these steps, so that a few rows more or less do not change them."""
 
 
 def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: BuildStore) -> Plan[PromptFacts]:

@@ -19,7 +19,7 @@ from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
-from stillhouse.release.card import CARD, ToldRecipe, ToldReport, model_card
+from stillhouse.release.card import CARD, CardRecipe, CardReport, model_card
 from stillhouse.release.cascade import CASCADE, Cascade
 from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
@@ -109,8 +109,8 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         shipped, truncation = OnnxClassifier(student.folder / MODEL), load_tokenizer(student.folder / MODEL).truncation
         assert truncation is not None, "a tokenizer that was loaded for a model cuts texts"
         card = model_card(
-            ToldRecipe.model_validate_json((evidence.contract.folder / "recipe.json").read_bytes()),
-            ToldReport.model_validate_json((evidence.selection.folder / "report.json").read_bytes()),
+            CardRecipe.model_validate_json((evidence.contract.folder / "recipe.json").read_bytes()),
+            CardReport.model_validate_json((evidence.selection.folder / "report.json").read_bytes()),
             record,
             shipped.labels,
             max_tokens=truncation["max_length"],

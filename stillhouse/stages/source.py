@@ -156,7 +156,7 @@ def read_base(file: RecipeFile) -> SourceRead:
 
 
 def read_source(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> SourceRead:
-    """Read the rows of the recipe's own source; a column that is not there is told by the field that asks for it.
+    """Read the rows of the recipe's own source; of a column that is not there the field is named that asks for it.
 
     Args:
         file: the recipe.

@@ -39,7 +39,7 @@ class CalibrationTest(Record):
 
     @property
     def has_too_few_groups(self) -> bool:
-        """Whether nothing can be told, however many rows there are."""
+        """Whether nothing can be concluded, however many rows there are."""
         return self.groups is not None and self.groups < FEWEST_GROUPS
 
 

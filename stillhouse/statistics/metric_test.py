@@ -66,7 +66,7 @@ class MetricTest(Record):
 
     @property
     def has_too_few_groups(self) -> bool:
-        """Whether nothing can be told, however many rows there are."""
+        """Whether nothing can be concluded, however many rows there are."""
         return self.groups is not None and self.groups < FEWEST_GROUPS
 
 

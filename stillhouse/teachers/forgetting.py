@@ -4,7 +4,7 @@ Belongs here: the pairs of texts, and how many of them the fine-tuned encoder st
 Does not: training it (stillhouse/models/training.py), how much may be forgotten (checks/teacher.py).
 
 Fine-tuning draws the texts of a class together; whoever searches, clusters or removes near duplicates with the same
-encoder afterwards loses what it told apart within a class. Pairs come from the recipe's own texts, so that no other
+encoder afterwards loses what it distinguished within a class. Pairs come from the recipe's own texts, so that no other
 data is needed: each text and the one that the encoder as published finds most alike.
 """
 

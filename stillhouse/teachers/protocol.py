@@ -27,7 +27,7 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
         model, error, usage = (body.get(name) for name in ("model", "error", "usage"))  # type: ignore[attr-defined]
         if reason == "error" or choice.get("error") or error:
             return None
-        told = choice.get("logprobs")
+        listed = choice.get("logprobs")
     except (KeyError, TypeError, IndexError, AttributeError):
         return None
     if isinstance(content, list):  # in parts
@@ -41,7 +41,7 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
         read,
         written,
         milliseconds,
-        _alternatives(told),
+        _alternatives(listed),
     )
 
 

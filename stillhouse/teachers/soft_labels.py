@@ -53,10 +53,10 @@ def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[s
 
 
 def by_shares(shares: Sequence[float | None]) -> FloatArray:
-    """The distribution over labels of which some probabilities are told.
+    """The distribution over labels of which some probabilities are given.
 
     Labels that are not named share what the others leave. No label gets less than half of the least probability that is
-    told, as in `by_alternatives`, but for this a zero counts as no more than `_ZERO`.
+    given, as in `by_alternatives`, but for this a zero counts as no more than `_ZERO`.
 
     Args:
         shares: probability of each label, None where it is not named; at least one is above zero.

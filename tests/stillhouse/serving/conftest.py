@@ -22,7 +22,7 @@ from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.ledger import Head
 from stillhouse.release.bundle import ReleaseRecord, write_bundle
-from stillhouse.release.card import CARD, ToldRecipe, ToldReport, model_card
+from stillhouse.release.card import CARD, CardRecipe, CardReport, model_card
 from stillhouse.release.cascade import CASCADE, Cascade
 from stillhouse.release.probe import PROBE, probe_of
 from stillhouse.serving.app import Server
@@ -79,7 +79,7 @@ class Installation:
                 "teacher": {"training": None},
             }  # fmt: skip
             evidence = {"recipe.json": recipe_json, "report.json": REPORT}
-            recipe_told, report_told = ToldRecipe.model_validate(recipe_json), ToldReport.model_validate(REPORT)
+            recipe_on_card, report_on_card = CardRecipe.model_validate(recipe_json), CardReport.model_validate(REPORT)
             given = folder.parent / f"evidence{model}"
             given.mkdir(exist_ok=True)
             for name, content in evidence.items():
@@ -96,7 +96,7 @@ class Installation:
                 folder, record, model=self.exports[model], evidence=named, head=Head(1, "h" * 64),
                 written={
                     PROBE: exact.model_dump_json(),
-                    CARD: model_card(recipe_told, report_told, record, LABELS, max_tokens=64),
+                    CARD: model_card(recipe_on_card, report_on_card, record, LABELS, max_tokens=64),
                     **({} if cascade is None else {CASCADE: cascade.model_dump_json()}),
                 },
             )  # fmt: skip
