@@ -166,7 +166,7 @@ class Evaluation(Record):
 
     @property
     def gravest(self) -> tuple[Claim, ...]:
-        """The open claims, failed ones before those that are open."""
+        """The open claims, failed ones before inconclusive ones."""
         return tuple(sorted(self.open_claims, key=lambda claim: claim.verdict is not Verdict.FAIL))
 
     @property
