@@ -203,7 +203,7 @@ def held_to_terms(state: WatchState, terms: WatchTerms) -> WatchState:
     }
     if kept.keys() == fresh.keys() == state.bets.keys() and _share_wanted(state, terms) == state.share_asked:
         return state
-    bets = {name: kept.get(name, _anew(state, name, detector)) for name, detector in fresh.items()}
+    bets = {name: kept.get(name, _from_the_beginning(state, name, detector)) for name, detector in fresh.items()}
     standing = {name: day for name, day in state.standing.items() if name in bets}
     state = _copy(state, bets=bets, standing=standing)
     return _with_share(state, _share_wanted(state, terms))
@@ -389,7 +389,7 @@ def with_reference(state: WatchState, terms: WatchTerms, reference: Reference) -
     state = _copy(state, reference=reference, standing=standing, quiet_since=state.day, days=())
     fresh = _fresh(state, terms)
     bets = {
-        name: _anew(state, name, detector)
+        name: _from_the_beginning(state, name, detector)
         if watches[name].kind.is_of_inputs or name not in state.bets
         else state.bets[name]
         for name, detector in fresh.items()
@@ -531,7 +531,7 @@ def _looked(watch: Watch, bets: Bets, seen: tuple[int, int] | None = None) -> tu
     return _restarted(bets).model_copy(update={"alarms": bets.alarms + 1}), alarm
 
 
-def _anew(state: WatchState, name: str, detector: Detector) -> Bets:
+def _from_the_beginning(state: WatchState, name: str, detector: Detector) -> Bets:
     """A watch at its beginning; its alarms go on being numbered."""
     before = state.bets.get(name)
     return Bets(detector=detector, alarms=before.alarms if before else 0)

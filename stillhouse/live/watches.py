@@ -283,7 +283,7 @@ def counted(
 ) -> dict[str, tuple[int, int]]:
     """Of each watch that rows speak of themselves, on how many of how many it happened.
 
-    What is asked is told by what the student says, whoever answered, so that a teacher that is away is no drift. For
+    What is asked is known by what the student says, whoever answered, so that a teacher that is away is no drift. For
     the same reason latency is that of the student's own answers, and a request that was refused because the teacher is
     away is no error of the model. What is in quarantine was asked, too, and the release has not handed it on.
 
