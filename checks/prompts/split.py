@@ -33,7 +33,7 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
             f"none of {prompts.height:,} texts has a letter, digit or symbol, so none could be compared; see `text` in "
             "the recipe",
         )
-    pairs = near_duplicate_pairs(prompts["text"])
+    pairs = near_duplicate_pairs(prompts["text"], with_queries=context.recipe.data.query is not None)
     across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
     texts = [
         {"one": prompts["text"][first], "other": prompts["text"][second], "similarity": similarity}

@@ -48,15 +48,23 @@ def normalise(text: pl.Expr) -> pl.Expr:
 def prompt_ids(texts: pl.Series) -> pl.Series:
     """Name texts by content: the first 32 hex digits of the SHA-256 of what is the same for upper and lower case.
 
-    Texts that differ only in case, white space, invisible characters or Unicode compatibility (full-width letters,
-    ligatures) get the same id.
-
     Args:
         texts: String, normalised or not, without nulls.
     """
-    spelled = texts.to_frame("text").select(_single_blanks(normalise(pl.col("text")).str.normalize("NFKC")))["text"]
-    ids = [sha256(text.casefold().encode()).hexdigest()[:32] for text in spelled]
+    ids = [sha256(text.encode()).hexdigest()[:32] for text in folded(texts)]
     return pl.Series("prompt_id", ids, dtype=pl.String)
+
+
+def folded(texts: pl.Series) -> pl.Series:
+    """What is the same of texts that differ only in case, white space, invisible characters or Unicode compatibility.
+
+    The last are full-width letters and ligatures, for example.
+
+    Args:
+        texts: see `prompt_ids`.
+    """
+    spelled = texts.to_frame("text").select(_single_blanks(normalise(pl.col("text")).str.normalize("NFKC")))["text"]
+    return pl.Series("text", [text.casefold() for text in spelled], dtype=pl.String)
 
 
 def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:

@@ -11,6 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash  # type: ignore[import-untyped]
 
+from stillhouse.data.pairs import parts_of
+
 # Three characters with the blanks around words: words or five characters put "What's the capital of France?" as far
 # from "What is ..." (0.4 to 0.7) as from "... of Italy", three put 0.84 and 0.67. Three also fit an integer exactly.
 _SHINGLE = 3
@@ -32,7 +34,7 @@ _CHARACTERS_A_BLANK = 20
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 
 
-def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.DataFrame:
+def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8, with_queries: bool = False) -> pl.DataFrame:
     """Find pairs of rows whose texts have nearly the same runs of three characters.
 
     Case, punctuation and white space do not count. A text without a letter, digit or symbol is like no other.
@@ -46,6 +48,8 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.Data
     Args:
         texts: String without nulls, shape (rows,).
         threshold: least Jaccard similarity of a pair, in (0, 1].
+        with_queries: each text is a query and a document. Two of them are a pair only where both parts are: a long
+            document makes two queries for it no more alike than a long query does two documents.
 
     Returns:
         `first`, `second` (rows, first < second, sorted) and `similarity`, shape (pairs, 3).
@@ -65,10 +69,12 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.Data
         .filter(pl.col("text") != "  ")
     )
     candidates = _candidates(padded["text"], _rows_per_band(threshold))
-    first, second = candidates >> np.uint64(32), candidates & np.uint64(0xFFFFFFFF)
-    sides = zip(padded["text"].gather(first), padded["text"].gather(second), strict=True)
+    if with_queries:
+        candidates = _alike_in_each_part(texts.gather(padded["row"]), candidates, threshold)
+    sides = zip(*(padded["text"].gather(rows) for rows in _sides(candidates)), strict=True)
     similarity = np.fromiter((_jaccard(one, other) for one, other in sides), np.float64, len(candidates))
-    found = {"first": padded["row"].gather(first), "second": padded["row"].gather(second), "similarity": similarity}
+    first, second = (padded["row"].gather(rows) for rows in _sides(candidates))
+    found = {"first": first, "second": second, "similarity": similarity}
     return pl.DataFrame(found).filter(pl.col("similarity") >= threshold)
 
 
@@ -220,6 +226,21 @@ def _heads(said: Sequence[str], shortest: int) -> Iterator[tuple[int, str]]:
 
 def _written(run: Sequence[str]) -> str:
     return run if isinstance(run, str) else " ".join(run)
+
+
+def _alike_in_each_part(texts: pl.Series, candidates: NDArray[np.uint64], threshold: float) -> NDArray[np.uint64]:
+    """Those of two rows whose queries are alike, and whose documents are; what is shorter is compared first."""
+    for part in sorted(zip(*map(parts_of, texts), strict=True), key=lambda part: sum(map(len, part))):
+        padded = " " + plainly_spelled(pl.Series(part, dtype=pl.String)) + " "
+        sides = zip(*(padded.gather(rows) for rows in _sides(candidates)), strict=True)
+        alike = (one == other or _jaccard(one, other) >= threshold for one, other in sides)
+        candidates = candidates[np.fromiter(alike, np.bool_, len(candidates))]
+    return candidates
+
+
+def _sides(candidates: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The first rows and the second ones, see `_candidates`."""
+    return candidates >> np.uint64(32), candidates & np.uint64(0xFFFFFFFF)
 
 
 def _jaccard(one: str, other: str) -> float:

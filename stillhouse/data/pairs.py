@@ -9,17 +9,19 @@ same to the tokenizer whatever it ends with. A model whose tokenizer has no such
 
 import polars as pl
 
+from stillhouse.data.cleaning import normalise
+
 SEPARATOR = "[SEP]"
 
 
 def joined(query: pl.Expr, document: pl.Expr) -> pl.Expr:
-    """Both as one text; null where one of them is null or blank, and so left out as a blank text is.
+    """Both as one text; null where one of them is null or nothing to see, and so left out as a blank text is.
 
     Args:
         query: String.
         document: String.
     """
-    blank = pl.any_horizontal(each.str.strip_chars().fill_null("") == "" for each in (query, document))
+    blank = pl.any_horizontal(normalise(each).fill_null("") == "" for each in (query, document))
     return pl.when(~blank).then(pl.concat_str(query, pl.lit(f" {SEPARATOR} "), document))
 
 

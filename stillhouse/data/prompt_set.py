@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stillhouse.data.cleaning import clean, label_problems, normalise
+from stillhouse.data.cleaning import clean, folded, label_problems, normalise
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
 from stillhouse.data.provenance import is_synthetic
@@ -64,7 +64,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
-    redaction = redacted(rows)
+    redaction = redacted(rows, data.query)
     cleaned = clean(redaction.rows, max_characters=data.max_characters)
     if cleaned.kept.is_empty():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in count_reasons(cleaned.rejects).iter_rows())
@@ -75,7 +75,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
             do="Check which columns have texts and labels, and how the file is read.",
         )
     labelled = label_problems(cleaned.kept, data.answer, where=where)
-    alone = _without_near_duplicates(labelled.kept)
+    alone = _without_near_duplicates(labelled.kept, data)
     sided = _sided(alone.prompts, split, data.group)
     kept = hide_labels(sided.prompts, share=data.hidden_label_share, key=split.key)
     rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects])
@@ -97,11 +97,11 @@ def split_golden_file(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, w
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
-    redaction = redacted(rows)
+    redaction = redacted(rows, data.query)
     of_people = pl.col("batch") == GOLDEN_FILE
     audited = clean(redaction.rows.filter(of_people), max_characters=data.max_characters)
     unlabelled = rejected(audited.kept.filter(pl.col("label").is_null()), RejectReason.GOLDEN_WITHOUT_LABEL)
-    alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()))
+    alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()), data)
     sided = _sided(alone.prompts, split, data.group)
     taught = _beside(redaction.rows.filter(~of_people), sided.prompts, data)
     together = pl.concat([sided.prompts, taught.prompts], how="diagonal")
@@ -119,7 +119,7 @@ def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> 
         base: the prompts of the base batch.
         recipe: the contract.
     """
-    redaction = redacted(rows)
+    redaction = redacted(rows, recipe.data.query)
     taught = _beside(redaction.rows, base, recipe.data)
     return PromptSet(taught.prompts.with_columns(label_hidden=False), taught.rejects, redaction.counts)
 
@@ -132,18 +132,28 @@ class Redaction:
     counts: dict[str, int]
 
 
-def redacted(rows: pl.DataFrame) -> Redaction:
+def redacted(rows: pl.DataFrame, query: str | None = None) -> Redaction:
     """Take personal data out of the texts, normalised first: an invisible character must not hide an address.
 
     Args:
         rows: with `text`, without nulls.
+        query: a column with the first part of the texts, where they are pairs; it may be absent. Where it travels along
+            to say which rows are of one query it gets one spelling, so that no two sides have one query in two.
     """
     redacted = redact(rows.select(normalise(pl.col("text")))["text"])
     changed = redacted.found["row"].unique().implode()
     touched = pl.int_range(pl.len()).is_in(changed)
     texts = rows.select(pl.when(touched).then(redacted.texts.alias("redacted")).otherwise(pl.col("text")).alias("text"))
     counts = redacted.found.group_by("kind").agg(pl.col("count").sum()).sort("kind")
-    return Redaction(rows.with_columns(texts["text"]), dict(counts.iter_rows()))
+    queries = [_queries_by_name(rows[query])] if query in rows.columns else []
+    return Redaction(rows.with_columns(texts["text"], *queries), dict(counts.iter_rows()))
+
+
+def _queries_by_name(queries: pl.Series) -> pl.Series:
+    """Queries without personal data, those alike that make texts with one id; null stays."""
+    known = queries.unique().drop_nulls()
+    without = folded(redact(known.to_frame().select(normalise(pl.col(known.name)))[known.name]).texts)
+    return queries.replace(known, redact(without).texts)  # what was in capitals may be found only now
 
 
 @dataclass(frozen=True)
@@ -174,21 +184,21 @@ def _sided(prompts: pl.DataFrame, split: SplitSpec, group: str | None) -> _Parte
 def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
     """Clean rows and keep those that add something to the base and leak nothing: all of them train."""
     cleaned = clean(rows, max_characters=data.max_characters)
-    alone = _without_near_duplicates(cleaned.kept)
-    fault = _fault_beside(alone.prompts, base, data.group)
+    alone = _without_near_duplicates(cleaned.kept, data)
+    fault = _fault_beside(alone.prompts, base, data)
     kept = alone.prompts.filter(fault.is_null()).with_columns(pl.lit("train").alias("split"))
     beside = rejected(alone.prompts.with_columns(fault).filter(fault.is_not_null()), pl.col("fault"))
     return _Parted(kept, all_rejects([cleaned.rejects, alone.rejects, beside]))
 
 
-def _without_near_duplicates(prompts: pl.DataFrame) -> _Parted:
+def _without_near_duplicates(prompts: pl.DataFrame, data: DataSpec) -> _Parted:
     """Keep one of each family of nearly equal texts: a labelled one before others, then a real one, then the first."""
     # Of other columns one may be called as ours is.
     synthetic = is_synthetic(prompts.columns).alias("synthetic")
     kept, dropped = prompts.select("text", "label", synthetic).with_row_index("index"), []
     for _ in range(_LOOKS):
         kept = kept.sort(pl.col("label").is_null(), "synthetic", "index")
-        pairs = near_duplicate_pairs(kept["text"])
+        pairs = near_duplicate_pairs(kept["text"], with_queries=data.query is not None)
         if pairs.is_empty():
             break
         doomed = keep_first(pairs, pl.Series(range(kept.height)))["row"]
@@ -219,14 +229,15 @@ def _held_text(prompts: pl.DataFrame, base: pl.DataFrame) -> pl.Series:
     return prompts.select(reason.alias("held_text"))["held_text"]
 
 
-def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) -> pl.Series:
+def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> pl.Series:
     """Why a row adds nothing to the rows that were split before it, or leaks; null when it may stay."""
     known = prompts.join(
         base.select("prompt_id", pl.col("label").alias("base_label"), pl.lit(True).alias("known")),
         on="prompt_id", how="left", maintain_order="left",
     )  # fmt: skip
     texts = pl.concat([base["text"], prompts["text"]])
-    pairs = near_duplicate_pairs(texts).filter((pl.col("first") < base.height) & (pl.col("second") >= base.height))
+    found, group = near_duplicate_pairs(texts, with_queries=data.query is not None), data.group
+    pairs = found.filter((pl.col("first") < base.height) & (pl.col("second") >= base.height))
     near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in((pairs["second"] - base.height).implode())
     held_out = base.filter(pl.col("split") != "train")
     groups = held_out[group].drop_nulls() if group else pl.Series([], dtype=pl.String)

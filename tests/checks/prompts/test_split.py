@@ -11,6 +11,7 @@ from checks.prompts.split import (
 from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, ask, recipe
 from tests.checks.prompts.prompt_sets import base, prompts, rows
+from tests.checks.prompts.test_numbers import OF_NUMBERS
 from tests.faults.bench import Fault
 from tests.faults.plants import MARCH, column
 from tests.faults.prompts import (
@@ -56,6 +57,15 @@ def test_a_near_duplicate_may_not_be_held_out_from_its_like() -> None:
         assert len(found.evidence["pairs"]) == pairs
     later = prompts(rows([texts[1]], "train"), batch="later")
     assert answer_of(gate, later, made_from=base(rows([texts[0]], "golden")))[0] is FAIL
+
+
+def test_of_pairs_both_query_and_document_have_to_be_alike() -> None:
+    """As where rows are left out: else one document of two queries would close it, and nothing would open it."""
+    ranked = recipe(**OF_NUMBERS, data__query="query", data__format=None, data__pattern=None, stress=None)
+    texts = [f"who [SEP] {LONG}", f"where [SEP] {LONG}", f"Who? [SEP] {LONG} !"]
+    for rest, verdict in ((texts[1:2], PASS), (texts[1:], FAIL)):
+        looked_at = prompts(rows([texts[0], *rest], ["golden", *["train"] * len(rest)]))
+        assert answer_of(no_near_duplicate_is_on_two_sides, looked_at, recipe=ranked)[0] is verdict
 
 
 def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:
