@@ -93,12 +93,12 @@ class Connection(HttpToolsProtocol):
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more; a question that is held is one whose caller went away, as where it was not."""
         self._expect_nothing()
-        self._held = None
         for timer in (self._overdue, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
     def _let_go(self) -> None:
         """Go the way of all others with a question of which more is still to come."""
         held, self._held = self._held, None
-        if held is not None and not self.transport.is_closing():
+        if held is not None:
             self.cycle = None  # type: ignore[assignment]  # of uvicorn: nothing is under way
             self._go_uvicorns_way()
             self.cycle.keep_alive = held.keep_alive  # no more where the server is asked to end
