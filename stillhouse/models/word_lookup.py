@@ -25,9 +25,12 @@ def tokens_of_one(tokenizer: "Tokenizer") -> Callable[[str], list[int]]:
     Args:
         tokenizer: with truncation on and padding off, as `load_tokenizer` gives it.
     """
-    settings = json.loads(tokenizer.to_str())
-    if _has_words(settings):
-        return _WordLookup(tokenizer, settings).tokens
+    from tokenizers.models import WordPiece
+
+    if isinstance(tokenizer.model, WordPiece):  # of others the settings may be tens of megabytes
+        settings = json.loads(tokenizer.to_str())
+        if _has_words(settings):
+            return _WordLookup(tokenizer, settings).tokens
     return lambda text: tokenizer.encode(text).ids
 
 
@@ -37,7 +40,6 @@ def _has_words(settings: Mapping[str, Any]) -> bool:
     return (
         (settings["normalizer"] or {}).get("type") == "BertNormalizer"
         and (settings["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
-        and model["type"] == "WordPiece"
         and model["unk_token"] in model["vocab"]
         and truncation is not None
         and truncation["direction"] == "Right"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordPiece
+from tokenizers.models import BPE, WordPiece
 
 from stillhouse.models.word_lookup import tokens_of_one
 from tests.small import package_folder, questions
@@ -94,6 +94,10 @@ class Watched:
     asked_for: list[str]
     whole: Tokenizer
 
+    @property
+    def model(self) -> object:
+        return self.whole.model
+
     def to_str(self) -> str:
         return self.whole.to_str()
 
@@ -140,6 +144,14 @@ def test_other_tokenizers_are_asked_about_every_text(changes: Mapping[str, Any],
     watched = Watched([], made)
     assert tokens_of_one(watched)(text) == made.encode(text).ids  # type: ignore[arg-type]
     assert watched.asked_for == [text]
+
+
+def test_a_tokenizer_of_other_pieces_than_words_is_asked_about_every_text() -> None:
+    made = tokenizer()
+    made.model = BPE({piece: number for number, piece in enumerate(PIECES)}, [], unk_token="[UNK]")
+    watched = Watched([], made)
+    assert tokens_of_one(watched)("a b") == made.encode("a b").ids  # type: ignore[arg-type]
+    assert watched.asked_for == ["a b"]
 
 
 def test_an_unknown_word_that_has_no_token_is_left_to_the_tokenizer_to_say() -> None:
