@@ -1,13 +1,11 @@
 """Which packages were installed is the same question wherever a process was started."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SAY = "import sys; from stillhouse.records.manifest import lock_digest; print(lock_digest())"
+from stillhouse.records.manifest import lock_digest
 
 
 def installed(folder: Path, name: str, version: str) -> Path:
@@ -17,18 +15,17 @@ def installed(folder: Path, name: str, version: str) -> Path:
     return folder
 
 
-def digest_with(*first: Path) -> str:
-    """What a fresh process says with more folders at the head of its path."""
-    path = os.pathsep.join(map(str, first))
-    ended = subprocess.run(
-        [sys.executable, "-c", SAY], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
-    )
-    return ended.stdout.strip()
-
-
-@pytest.mark.long
-def test_a_distribution_that_is_on_the_path_twice_counts_once_as_what_is_imported(tmp_path: Path) -> None:
+def test_a_distribution_that_is_on_the_path_twice_counts_once_as_what_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Regression: `dagster dev`, with the checkout on its path, and the command line had digests of their own."""
+
+    def digest_with(*first: Path) -> str:
+        """What a process says with more folders at the head of its path."""
+        monkeypatch.setattr(sys, "path", [*map(str, first), *path])
+        return lock_digest.__wrapped__()
+
+    path = [str(installed(tmp_path / "usual", "usual", "3.0"))]
     one, same, other = (
         installed(tmp_path / folder, "stands-alone", version)
         for folder, version in [("one", "1.0"), ("same", "1.0"), ("other", "2.0")]

@@ -22,8 +22,8 @@ def simulated(queries: int, noise: float, seed: int, *, taught: float = 0.5) -> 
     return Queries.of(gains, codes, at=10), teacher, student
 
 
-def judged(queries: int, noise: float, *, seed: int = 0, margin: float = 0.05) -> MetricTest:
-    return ranking_test(*simulated(queries, noise, seed), margin=margin)
+def judged(queries: int, noise: float, *, seed: int = 0, margin: float = 0.05, draws: int = 2000) -> MetricTest:
+    return ranking_test(*simulated(queries, noise, seed), margin=margin, draws=draws)
 
 
 def test_a_student_as_good_as_its_teacher_passes_and_a_bad_one_fails() -> None:
@@ -82,7 +82,9 @@ def test_bounds_are_those_of_scipys_bootstrap() -> None:
 def test_a_student_that_misses_the_margin_passes_seldom() -> None:
     """At the margin itself no more than 5 % of students may slip through, and a little for the noise of 300 draws."""
     drop = np.mean([judged(500, 0.9, seed=seed).drop for seed in range(10)])
-    passed = [judged(60, 0.9, seed=seed, margin=float(drop)).verdict is Verdict.PASS for seed in range(100, 400)]
+    passed = [
+        judged(60, 0.9, seed=seed, margin=float(drop), draws=400).verdict is Verdict.PASS for seed in range(100, 400)
+    ]
     assert np.mean(passed) <= 0.08
 
 
