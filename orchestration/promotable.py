@@ -23,16 +23,13 @@ from stillhouse.stages import champion
 from stillhouse.stages.names import RELEASE
 
 
-def take_back(
-    builds: BuildStore, recipe: str, seen: Deployment, digest: str | None = None, *, by: str, reason: str
-) -> Entry:
-    """Withdraw the release that serves for an earlier one, without Dagster: the ledger and the witness alone.
+def take_back(builds: BuildStore, recipe: str, seen: Deployment, *, by: str, reason: str) -> Entry:
+    """Withdraw the release that serves for the one that it replaced, without Dagster: the ledger and the witness alone.
 
     Args:
         builds: whose ledger decides.
         recipe: its name.
         seen: the deployment whose champion is withdrawn.
-        digest: as for `go_back`.
         by: what decides.
         reason: why.
 
@@ -43,7 +40,7 @@ def take_back(
         StillhouseError: if there is none, it was altered, or its gates had not passed.
         OvertakenError: if another deployment was written since.
     """
-    _, entry = go_back(builds, recipe, seen, digest, by=by, reason=reason)
+    _, entry = go_back(builds, recipe, seen, None, by=by, reason=reason)
     promotion.tell(builds.ledger, Witness.from_environment(), entry)
     return entry
 
