@@ -93,12 +93,11 @@ def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence:
         evidence: see `Finding`.
     """
     share = hits / max(rows, 1)
-    if share <= limit:
-        return Finding(Verdict.PASS, sentence, evidence, observed=share, limit=limit)
-    if wilson_interval(min(hits, rows), rows)[0] > limit:
-        return Finding(Verdict.FAIL, sentence, evidence, observed=share, limit=limit)
-    unclear = f"{sentence}; so few rows prove nothing"
-    return Finding(Verdict.INCONCLUSIVE, unclear, evidence, observed=share, limit=limit)
+    verdict = Verdict.PASS
+    if share > limit:
+        verdict = Verdict.FAIL if wilson_interval(min(hits, rows), rows)[0] > limit else Verdict.INCONCLUSIVE
+    unclear = "; so few rows prove nothing" if verdict is Verdict.INCONCLUSIVE else ""
+    return Finding(verdict, f"{sentence}{unclear}", evidence, observed=share, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -308,9 +307,9 @@ def _passed_before(context: GateContext, gate: str, *, on: date | None = None) -
     earlier = context.builds.ledger.newest(
         context.file.name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest
     )
-    if earlier is None or earlier.body["circumstances"] != context.circumstances:
+    if earlier is None or earlier.body["state"] != GateStatus.PASSED:
         return None
-    if earlier.body["state"] != GateStatus.PASSED:
+    if earlier.body["circumstances"] != context.circumstances:
         return None
     if on is not None and earlier.moment.date() != on:
         return None
