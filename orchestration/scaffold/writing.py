@@ -43,7 +43,7 @@ from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_lab
 from orchestration.scaffold.template import listed, recipe_text
 from orchestration.scaffold.weights import Weights, as_labels_call_it, base_in, packaged, teacher_in
 from stillhouse.data.dropped import read_like_the_source
-from stillhouse.data.prompt_set import split_golden_file, split_rows
+from stillhouse.data.prompt_set import PromptSet, split_golden_file, split_rows
 from stillhouse.data.several_labels import are_sets
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
@@ -145,47 +145,8 @@ def write_recipe(
     cut_from = base_in(address(beside.base)) if beside.base else (has_layers and teacher) or packaged()
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
     is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
-    may_lack = [] if golden is None and is_trained else [label]
-    with advice_as_options():
-        reading = looked_at(uri, said, [text] if may_lack else [text, label])
-        columns = RowColumns(text, label, optional=may_lack, lists=[label])
-        read = read_rows(uri, columns, reading.format_of_rows)
-    _require_that_most_are_read(uri, read)
-    taught = bool(read.rows["label"].count())
-    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
-    with advice_as_options():
-        beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
-        answer = _answer_of(pl.concat([read.rows, *beside_them]))
-        if answer in SETS:
-            read = read_rows(uri, columns, reading.format_of_rows, answer=answer)
-        elif read.rows["label"].str.starts_with("[").any():  # a list is no label where a label is one
-            read = read_rows(uri, replace(columns, lists=[]), reading.format_of_rows)
-    _require_that_most_are_read(uri, read)
-    said_of_rows = DataSpec(
-        source=uri,
-        text=text,
-        label=label if taught else None,
-        golden=golden,
-        golden_label=None if taught else label,
-        answer=answer,
-        licence=answers.licence,
-        **asdict(reading),
-    )
-    if golden is None:
-        made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
-    else:
-        with advice_as_options():
-            audited = read_like_the_source(said_of_rows, golden, RowColumns(text, label), batch=GOLDEN_FILE)
-        read = SourceRead(pl.concat([read.rows, audited.rows]), pl.concat([read.rejects, audited.rejects]))
-        made = split_golden_file(read.rows, said_of_rows, split_of_a_golden_file(name), where=golden)
-    labelled = made.prompts["label"].count()
-    if labelled < FEWEST_ROWS:
-        raise StillhouseError(
-            f"only {labelled} labelled rows are left after cleaning ({left_out(read, made)})",
-            where=uri,
-            expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
-            do="Label more rows.",
-        )
+    rows = _read_and_split(name, uri, text, label, said, golden=golden, is_trained=is_trained, licence=answers.licence)
+    taught, answer, read, made = rows.taught, rows.answer, rows.read, rows.made
     labels = label_names(answer, made.prompts["label"])
     cut_from, remark = as_labels_call_it(cut_from, labels, answer, taught=taught)
     suggested = suggest(made, key=name, answer=answer, golden_file=golden is not None, labels_are_taught=taught)
@@ -211,11 +172,11 @@ def write_recipe(
         *numbers(made, answer),
         *([] if golden is None else [how_much_it_proves(suggested, golden)]),
         *([SETS_ARE_LEARNED] if answer in SETS else []),
-        *(several_labels(uri, reading, text, label, made) if taught and answer not in SETS else []),
+        *(several_labels(uri, rows.reading, text, label, made) if taught and answer not in SETS else []),
     )
     content = recipe_text(
         values,
-        lines_of(reading),
+        lines_of(rows.reading),
         answers=answers,
         suggested=suggested,
         max_tokens=read_by_models.max_tokens,
@@ -234,6 +195,73 @@ def write_recipe(
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
     write_atomically(path, content)
     return Written(path, seen, {**answers.open, **_open_of(cut_from, None if has_layers else teacher, is_elsewhere)})
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What was read, and how it is divided.
+
+    Args:
+        reading: how the file is read.
+        taught: whether rows to train on have labels.
+        answer: what a label is.
+        read: all rows.
+        made: those that are left after cleaning, by split.
+    """
+
+    reading: Reading
+    taught: bool
+    answer: TaskKind
+    read: SourceRead
+    made: PromptSet
+
+
+def _read_and_split(
+    name: str, uri: str, text: str, label: str, said: Reading, *, golden: str | None, is_trained: bool, licence: str
+) -> _Rows:
+    """Read a file of rows, see what a label of them is, and split them as a first recipe does."""
+    may_lack = [] if golden is None and is_trained else [label]
+    with advice_as_options():
+        reading = looked_at(uri, said, [text] if may_lack else [text, label])
+        columns = RowColumns(text, label, optional=may_lack, lists=[label])
+        read = read_rows(uri, columns, reading.format_of_rows)
+    _require_that_most_are_read(uri, read)
+    taught = bool(read.rows["label"].count())
+    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
+    with advice_as_options():
+        beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
+        answer = _answer_of(pl.concat([read.rows, *beside_them]))
+        if answer in SETS:
+            read = read_rows(uri, columns, reading.format_of_rows, answer=answer)
+        elif read.rows["label"].str.starts_with("[").any():  # a list is no label where a label is one
+            read = read_rows(uri, replace(columns, lists=[]), reading.format_of_rows)
+    _require_that_most_are_read(uri, read)
+    said_of_rows = DataSpec(
+        source=uri,
+        text=text,
+        label=label if taught else None,
+        golden=golden,
+        golden_label=None if taught else label,
+        answer=answer,
+        licence=licence,
+        **asdict(reading),
+    )
+    if golden is None:
+        made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
+    else:
+        with advice_as_options():
+            audited = read_like_the_source(said_of_rows, golden, RowColumns(text, label), batch=GOLDEN_FILE)
+        read = SourceRead(pl.concat([read.rows, audited.rows]), pl.concat([read.rejects, audited.rejects]))
+        made = split_golden_file(read.rows, said_of_rows, split_of_a_golden_file(name), where=golden)
+    labelled = made.prompts["label"].count()
+    if labelled < FEWEST_ROWS:
+        raise StillhouseError(
+            f"only {labelled} labelled rows are left after cleaning ({left_out(read, made)})",
+            where=uri,
+            expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
+            do="Label more rows.",
+        )
+    return _Rows(reading, taught, answer, read, made)
 
 
 def _answer_of(rows: pl.DataFrame) -> TaskKind:
