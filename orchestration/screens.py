@@ -76,10 +76,9 @@ def result_screen(recipe: str, report: ReadReport, home: Home) -> RenderableType
     if reported:
         held = f"reported only: {reported.count(Verdict.PASS)} of {len(reported)} further claims shown to hold"
         claims.add_row("", Text(held, "dim"))
-    others = Table(box=None, padding=(0, 2, 0, 0))
     priced = any(other.hosted for other in report.others)
-    for column in ("also judged", "accuracy", "smaller", "faster", *([_PRICE] if priced else []), ""):
-        others.add_column(column)
+    columns = ("also judged", "accuracy", "smaller", "faster", *([_PRICE] if priced else []), "")
+    others = Table(*columns, box=None, padding=(0, 2, 0, 0))
     rivals = []
     for other in report.others:
         verdict = Text("control", "dim") if other.kind is ModelKind.CONTROL else _mark(other.verdict)
@@ -107,11 +106,10 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     Args:
         evaluations: of the options, in the order of the report; at least one clears the bar.
     """
-    options = Table(box=None, padding=(0, 2, 0, 0))
     priced, ranks = any(each.hosted for each in evaluations), any(each.of_ranking for each in evaluations)
     beside = "nDCG" if ranks else "macro F1"
-    for column in ("option", "accuracy", beside, "smaller", "faster", *([_PRICE] if priced else []), ""):
-        options.add_column(column)
+    columns = ("option", "accuracy", beside, "smaller", "faster", *([_PRICE] if priced else []), "")
+    options = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for each in evaluations:
         faster = times(each.latency_ratio)
         other = each.score.macro_f1 if each.of_ranking is None else each.of_ranking.ndcg

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from orchestration.commands.common import AsJson, Name, builds_here, find_recipe, make_ready
@@ -44,26 +43,14 @@ def plan(
         _plan_live(name, requests, as_json=as_json)
         return
     from orchestration.planned import planned
-    from orchestration.tables.planned import duration_table
+    from orchestration.tables.planned import claims_table, duration_table
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
 
     found = planned(builds_here(), find_recipe(name), discordance or USUAL_DISCORDANCE)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
-        table = Table(
-            title=f"{name}: what the golden set can support, at discordance {found.discordance:.1%}", box=None
-        )
-        for column in ("claim", "rows", "needed", "margin", "smallest margin", ""):
-            table.add_column(column)
-        for claim in found.claims:
-            smallest = "none" if claim.smallest_margin is None else f"{claim.smallest_margin:.1%}"
-            verdict = "supported" if claim.supported else "too few rows"
-            verdict += "" if claim.binding else ", reported only"
-            table.add_row(
-                Text(claim.name), f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
-            )
-        out.print(table)
+        out.print(claims_table(name, found))
         if found.duration is None:
             out.print("no forecast: a teacher whose terms do not allow to learn from it is not loaded")
         else:

@@ -31,9 +31,7 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         table.add_row(*row)
     table.add_row("teacher is asked about", percent(shown.asked_about), f"looked at {shown.looked_at}")
     yield table
-    shares = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("watched", "share", "limit", "reference", "rows"):
-        shares.add_column(column)
+    shares = Table("watched", "share", "limit", "reference", "rows", box=None, padding=(0, 2, 0, 0))
     for each in day.shares:
         beyond = each.rows > 0 and each.share > each.limit
         shares.add_row(
@@ -100,11 +98,10 @@ def live_plan_table(recipe: str, plan: LivePlan) -> Table:
         f"{recipe}: median days until a fall of agreement is found, {plan.requests_a_day:,} requests a day; agreement "
         f"{percent(plan.agreement)}, the limit that golden rows prove {percent(1 - plan.limit)}"
     )
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     priced = any(each.usd_a_month is not None for each in plan.table)
-    columns = ("teacher answers a day", "ask_teacher", *(f"fall of {fall * 100:g} points" for fall in falls))
-    for column in (*columns, *(["USD in 30 days, up to"] if priced else [])):
-        table.add_column(column)
+    columns = ["teacher answers a day", "ask_teacher", *(f"fall of {fall * 100:g} points" for fall in falls)]
+    columns += ["USD in 30 days, up to"] if priced else []
+    table = Table(*columns, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for answers in sorted({each.answers_a_day for each in plan.table}):
         found = {each.fall: each for each in plan.table if each.answers_a_day == answers}
         days = ("never" if found[fall].days is None else f"{found[fall].days}" for fall in falls)

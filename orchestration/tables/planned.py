@@ -1,12 +1,25 @@
-"""How long a run takes, as a table."""
+"""What a run can prove and how long it takes, as tables."""
 
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.planned import Duration
+from orchestration.planned import Duration, Planned
 from stillhouse.wording import in_minutes
 
 SHORT_SECONDS = 5.0
+
+
+def claims_table(recipe: str, found: Planned) -> Table:
+    """What the golden rows can support, claim by claim."""
+    title = f"{recipe}: what the golden set can support, at discordance {found.discordance:.1%}"
+    table = Table("claim", "rows", "needed", "margin", "smallest margin", "", title=title, box=None)
+    for claim in found.claims:
+        smallest = "none" if claim.smallest_margin is None else f"{claim.smallest_margin:.1%}"
+        verdict = "supported" if claim.supported else "too few rows"
+        verdict += "" if claim.binding else ", reported only"
+        rows = (f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict)
+        table.add_row(Text(claim.name), *rows)
+    return table
 
 
 def duration_table(found: Duration) -> Table:

@@ -29,9 +29,8 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     if state.running:
         serving += f"; {state.running.by} works on it since {state.running.since[:16].replace('T', ' ')} UTC"
         serving += f", because {state.running.because}" if state.running.because else ""
-    table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("stage", "digest", "age", "gates"):
-        table.add_column(column)
+    title = Text(f"{recipe}: {serving}")
+    table = Table("stage", "digest", "age", "gates", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for stage, shown in {**state.stages, **state.beside}.items():
         closed = [
             Text.assemble(
