@@ -289,6 +289,7 @@ def test_a_plan_needs_nothing_but_the_rows_and_says_which_claims_they_cannot_sup
     assert ended.returncode == 0, "100 rows and more support 7 points"
     assert whole["rows"] > whole["rows_needed"] and people["rows"] < people["rows_needed"]
     assert not home.root.exists() or not home.dagster.exists(), "nothing was made for it"
+    small_recipe(tmp_path, rows=300, teacher__training_on_outputs="unknown")  # which is forecast in no time
     apart = stillhouse("plan", "small", "--discordance", "0.3", recipes=tmp_path / "recipes")
     assert apart.returncode == 1 and "too few rows" in apart.stdout
 
