@@ -5,6 +5,7 @@ SQLite, whose file lies beside our own files.
 Does not: what is stored (ledger.py, outbox.py), disk errors outside a database (files.py).
 """
 
+import functools
 import sqlite3
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ _PLAIN = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "Wait until that process ends, or end it, then run again."),
 }
 _PRIMARY = 0xFF
+SECONDS_FOR_A_LOCK = 60
 
 _OF_LIBPQ = ("psycopg2", "psycopg")
 _SECONDS_TO_CONNECT = 5
@@ -68,7 +70,7 @@ def plain_connection_error(original: BaseException, where: str) -> MachineError 
     )
 
 
-def engine_of(url: str, *, seconds_for_a_lock: int = 60, keep_connections: bool = True) -> sa.Engine:
+def engine_of(url: str, *, seconds_for_a_lock: int = SECONDS_FOR_A_LOCK, keep_connections: bool = True) -> sa.Engine:
     """A new engine for a URL, to be kept by whoever asks; SQLite's file gets its folder.
 
     Args:
@@ -89,6 +91,15 @@ def engine_of(url: str, *, seconds_for_a_lock: int = 60, keep_connections: bool 
             poolclass=None if keep_connections else sa.NullPool,
         )
     explain_errors(engine)
+    return engine
+
+
+@functools.cache
+def engine_with(url: str, *tables: sa.Table, seconds_for_a_lock: int = SECONDS_FOR_A_LOCK) -> sa.Engine:
+    """The engine of this process for some tables in a database, which are made when it is first asked for."""
+    engine = engine_of(url, seconds_for_a_lock=seconds_for_a_lock)
+    for table in tables:
+        make_table(engine, table)
     return engine
 
 

@@ -10,7 +10,6 @@ answered (entry `round`). So one that was killed in between has answered nothing
 arrives while a round works waits for the next. There is no cursor: what waits is what the ledger does not name.
 """
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import sqlalchemy as sa
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.events import EventKind
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import engine_with
 from stillhouse.records.ledger import Ledger
 
 __all__ = ["RUN_ID", "Event", "EventKind", "Fact", "Noted", "answered", "history", "note", "note_once", "pending"]
@@ -137,7 +136,7 @@ def note_once(
 ) -> None:
     """Note what goes on being so whenever somebody looks, as one that has happened once."""
     row = (_events.c.recipe == recipe, _events.c.kind == kind.value, _events.c.key == key)
-    with _engine(ledger.url).connect() as connection:
+    with engine_with(ledger.url, _events).connect() as connection:
         is_known = connection.execute(sa.select(_events.c.times).where(*row)).first() is not None
     if not is_known:
         note(ledger, recipe, kind, key, sentence, facts)
@@ -151,7 +150,7 @@ def pending(ledger: Ledger, recipe: str) -> list[Event]:
 def history(ledger: Ledger, recipe: str) -> list[Noted]:
     """Every event of a recipe, the oldest first, and which run has answered it."""
     wanted = sa.select(_events).where(_events.c.recipe == recipe)
-    with _engine(ledger.url).connect() as connection:
+    with engine_with(ledger.url, _events).connect() as connection:
         rows = connection.execute(wanted.order_by(_events.c.first_seen, _events.c.kind, _events.c.key)).all()
     by_whom = answered(ledger, recipe) if rows else {}
     return [Noted(event, by_whom.get(event.name)) for event in map(_event, rows)]
@@ -168,24 +167,17 @@ def answered(ledger: Ledger, recipe: str) -> dict[str, str]:
 
 def _count(url: str, row: Mapping[str, str], body: str, at: datetime) -> bool:
     again = _events.update().where(*(_events.c[name] == value for name, value in row.items()))
-    with _engine(url).begin() as connection:
+    with engine_with(url, _events).begin() as connection:
         return bool(connection.execute(again.values(times=_events.c.times + 1, last_seen=at, body=body)).rowcount)
 
 
 def _insert(url: str, row: Mapping[str, str], body: str, at: datetime) -> bool:
     try:
-        with _engine(url).begin() as connection:
+        with engine_with(url, _events).begin() as connection:
             connection.execute(_events.insert().values(**row, first_seen=at, last_seen=at, times=1, body=body))
     except sa.exc.IntegrityError:
         return False
     return True
-
-
-@functools.cache
-def _engine(url: str) -> sa.Engine:
-    engine = engine_of(url)
-    make_table(engine, _events)
-    return engine
 
 
 def _event(row: sa.Row[Any]) -> Event:

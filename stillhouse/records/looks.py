@@ -7,14 +7,13 @@ writes it again.
 Dagster notices no daemon that died. Servers do, by what is said here, and Prometheus by them.
 """
 
-import functools
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
 
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import engine_with
 
 _SECONDS_OF_A_DAEMON, _SECONDS_OF_A_SERVER = 60, 5
 """A locked SQLite is waited for as long: a good look may not end for it, and a server has the ledger to follow."""
@@ -49,7 +48,7 @@ def looked(ledger_url: str, recipe: str, kind: LookKind, at: datetime) -> None:
     """
     naive = at.astimezone(UTC).replace(tzinfo=None)
     same = (_looks.c.recipe == recipe) & (_looks.c.kind == kind.value)
-    engine = _engine(ledger_url, _SECONDS_OF_A_DAEMON)
+    engine = engine_with(ledger_url, _looks, seconds_for_a_lock=_SECONDS_OF_A_DAEMON)
     with engine.begin() as connection:
         is_there = connection.execute(_looks.update().where(same).values(at=naive)).rowcount
     if not is_there:
@@ -60,12 +59,5 @@ def looked(ledger_url: str, recipe: str, kind: LookKind, at: datetime) -> None:
 def last_looks(ledger_url: str, recipe: str) -> dict[LookKind, datetime]:
     """When a recipe was last looked at, in UTC; without a kind of which none ever did."""
     asked = sa.select(_looks.c.kind, _looks.c.at).where(_looks.c.recipe == recipe)
-    with _engine(ledger_url, _SECONDS_OF_A_SERVER).connect() as connection:
+    with engine_with(ledger_url, _looks, seconds_for_a_lock=_SECONDS_OF_A_SERVER).connect() as connection:
         return {LookKind(row.kind): row.at.replace(tzinfo=UTC) for row in connection.execute(asked)}
-
-
-@functools.cache
-def _engine(url: str, seconds_for_a_lock: int) -> sa.Engine:
-    engine = engine_of(url, seconds_for_a_lock=seconds_for_a_lock)
-    make_table(engine, _looks)
-    return engine

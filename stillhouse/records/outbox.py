@@ -8,7 +8,6 @@ same key again is the same thing still being so: it is sent again after some day
 A sender takes a notice for two minutes before it sends: one that is killed meanwhile has it sent twice and never lost.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stillhouse.digests import digest_of
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import engine_with
 
 LEASE = timedelta(minutes=2)
 """How long a notice is one sender's alone."""
@@ -105,7 +104,7 @@ class Outbox:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._engine = engine_with(url, _notices)
 
     def put(self, recipe: str, subject: str, key: str, notice: Notice, *, to: Sequence[str], at: datetime) -> None:
         """Have a notice sent to each address, unless the same was sent there lately.
@@ -227,13 +226,6 @@ class Outbox:
         where = (*_at(_key(due.recipe, due.subject, written)), _notices.c.key == due.key)
         with self._engine.begin() as connection:
             connection.execute(_notices.update().where(*where).values(**values))
-
-
-@functools.cache
-def _engine(url: str) -> sa.Engine:
-    engine = engine_of(url)
-    make_table(engine, _notices)
-    return engine
 
 
 def _key(recipe: str, subject: str, written: str) -> dict[str, str]:
