@@ -7,7 +7,6 @@ Of two watches at once one writes, and the other looks again. Findings are writt
 state, so that none is lost and none is there twice, whatever is killed when.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import LiveFinding
 from stillhouse.live.watch import WatchState
-from stillhouse.records.databases import engine_of, make_table
+from stillhouse.records.databases import engine_with
 
 _metadata = sa.MetaData()
 _states = sa.Table(
@@ -60,7 +59,7 @@ class WatchBook:
     """
 
     def __init__(self, url: str, recipe: str) -> None:
-        self._engine, self.recipe = _engine(url), recipe
+        self._engine, self.recipe = engine_with(url, _states, _findings), recipe
 
     def read(self) -> Remembered:
         """The state as it is now.
@@ -124,11 +123,3 @@ class WatchBook:
         same = (_findings.c.recipe == self.recipe) & (_findings.c.key == finding.key)
         with self._engine.begin() as connection:
             connection.execute(_findings.update().where(same).values(handed_on=True))
-
-
-@functools.cache
-def _engine(url: str) -> sa.Engine:
-    engine = engine_of(url)
-    for table in (_states, _findings):
-        make_table(engine, table)
-    return engine
