@@ -7,12 +7,11 @@ All servers of an installation share it. The most that a call can cost is taken 
 dies leaves it taken: no kill lets more be spent than the limit.
 """
 
-import functools
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from stillhouse.records.databases import explain_errors, make_table
+from stillhouse.records.databases import engine_with
 
 _SECONDS_FOR_A_LOCK = 5
 _metadata = sa.MetaData()
@@ -43,7 +42,7 @@ def reserve(ledger_url: str, recipe: str, month: str, *, usd: float, usd_at_most
     Returns:
         What is spent or taken then; None where it would be more than the limit, and nothing was taken.
     """
-    engine, ours = _engine(ledger_url), _row(recipe, month)
+    engine, ours = engine_with(ledger_url, _spending, seconds_for_a_lock=_SECONDS_FOR_A_LOCK), _row(recipe, month)
     with engine.begin() as connection:
         if not connection.execute(sa.select(_spending.c.usd).where(ours)).first():
             _begin(connection, recipe, month)
@@ -58,7 +57,7 @@ def reserve(ledger_url: str, recipe: str, month: str, *, usd: float, usd_at_most
 
 def settle(ledger_url: str, recipe: str, month: str, *, reserved: float, cost: float) -> None:
     """Put what a call cost in the place of what was reserved for it; a server may count more."""
-    with _engine(ledger_url).begin() as connection:
+    with engine_with(ledger_url, _spending, seconds_for_a_lock=_SECONDS_FOR_A_LOCK).begin() as connection:
         connection.execute(
             _spending.update().where(_row(recipe, month)).values(usd=_spending.c.usd - (reserved - cost))
         )
@@ -66,7 +65,7 @@ def settle(ledger_url: str, recipe: str, month: str, *, reserved: float, cost: f
 
 def spent(ledger_url: str, recipe: str, month: str) -> float:
     """USD that the calls of a month have cost, those under way at the most that they can."""
-    with _engine(ledger_url).connect() as connection:
+    with engine_with(ledger_url, _spending, seconds_for_a_lock=_SECONDS_FOR_A_LOCK).connect() as connection:
         found = connection.execute(sa.select(_spending.c.usd).where(_row(recipe, month))).first()
     return 0.0 if found is None else float(found[0])
 
@@ -82,14 +81,3 @@ def _begin(connection: sa.Connection, recipe: str, month: str) -> None:
             connection.execute(_spending.insert().values(recipe=recipe, month=month, usd=0.0))
     except sa.exc.IntegrityError:
         return
-
-
-@functools.cache
-def _engine(url: str) -> sa.Engine:
-    """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
-    on_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-    arguments = {"timeout": _SECONDS_FOR_A_LOCK} if on_sqlite else {}
-    engine = sa.create_engine(url, pool_pre_ping=not on_sqlite, connect_args=arguments)
-    explain_errors(engine)
-    make_table(engine, _spending)
-    return engine
