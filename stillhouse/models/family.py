@@ -12,6 +12,9 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 
+POSITIONS = "max_position_embeddings"
+"""The field of every config.json with the number of positions."""
+
 
 @dataclass(frozen=True)
 class FeedForward:
@@ -89,7 +92,7 @@ class EncoderFamily:
 
     def longest_text(self, config: Mapping[str, Any]) -> int:
         """Tokens that the encoder has positions for, special ones included."""
-        return int(config["max_position_embeddings"]) - self.positions_taken
+        return int(config[POSITIONS]) - self.positions_taken
 
     @property
     def embeddings(self) -> str:
@@ -188,6 +191,7 @@ ELECTRA = replace(
     prefix="electra",
     shapes={**_BLOCKS, "embeddings.word_embeddings.weight": ("vocab_size", "embedding_size"),
             "embeddings.position_embeddings.weight": ("max_position_embeddings", "embedding_size"),
+            "embeddings.token_type_embeddings.weight": ("type_vocab_size", "embedding_size"),
             "embeddings_project.weight": (_WIDTH, "embedding_size")},
     has_pooler=False,
 )  # fmt: skip
@@ -232,7 +236,7 @@ NOMIC_BERT = replace(
     model_type="nomic_bert",
     prefix="nomic_bert",
     layers="layers",
-    shapes={**_WORDS, "mlp.fc11.weight": _INTO, "mlp.fc12.weight": _INTO, "mlp.fc2.weight": _OUT_OF},
+    shapes={**_WORDS, **_TYPES, "mlp.fc11.weight": _INTO, "mlp.fc12.weight": _INTO, "mlp.fc2.weight": _OUT_OF},
     feed_forward=_GATED,
 )
 
@@ -254,7 +258,7 @@ JINA_EMBEDDINGS_V3 = replace(
     model_type="jina_embeddings_v3",
     prefix="roberta",
     layers="layers",
-    shapes={**_WORDS, "mlp.fc1.weight": _INTO, "mlp.fc2.weight": _OUT_OF},
+    shapes={**_WORDS, **_TYPES, "mlp.fc1.weight": _INTO, "mlp.fc2.weight": _OUT_OF},
     feed_forward=FeedForward(("mlp.fc1",), "mlp.fc2"),
 )
 

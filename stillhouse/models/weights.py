@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
-from stillhouse.models.family import family_of
+from stillhouse.models.family import POSITIONS, EncoderFamily, family_of
 from stillhouse.models.tensors import corrupt, tensors_in
 
 _WEIGHTS, _SHARDS = "model.safetensors", "model.safetensors.index.json"
@@ -22,6 +22,8 @@ _BESIDE_WEIGHTS = ("config.json", "tokenizer.json")
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
 LANGUAGE_MODELS = frozenset({"gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3"})
 """Types of causal language models that the tests hold against a plain reading of them."""
+_SHORTEST_TEXT = 3
+"""Tokens: a word, what begins a text and what ends it."""
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = range(2, 6)
 
@@ -115,7 +117,7 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
     config = config_of(path)
     family = family_of(config, str(path))
     _refuse_code_and_quantised(config, path)
-    needed = {name for names in family.shapes.values() for name in names} | set(family.sizes_in)
+    needed = {name for names in family.shapes.values() for name in names} | {*family.sizes_in, POSITIONS}
     absent = sorted(name for name in needed if not isinstance(config.get(name), int))
     if absent:
         raise StillhouseError(
@@ -124,7 +126,7 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
             expected=f"the sizes of an encoder of type {family.model_type}",
             do="Restore the config that was published with the weights.",
         )
-    impossible = sorted(name for name in family.sizes_in if isinstance(config[name], bool) or config[name] < 1)
+    impossible = sorted(name for name in needed if isinstance(config[name], bool) or config[name] < 1)
     if impossible:
         raise StillhouseError(
             f"{impossible[0]} is {config[impossible[0]]}",
@@ -132,7 +134,27 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
             expected="sizes of at least 1",
             do="Restore the config that was published with the weights.",
         )
+    _refuse_no_room(family, config, path)
     return config
+
+
+def _refuse_no_room(family: EncoderFamily, config: dict[str, Any], path: Path) -> None:
+    """Refuse positions for no word of a text, and attention heads among which its width cannot be shared out."""
+    if family.longest_text(config) < _SHORTEST_TEXT:
+        raise StillhouseError(
+            f"{POSITIONS} is {config[POSITIONS]}",
+            where=str(path),
+            expected=f"at least {family.positions_taken + _SHORTEST_TEXT}, for a word and the two tokens around it",
+            do="Restore the config that was published with the weights.",
+        )
+    sizes, (_, width, heads, _) = family.sizes(config), family.sizes_in
+    if config.get("head_dim") is None and sizes.width % sizes.heads:
+        raise StillhouseError(
+            f"{width} is {sizes.width}, which is no multiple of {heads}, {sizes.heads}",
+            where=str(path),
+            expected="attention heads of the same size",
+            do="Restore the config that was published with the weights.",
+        )
 
 
 def read_language_model_config(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from stillhouse.models import tensors
 from stillhouse.models.pretrained import base_model
 from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.records.artifacts import ArtifactStore
+from tests.stillhouse.conftest import write_encoder
 
 
 def change_config(folder: Path, **fields: object) -> None:
@@ -140,6 +141,33 @@ def test_the_numbers_of_a_file_are_read_once_as_long_as_nobody_writes_to_it(
 def test_a_config_that_contradicts_the_weights_is_refused(encoder: Path, field: str, value: int, said: str) -> None:
     change_config(encoder, **{field: value})
     assert said.replace("(999, 64)", "from config.json") in refusal(encoder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"type_vocab_size": 0}, "type_vocab_size is 0; expected sizes of at least 1"),
+        ({"max_position_embeddings": 0}, "max_position_embeddings is 0; expected sizes of at least 1"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings is 2; expected at least 3"),
+        ({"num_attention_heads": 3}, "hidden_size is 32, which is no multiple of num_attention_heads, 3"),
+        ({"num_attention_heads": True}, "num_attention_heads is True; expected sizes of at least 1"),
+    ],
+)
+def test_an_encoder_that_can_read_nothing_is_refused_before_anything_is_computed(
+    tmp_path: Path, fields: dict[str, int], said: str
+) -> None:
+    """Regression: the first forward pass raised an error of torch, or each text was read as no word at all."""
+    assert said in refusal(write_encoder(tmp_path / "encoder", **fields))
+
+
+@pytest.mark.parametrize("fields", [{"num_attention_heads": 1}, {"max_position_embeddings": 3}, {"type_vocab_size": 1}])
+def test_the_smallest_that_can_is_let_in(tmp_path: Path, fields: dict[str, int]) -> None:
+    assert verify_weights(write_encoder(tmp_path / "encoder", **fields)).tensors > 0
+
+
+def test_roberta_needs_two_positions_more(tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "encoder", model_type="roberta", max_position_embeddings=4)
+    assert "max_position_embeddings is 4; expected at least 5" in refusal(encoder)
 
 
 def test_a_tokenizer_with_ids_beyond_the_embeddings_is_refused(encoder: Path) -> None:
