@@ -41,7 +41,8 @@ class Bm25:
         """How well a document answers a query, 0 or more; 0 where it has none of its words."""
         words = _words(document)
         counts, length = Counter(words), 1 - B + B * len(words) / self.average
-        return sum(
+        # Exact up to one rounding: in another order, which is another one in each process, a sum may be another.
+        return math.fsum(
             self._rarity(word) * counts[word] * (K1 + 1) / (counts[word] + K1 * length) for word in set(_words(query))
         )
 

@@ -1,6 +1,9 @@
 """BM25 by hand, and as an option that ranks."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +29,24 @@ def test_a_document_without_a_word_of_the_query_has_nothing_and_a_rare_word_coun
     ranked = Bm25([*DOCUMENTS, "of of"])
     assert ranked.score("steam engine", DOCUMENTS[0]) == 0 == ranked.score("", DOCUMENTS[0])
     assert ranked.score("denmark", DOCUMENTS[0]) > ranked.score("of", DOCUMENTS[0]) > 0
+
+
+MANY = " ".join(f"w{number}" for number in range(40))
+SCORED = f"""
+from stillhouse.evaluation.baselines.bm25 import Bm25
+words = {MANY!r}.split()
+ranked = Bm25([" ".join(words[:size]) for size in range(1, 41)])
+print([ranked.score({MANY!r}, " ".join(words[start::3] * 2)) for start in range(3)])
+"""
+
+
+def test_a_score_is_the_same_to_the_last_digit_in_every_process() -> None:
+    """Regression: words were added up in the order of a set, which is another one each time: of two documents that are
+    as good as each other now one came first and now the other."""
+    environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    command = [sys.executable, "-c", SCORED]
+    said = {subprocess.run(command, env=each, capture_output=True, check=True).stdout for each in environments}
+    assert len(said) == 1
 
 
 @given(st.lists(st.text(max_size=20), max_size=5), st.text(max_size=20), st.text(max_size=20))
