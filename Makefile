@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-soft-labels bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills kills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-soft-labels bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -55,6 +55,12 @@ test-hub: .venv/installed  ## published encoders from the hub, by their commit; 
 drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now
 	$(BIN)/python -m tests.drills
+
+kills: export HF_HUB_OFFLINE = 1
+kills: export STILLHOUSE_KILLS = 20
+kills: .venv/installed  ## kill -9 of servers, daemon, watch, runs and all of them at 20 moments each: nothing is lost or done twice
+	$(BIN)/python -m pytest -n 0 -k "kill" tests/stillhouse/serving/test_process.py tests/stillhouse/serving/test_spool.py \
+		tests/orchestration/test_watch.py tests/orchestration/test_killed_ticks.py tests/end_to_end/test_rounds.py
 
 mutants: export HF_HUB_OFFLINE = 1
 mutants: .venv/installed  ## how many small faults in gates, statistics and ledger their tests notice

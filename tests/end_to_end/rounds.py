@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ import polars as pl
 
 from orchestration.runs import UNFINISHED, process_of
 from stillhouse.home import CHECKOUT
-from stillhouse.processes import ProcessName
+from stillhouse.processes import Life, ProcessName
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.records.events import EventKind, history
 from stillhouse.stages.facts import TransferSetFacts
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe
@@ -73,10 +75,10 @@ class Running(Place):
         return "" if entry is None else str(entry.body["run_id"])
 
     def at_work(self, earlier: Collection[str]) -> dict[str, ProcessName]:
-        """The process of each run that has begun to work, apart from some."""
+        """The living process of each run that has begun to work, apart from some."""
         runs = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         found = {run.run_id: process_of(run.run_id, run.tags) for run in runs if run.run_id not in earlier}
-        return {run_id: process for run_id, process in found.items() if process is not None}
+        return {run_id: process for run_id, process in found.items() if process and process.life() is Life.ALIVE}
 
     def files_taken_in(self) -> list[str]:
         """Names of all files of all batches that count."""
@@ -92,6 +94,10 @@ class Running(Place):
         batches = {"base", *batches_of(self.builds.ledger, "small")}
         return self.files_taken_in() == sorted(self.dropped) and self.trained_on() == batches
 
+    def has_decided_about_every_file_since(self, before: str) -> bool:
+        """Whether the champion was decided again, of every row that was dropped."""
+        return self.champion_decided_by() != before and self.every_file_is_in()
+
     def assert_every_row_is_in_one_batch(self) -> None:
         """Each dropped file is in one batch, and each of its rows was learned from once or rejected with a reason."""
         batches = batches_of(self.builds.ledger, "small")
@@ -105,6 +111,22 @@ class Running(Place):
             assert source.manifest.facts["rows"] == NEW_ROWS * len(batch.files)
             assert prompts.manifest.facts["kept"] + prompts.manifest.facts["rejected"] == source.manifest.facts["rows"]
             assert learned.filter(pl.col("batch") == name).height > 0
+
+    def assert_every_batch_was_one_event_and_had_one_round(self, *, waiting: bool) -> None:
+        """No event was lost, noted twice or answered by two rounds.
+
+        Args:
+            waiting: whether events may still wait: of a round that was killed when all but its own end was done, the
+                next one answers them.
+        """
+        noted, batches = history(self.builds.ledger, "small"), batches_of(self.builds.ledger, "small")
+        new_rows = [(each.event.key, each.event.times) for each in noted if each.event.kind is EventKind.NEW_ROWS]
+        assert sorted(new_rows) == [(batch, 1) for batch in sorted(batches)]
+        ended = self.builds.ledger.entries("small", "round")
+        answered = Counter(name for entry in ended for name in entry.body["events"])
+        names = {each.event.name for each in noted}
+        assert {*answered.values()} == {1} and answered.keys() <= names
+        assert waiting or answered.keys() == names, names - answered.keys()
 
     def distil(self) -> "subprocess.Popen[str]":
         """`stillhouse run small`, in a process of its own."""

@@ -7,8 +7,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -17,19 +18,27 @@ import pytest
 from orchestration.batches import drop_folder_lines
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG
+from stillhouse.processes import ProcessName
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.events import EventKind, history
 from tests.command import stillhouse
 from tests.end_to_end.rounds import NEW_ROWS, SECONDS, Running, finished, nothing_goes, unseen, until
-from tests.end_to_end.server import dagster_dev
+from tests.end_to_end.server import Server, dagster_dev
 
 STORM, ROWS_OF_A_STORM = int(os.environ.get("STILLHOUSE_STORM_FILES", "60")), 5
 """How many files come at once; the drill of audits has 500."""
 KILLS = int(os.environ.get("STILLHOUSE_KILLS", "3"))
-"""How often each kind of process is killed at a random moment, each time of a round; the drill of audits has ten.
+"""How often each kind of process is killed at a random moment of a round; `make kills` has twenty.
 
-A look of the daemon is killed before each of its writes in tests/orchestration/test_killed_ticks.py."""
+A look of the daemon is killed before each of its writes in tests/orchestration/test_killed_ticks.py, one of the watch
+in tests/orchestration/test_watch.py, a server in tests/stillhouse/serving/test_process.py and test_spool.py."""
 SECONDS_OF_A_ROUND = 30.0
+KILLS_OF_A_FILE = 4
+"""How often at most while the rows of one file are taken in, so that what makes up for a kill is killed, too.
+
+Of nine attempts at the same that were killed the dispatcher would say that they are enough."""
+RUNS_AS = {"code server": "dagster api grpc", "daemon": "dagster._daemon"}
+"""What the command line of a process says."""
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +137,19 @@ def test_the_batch_of_a_run_worker_that_was_killed_is_taken_in(place: Running) -
     place.assert_every_row_is_in_one_batch()
 
 
+def kill(place: Running, server: Server, victim: str, at_work: Iterable[ProcessName]) -> None:
+    """End one kind of process where it stands; one that was killed a moment ago is let come back first."""
+    if victim == "run worker":
+        for worker in at_work:
+            os.kill(worker.pid, signal.SIGKILL)
+    elif victim == "everything":
+        server.kill()
+    else:
+        until(place, lambda: bool(server.those_that_run(RUNS_AS[victim])), f"no {victim} comes back")
+        for each in server.those_that_run(RUNS_AS[victim]):
+            os.kill(each, signal.SIGKILL)
+
+
 @pytest.mark.experiment("C6", "C7", "D3")
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["run worker", "code server", "daemon", "everything"])
@@ -135,32 +157,30 @@ def test_whatever_is_killed_whenever_every_row_is_taken_in_once_and_the_queue_mo
     place: Running, victim: str
 ) -> None:
     moments, kills = random.Random(victim), 0
-    while kills < KILLS:
-        before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
-        place.drop_new_rows(f"{victim} {len(place.dropped)}.csv")  # no name twice: it would be the same file, corrected
-        with ExitStack() as running:
-            server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
-            until(place, lambda earlier=earlier: bool(place.at_work(earlier)), "no run has begun")
-            time.sleep(moments.uniform(0.0, SECONDS_OF_A_ROUND))
-            at_work = place.at_work(earlier)
-            if victim == "run worker":
-                for worker in at_work.values():
-                    os.kill(worker.pid, signal.SIGKILL)
-            elif victim == "everything":
-                server.kill()
-            else:
-                server.kill_those_that_run({"code server": "dagster api grpc", "daemon": "dagster._daemon"}[victim])
-            kills += bool(at_work)
-            if victim in ("daemon", "everything"):  # then `dagster dev` ends, and whoever keeps it starts it again
-                running.close()
-                server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
-            until(
-                place,
-                lambda before=before: place.champion_decided_by() != before and place.every_file_is_in(),
-                f"{victim} was killed, and the champion is not decided again",
-            )
+    with ExitStack() as running:
+        server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
+        while kills < KILLS:
+            before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
+            place.drop_new_rows(f"{victim} {len(place.dropped)}.csv")  # no name twice: it would be one file, corrected
+            is_done = partial(place.has_decided_about_every_file_since, before)
+            workers = partial(place.at_work, earlier)
+            least, most = kills, min(kills + KILLS_OF_A_FILE, KILLS)
+            while kills < most:
+                until(place, lambda begun=workers, done=is_done: bool(begun()) or done(), "no run has begun")
+                time.sleep(moments.uniform(0.0, SECONDS_OF_A_ROUND))
+                if not (at_work := workers()):
+                    break  # it was done sooner
+                kill(place, server, victim, at_work.values())
+                kills += 1
+                if victim in ("daemon", "everything"):  # then `dagster dev` ends, and who keeps it starts it again
+                    running.close()
+                    server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
+            until(place, is_done, f"{victim} was killed, and the champion is not decided again")
             until(place, nothing_goes(place), "a run does not end")
-        place.assert_every_row_is_in_one_batch()
+            place.assert_every_row_is_in_one_batch()
+            place.assert_every_batch_was_one_event_and_had_one_round(waiting=True)
+            mine = [run for run in place.rounds() if run.run_id not in earlier]
+            assert sum(run.is_success for run in mine) <= 1 and len(mine) <= 1 + kills - least, place.runs_and_ticks()
 
 
 @pytest.mark.experiment("D2")
@@ -182,6 +202,7 @@ def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place:
     assert place.files_taken_in() == sorted(names)
     (line,) = [line for line in drop_folder_lines(place.builds, place.file) if "bad.csv" in line]
     assert "no column 'question'" in line
+    place.assert_every_batch_was_one_event_and_had_one_round(waiting=False)
     learned = place.newest("transfer_set").frame("transfer_set")
     assert learned["prompt_id"].is_unique().all()
     assert set(rows["question"].to_list()) & set(learned["text"].to_list())
