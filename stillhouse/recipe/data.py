@@ -329,6 +329,8 @@ class DataSpec(Part):
             raise FieldError(
                 f"must be left out where answer is {self.answer}: documents are ranked by a number", "query"
             )
+        if self.query is not None and self.query in (self.text, self.label, self.golden_text, self.golden_label):
+            raise FieldError("must be another column than those with document and label: a model reads it", "query")
         if self.answer not in NUMBERS:
             if self.score is not None:
                 raise FieldError(f"must be left out where answer is {self.answer}", "score")

@@ -117,6 +117,8 @@ PAIRS = {
         ({"data": {"answer": "single_label", "score": None}, "bar": {"ndcg_at": 5}, **student(loss="kl")},
          "bar.ndcg_at", "classes are ranked to the last"),
         ({"bar": {"ndcg_at": 0}}, "bar.ndcg_at", "greater than or equal to 1"),
+        ({"data": {**PAIRS, "query": "relevance"}, "stress": None}, "data.query", "another column than those with"),
+        ({"data": {**PAIRS, "query": "document"}, "stress": None}, "data.query", "another column than those with"),
         ({"data": PAIRS, "stress": {"perturbations": ["typos"]}}, "stress", "keeps query and document apart"),
     ],
 )  # fmt: skip
