@@ -16,7 +16,7 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.prompt_set import redacted
 from stillhouse.data.quoting import quoted
-from stillhouse.evaluation.planning import plan
+from stillhouse.evaluation.planning import QUERIES, plan
 from stillhouse.evaluation.slices.declared import is_member
 from stillhouse.recipe.data import GOLDEN_FILE
 from stillhouse.records.gate_status import GateStatus
@@ -130,10 +130,15 @@ def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     hardest = min(asked, key=lambda claim: claim.rows / claim.rows_needed)
     data, split = context.recipe.data, context.recipe.split
     to_label = math.ceil((hardest.rows_needed - hardest.rows) / split.golden_share)
-    advice = f"; label about {to_label:,} rows more in {data.golden}" if data.golden and planned.unsupported else ""
+    more = f"the documents of about {to_label:,} queries" if hardest.name == QUERIES else f"about {to_label:,} rows"
+    advice = f"; label {more} more in {data.golden}" if data.golden and planned.unsupported else ""
     return Finding(
         Verdict.INCONCLUSIVE if planned.unsupported else Verdict.PASS,
-        "; ".join(f"{c.name}: {c.rows:,} rows, {c.rows_needed:,} needed for a margin of {c.margin:.1%}" for c in asked)
+        "; ".join(
+            f"{c.name}: {c.rows:,}{'' if c.name == QUERIES else ' rows'}, {c.rows_needed:,} needed for a margin of "
+            f"{c.margin:.1%}"
+            for c in asked
+        )
         + advice,
         observed=hardest.rows,
         limit=hardest.rows_needed,

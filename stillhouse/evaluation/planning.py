@@ -20,6 +20,7 @@ USUAL_DISCORDANCE = 0.05
 turns out at 6.5 %, and one further from its teacher needs more rows still."""
 
 EVERYTHING = "all golden rows"
+QUERIES = "queries of golden rows"
 
 _STEP = 1e-4
 
@@ -88,7 +89,7 @@ def _rows_that_count(golden: pl.DataFrame, bar: BarSpec, queries: str | None) ->
     if queries is not None:
         # A row without a query is a query of its own, and has no order.
         orders = golden.drop_nulls(queries).group_by(queries).agg(pl.col("label").n_unique())
-        return "queries of golden rows", orders.filter(pl.col("label") > 1).height
+        return QUERIES, orders.filter(pl.col("label") > 1).height
     if bar.metric == "recall":
         return f"rows of class '{bar.metric_class}'", int((golden["label"] == bar.metric_class).sum())
     if bar.metric == "macro_f1" and golden.height:

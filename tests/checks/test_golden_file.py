@@ -15,6 +15,7 @@ from checks.transfer_set import no_class_loses_more_than_its_share
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.stages.names import PROMPTS, SOURCE
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe, stored_recipe
+from tests.checks.prompts.test_numbers import OF_NUMBERS
 from tests.faults.bench import Fault
 from tests.faults.plants import beside_a_golden_file, every
 from tests.faults.prompts import as_they_are, judges_by_the_source
@@ -117,6 +118,23 @@ def test_it_is_said_how_many_rows_more_people_should_label() -> None:
     # 243 are needed at a discordance of 5 % (rows_needed_for), and 7 rows in 10 of the file are golden: 143 / 0.7.
     assert verdict is INCONCLUSIVE and said.endswith(
         "243 needed for a margin of 4.0%; label about 205 rows more in audited.csv"
+    )
+
+
+def test_of_rankings_it_is_said_how_many_queries_more() -> None:
+    """Regression: as many rows were asked for, which are the documents of a few."""
+    read = rows(*[(f"q{n // 5} [SEP] text {n}", str(n % 2), "golden") for n in range(100)])
+    golden = prompts(read.with_columns(query=pl.Series([f"q{n // 5}" for n in range(100)])), *["golden"] * 100)
+    changes = {"golden_share": 0.7, "validation_share": 0.3}
+    file = recipe(
+        **OF_NUMBERS, data__golden="audited.csv", data__query="query", data__format=None, data__pattern=None,
+        stress=None, bar={"metric": "ndcg", "margin": 0.04}, split={"key": "k", **changes},
+    )  # fmt: skip
+    verdict, said = answer_of(the_golden_set_can_support_the_margin, golden, recipe=file)
+    # As above, of 20 queries instead of 100 rows: 223 / 0.7.
+    assert verdict is INCONCLUSIVE and said == (
+        "queries of golden rows: 20, 243 needed for a margin of 4.0%; label the documents of about 319 queries more in "
+        "audited.csv"
     )
 
 
