@@ -75,7 +75,7 @@ class Live:
         return TrafficStore(str(self.folder), "small")
 
     def asked(self, source: pl.DataFrame, **traffic: Any) -> Finding:
-        entries = [] if self.promoted is None else [SimpleNamespace(at=self.promoted)]
+        entries = [] if self.promoted is None else [SimpleNamespace(moment=datetime.fromisoformat(self.promoted))]
         return ask(
             the_mix_matches_recent_traffic, prompts(many(1)), recipe=recipe(data__traffic="live", traffic=traffic),
             made_from={"source": artifact(frames={"rows": source}, stage="source")},

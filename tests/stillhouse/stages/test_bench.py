@@ -37,7 +37,7 @@ def recipe(group: str | None) -> Recipe:
 
 def bench(group: str | None, golden: pl.DataFrame = GOLDEN) -> Bench:
     prompts: Any = SimpleNamespace(frame=lambda name: golden)
-    teacher: Any = SimpleNamespace(digest="teacher")
+    teacher: Any = SimpleNamespace(digest="teacher", facts=lambda record: SimpleNamespace(numbers={}))
     nowhere: Any = None
     return Bench(recipe(group), nowhere, prompts, teacher)
 
@@ -91,7 +91,7 @@ def test_a_golden_row_that_a_server_turned_away_is_judged_again_once_it_is_answe
     server = plain.recipe.teacher.model_copy(update={"kind": TeacherKind.ENDPOINT})
     store = SignalStore(Path(ledger.url.removeprefix("sqlite:///")).parent / "signal", ledger)
     judging = Bench(plain.recipe.model_copy(update={"teacher": server}), plain.builds, plain.prompts, plain.teacher)
-    judging.__dict__.update(signal=store, _teacher_facts=SimpleNamespace(fingerprint="f" * 64))
+    judging.__dict__.update(signal=store, _teacher_facts=SimpleNamespace(fingerprint="f" * 64, numbers={}))
     turns_away = {"p2"}
 
     def ask(prompts: pl.DataFrame) -> pl.DataFrame:
