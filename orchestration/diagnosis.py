@@ -86,7 +86,8 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
     gates beside the rounds come after them.
     """
     batches = batches_in(instance, file)
-    stages, beside = stages_now(builds, file, batches), _closed_beside(builds, file)
+    stages, days = stages_now(builds, file, batches), beside_now(builds, file)
+    beside = [(now, gate) for now in days for gate in now.gates if is_closed_beside(gate.state)]
     at_once = [(now, gate) for now, gate in beside if gate.name in _OF_PEOPLE]
     later = [each for each in beside if each not in at_once]
     problems = chain(
@@ -115,11 +116,6 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
         clock=builds.ledger.ahead_of_the_clock(),
         live=release_lines(builds, file),
     )
-
-
-def _closed_beside(builds: BuildStore, file: RecipeFile) -> list[tuple[StageNow, GateState]]:
-    """Every closed gate that is no part of a round, of the newest day first."""
-    return [(now, gate) for now in beside_now(builds, file) for gate in now.gates if is_closed_beside(gate.state)]
 
 
 def checklist(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str:

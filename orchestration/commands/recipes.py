@@ -34,7 +34,8 @@ def list_recipes() -> None:
     """List the recipes; for one that cannot be read, show its first mistake and end with exit code 2."""
     recipes = all_recipes()
     lines = {
-        file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
+        file.name: Text.assemble((file.name, "bold"), f"  {' '.join(file.recipe.task.split())}")
+        for file in recipes.files
     }
     lines |= {each.name: Text.assemble((each.name, "bold red"), f"  {each.in_short}") for each in recipes.unreadable}
     for name in sorted(lines):
@@ -326,7 +327,3 @@ def ask(
 
 def _how_many(mistakes: int) -> str:
     return "no mistake found" if not mistakes else "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -19,7 +19,7 @@ def fleet_tables(shown: Fleet) -> Iterator[Table]:
             "champion": [_champion_in_short(line) for line in lines],
             "serves": [_serves_in_short(line) for line in lines],
             "servers": [_servers_in_short(line) for line in lines],
-            "memory": [Text(_memory_in_short(line)) for line in lines],
+            "memory": [Text(f"{max(line.memory_mb.values()):,.0f} MB" if line.memory_mb else "") for line in lines],
             "a day": [Text(_number(line.requests_a_day)) for line in lines],
             "agrees": [Text(_agreement_in_short(line)) for line in lines],
             "teacher": [Text("" if line.fallback_share is None else f"{line.fallback_share:.0%}") for line in lines],
@@ -30,10 +30,13 @@ def fleet_tables(shown: Fleet) -> Iterator[Table]:
     yield _columns_in_use(
         {
             "recipe": recipes,
-            "last round": [Text(_last_round_in_short(line)) for line in lines],
+            "last round": [
+                Text(f"{line.last_round.at[:10]} {line.last_round.ending}" if line.last_round else "none")
+                for line in lines
+            ],
             "rounds": [Text(_of(f"{line.rounds}", line.rounds_at_most)) for line in lines],
             "took over": [Text(f"{line.promotions}") for line in lines],
-            "USD": [Text(_usd_in_short(line)) for line in lines],
+            "USD": [Text("" if line.usd is None else _of(amount(line.usd), line.usd_at_most)) for line in lines],
             "events": [Text(_number(line.events or None)) for line in lines],
             "rows wanted": [Text(_number(line.requested_rows or None)) for line in lines],
             "risks": [Text(_number(line.risks or None), "yellow") for line in lines],
@@ -86,10 +89,6 @@ def _servers_in_short(line: FleetLine) -> Text:
     return Text(f"{line.servers or ''}") + Text(f", {len(line.behind)} behind" if line.behind else "", "red")
 
 
-def _memory_in_short(line: FleetLine) -> str:
-    return f"{max(line.memory_mb.values()):,.0f} MB" if line.memory_mb else ""
-
-
 def _agreement_in_short(line: FleetLine) -> str:
     found = line.agreement
     return "" if found is None else f"{100 * found.debiased:.0f}±{100 * found.half_width:.0f} %"
@@ -102,17 +101,9 @@ def _alarms_in_short(line: FleetLine) -> Text:
     return Text(f"{line.alarms} ({line.false_alarms_a_month:.1g})", "yellow")
 
 
-def _usd_in_short(line: FleetLine) -> str:
-    return "" if line.usd is None else _of(amount(line.usd), line.usd_at_most)
-
-
 def _of(now: str, at_most: float | None) -> str:
     """A count, and its limit where there is one."""
     return now if at_most is None else f"{now}/{at_most:g}"
-
-
-def _last_round_in_short(line: FleetLine) -> str:
-    return "none" if line.last_round is None else f"{line.last_round.at[:10]} {line.last_round.ending}"
 
 
 def prune_lines(shown: Fleet) -> list[str]:

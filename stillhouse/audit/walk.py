@@ -7,7 +7,6 @@ Does not: bytes (content.py), whether the ledger itself was changed (remembered.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from functools import cached_property
 from typing import Literal
 
@@ -308,7 +307,7 @@ class Walk:
         if self.terms is None:
             return "and the contract that says who may waive it cannot be read"
         entries = self.history.of_kind(self.recipe, "waiver", until)
-        day = _day(self._let_through(until).at if until else self.history.entries[-1].at)
+        day = (self._let_through(until) if until else self.history.entries[-1]).moment.date()
         rules = WaiverRules.of(self.terms, self.unwaivable)
         if waivers_among(entries, rules, day).of(asset, gate, digest) is not None:
             return None
@@ -316,7 +315,3 @@ class Walk:
             return "and nobody can waive it"
         given = [entry for entry in entries if gate_address(entry.body["gate"]) == f"{asset}:{gate}"]
         return "and its waiver was of another content or had expired" if given else "and nobody had waived it"
-
-
-def _day(at: str) -> date:
-    return datetime.fromisoformat(at).date()

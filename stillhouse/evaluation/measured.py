@@ -142,10 +142,6 @@ def _discovered(rows: Aligned) -> tuple[DiscoveredSlice, ...]:
     return discover_slices(rows.golden, rows.masks, rows.teacher_correct, rows.correct, alpha=rows.bar.alpha)
 
 
-def _per_class(rows: Aligned) -> tuple[metrics.ClassMetrics, ...]:
-    return metrics.by_name(rows.task, rows.logits, rows.targets)
-
-
 def _confusion(rows: Aligned) -> tuple[metrics.ConfusionCell, ...]:
     if rows.task.classes is None:
         return ()
@@ -181,7 +177,7 @@ MEASURES: tuple[Measure[Any], ...] = (
     Measure("behaviour", _behaviour, lambda rows, results: behaviour_claims(results)),
     Measure("stress", _stress, lambda rows, results: stress_claims(results)),
     Measure("fairness", _fairness, lambda rows, results: fairness_claims(results)),
-    Measure("per_class", _per_class),
+    Measure("per_class", lambda rows: metrics.by_name(rows.task, rows.logits, rows.targets)),
     Measure("confusion", _confusion),
     Measure("teacher_confusion", _teacher_confusion),
     Measure("of_labels", lambda rows: label_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),

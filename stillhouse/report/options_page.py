@@ -33,15 +33,11 @@ def page_to_take(
         HTML text; None where none clears the bar.
     """
     keeping, losing = clearing_options(evaluations)
-    taken = min(keeping or losing, key=_bytes, default=None)
+    taken = min(keeping or losing, key=lambda each: math.inf if each.hosted else each.size_bytes, default=None)
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]
     return report_html(taken, ReportContext(others=others, gives=gives), title=title, task=task)
-
-
-def _bytes(evaluation: Evaluation) -> float:
-    return math.inf if evaluation.hosted is not None else evaluation.size_bytes
 
 
 def path_of_page(home: Home, recipe: str) -> Path:

@@ -20,7 +20,7 @@ from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
 from stillhouse.release.card import CARD, CardRecipe, CardReport, model_card
-from stillhouse.release.cascade import CASCADE, Cascade
+from stillhouse.release.cascade import CASCADE, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
 from stillhouse.stages.names import MODEL, SELECTION
@@ -80,6 +80,7 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
             do=f"See `stillhouse report {file.name}` for what each one missed.",
         )
     student, teacher = evidence.exported[winner], evidence.teacher.facts(TeacherFacts)
+    cascade = None if evidence.cascade is None else cascade_in(evidence.cascade.folder)
     record = ReleaseRecord(
         recipe=file.name,
         student=winner,
@@ -97,7 +98,7 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         transfer_set=evidence.transfer_set.digest,
         selection=evidence.selection.digest,
         cascade=None if evidence.cascade is None else evidence.cascade.digest,
-        answers=None if evidence.cascade is None else _cascade_of(evidence.cascade).answers_with(student.digest),
+        answers=None if cascade is None else cascade.answers_with(student.digest),
         row_kinds=evidence.transfer_set.facts(TransferSetFacts).row_kinds,
         waived=_waived(file, evidence.artifacts, ledger),
     )
@@ -131,10 +132,6 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         return record
 
     return Plan(build, {"record": record.model_dump(mode="json")})
-
-
-def _cascade_of(artifact: Artifact) -> Cascade:
-    return Cascade.model_validate_json((artifact.folder / CASCADE).read_bytes())
 
 
 MAY_TRAVEL = ("public", "internal")
