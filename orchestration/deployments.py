@@ -171,7 +171,10 @@ def _finished(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
     """Finish a command that was broken off after the ledger was written; None where there is none."""
     ledger, name, serving = builds.ledger, file.name, seen.champion
     newest = ledger.newest(name, "promotion")
-    if newest is None or not was_chosen(ledger, name, serving.release) or _asset_names(builds, file, serving):
+    if newest is None or not was_chosen(ledger, name, serving.release):
+        return None
+    named = _named_by_the_asset(builds, file)
+    if named is not None and named.release == serving.release:
         return None
     _make_the_asset_name(instance, builds, file, serving)
     _, said = promotion.tell(ledger, Witness.from_environment(), newest)
@@ -189,11 +192,6 @@ def _see_through(
     _, said = promotion.tell(builds.ledger, Witness.from_environment(), entry)
     _make_the_asset_name(instance, builds, file, target)
     return Decided(target, replaced=seen.champion if seen else None, witness=said)
-
-
-def _asset_names(builds: BuildStore, file: RecipeFile, serving: DeployedRelease) -> bool:
-    named = _named_by_the_asset(builds, file)
-    return named is not None and named.release == serving.release
 
 
 def _named_by_the_asset(builds: BuildStore, file: RecipeFile) -> ChampionFacts | None:

@@ -16,7 +16,6 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import CALLS, outside
-from assets.materializations import Materialization
 from orchestration.dagster_internals import DATA_VERSION_TAG, run_storage_id
 from orchestration.freshness import overdue_after, overdue_decision
 from orchestration.stages_now import StageNow
@@ -117,15 +116,11 @@ def note_changes(builds: BuildStore, file: RecipeFile, stages: Sequence[StageNow
     if frozen is not None and frozen.recipe != file.recipe.digest:
         what = f"the recipe is {file.recipe.digest[:12]} now"
         note_once(builds.ledger, file.name, EventKind.RECIPE, file.recipe.digest, what)
-    changed = sorted(stage for stage, newest in made.items() if _is_made_by_other_code(builds, stage, newest))
+    manifests = {stage: builds.store.read_manifest(newest.digest, newest.manifest) for stage, newest in made.items()}
+    changed = sorted(stage for stage, manifest in manifests.items() if manifest.code_digest != code_version(stage))
     if changed:
         key = digest_of([[stage, code_version(stage)] for stage in changed])
         note_once(builds.ledger, file.name, EventKind.CODE, key, f"the code of {', '.join(changed)} was changed")
-
-
-def _is_made_by_other_code(builds: BuildStore, stage: str, newest: Materialization) -> bool:
-    manifest = builds.store.read_manifest(newest.digest, newest.manifest)
-    return manifest.code_digest != code_version(stage)
 
 
 def _of_kind(ledger: Ledger, recipe: str, kind: EventKind) -> list[Event]:
