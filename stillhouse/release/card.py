@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from stillhouse.data.pairs import SEPARATOR
 from stillhouse.recipe.data import SETS, ScoreSpec, TaskKind
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict
@@ -44,6 +45,7 @@ class CardData(_OnCard):
     licence: str
     answer: TaskKind = "single_label"  # 0.1.0 knew no other
     score: ScoreSpec | None = None
+    query: str | None = None
 
 
 class CardRecipe(_OnCard):
@@ -99,6 +101,15 @@ class CardNumbers(_OnCard):
     teacher_mean_error: float
 
 
+class CardRanking(_OnCard):
+    """How well both rank."""
+
+    at: int
+    queries: int
+    ndcg: float
+    teacher_ndcg: float
+
+
 class CardReport(_OnCard):
     """What a card reads of a report.json."""
 
@@ -109,6 +120,7 @@ class CardReport(_OnCard):
     slices: tuple[CardSlice, ...]
     per_class: tuple[CardClass, ...] | None
     of_numbers: CardNumbers | None = None
+    of_ranking: CardRanking | None = None
 
 
 def model_card(
@@ -137,6 +149,8 @@ def model_card(
         labels=labels,
         gives_sets=recipe.data.answer in SETS,
         numbers=recipe.data.score,
+        pairs=recipe.data.query is not None,
+        text="a text" if recipe.data.query is None else f"a query {SEPARATOR} a document",
         recipe=recipe,
         report=report,
         max_tokens=max_tokens,

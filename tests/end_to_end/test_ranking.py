@@ -131,8 +131,12 @@ def test_the_champion_answers_with_a_number_of_one_spelling_wherever_it_is_asked
     assert float(number) == pytest.approx(float(said.label), abs=2e-5), "the graph adds in 32 bits"
     card = (folder / "README.md").read_text()
     assert "a number, from\n0 to 3" in card and "accuracy within 0.5" in card and "mean error" in card
+    as_it_is_asked = f"a query {SEPARATOR} a document"
+    assert f"ask `{as_it_is_asked}`, and sort by the number" in card and "nDCG over 5 places" in card
     (code,) = [part.split("```")[0] for part in card.split("```python\n")[1:]]
-    assert float(printed(folder, "-c", code.replace("a text", ASKED))) == pytest.approx(float(said.label), abs=2e-5)
+    assert float(printed(folder, "-c", code.replace(as_it_is_asked, ASKED))) == pytest.approx(
+        float(said.label), abs=2e-5
+    )
 
 
 def test_a_served_answer_is_that_number_as_a_text(person: Person) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,22 @@ def test_the_exported_folder_gives_the_number_in_its_one_spelling(bundle: Path, 
         [sys.executable, "-c", code.replace("a text", TEXTS[0])], cwd=folder, capture_output=True, text=True, check=True
     ).stdout
     assert float(ran) == pytest.approx(judged(bundle)[0], abs=1e-4)
+
+
+def test_whoever_has_the_folder_alone_reads_how_a_pair_is_asked(bundle: Path, tmp_path: Path) -> None:
+    """Regression: the card asked for a text, and a document without its query is given a number, too."""
+    ranks = shutil.copytree(bundle, tmp_path / "bundle")
+    for name, part, more in (
+        ("recipe.json", "data", {"query": "question"}),
+        ("report.json", "of_ranking", {"at": 5, "queries": 1200, "ndcg": 0.81, "teacher_ndcg": 0.9}),
+    ):
+        told = json.loads((ranks / name).read_text())
+        (ranks / name).write_text(json.dumps({**told, part: {**told.get(part, {}), **more}}))
+    write_standalone(ranks, RELEASE, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "pair of query and document a number, from\n10 to 50 in the rows it learned from: ask" in card
+    assert card.count("a query [SEP] a document") == 4 and "a text" not in card.partition("The tokenizer")[0]
+    assert "| nDCG over 5 places, 1,200 queries | 0.9 | 0.81 |" in card
 
 
 def test_it_is_opened_as_it_was_judged(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
