@@ -239,7 +239,9 @@ class Server:
         truth = read_truth(await request.body(slot.limits.body_bytes))
         if not self._ids.is_ours(truth.id):
             raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
-        if slot.serving is not None and not slot.serving.champion.can_be_true(truth.truth):
+        if slot.serving is None:  # nothing says yet what can be true; whoever comes again loses nothing
+            raise _come_again("nothing is served yet")
+        if not slot.serving.champion.can_be_true(truth.truth):
             wanted = "a list of labels" if slot.serving.champion.gives_sets else "a label"
             raise RefusedError(422, "truth: it is none of the labels", f"{wanted}, as GET of this recipe lists them")
         log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))

@@ -96,7 +96,7 @@ def _paths_of(slot: Slot) -> Iterator[tuple[str, Json]]:
     truth = _operation(
         f"feedback_{name}", "Say what turned out to be true of an answer; twice changes nothing.",
         {202: {"description": "It is kept.", "headers": _headers()}}, scope=Scope.FEEDBACK,
-        body=(body, _ref(name)("Truth")), refused=(404, *_WITH_A_BODY, 501),
+        body=(body, _ref(name)("Truth")), refused=(404, *_WITH_A_BODY, 501, 503),
     )  # fmt: skip
     serves = _operation(
         f"who_serves_{name}", "Which release serves, and its labels.",

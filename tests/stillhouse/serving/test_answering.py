@@ -156,3 +156,16 @@ def test_only_questions_that_no_teacher_may_answer_are_answered_without_a_task(s
     assert server.at_once(address, []) is None
     slot.serving = None
     assert server.at_once(address, []) is None, "what serves first may have a teacher"
+
+
+
+def test_before_anything_serves_whoever_says_a_truth_is_asked_to_come_again(served: Served) -> None:
+    """Regression: it was kept without being held against any label, and decided later as any other."""
+    id, serving = served.predict(text="who is it ?").json()["id"], served.slot.serving
+    assert serving is not None
+    many, label = len(served.kept), sorted(serving.champion.labels)[0]
+    served.slot.serving = None
+    found = served.feedback(id=id, truth="whatever it is")
+    assert (found.status_code, found.headers["retry-after"], len(served.kept)) == (503, "1", many)
+    served.slot.serving = serving
+    assert served.feedback(id=id, truth=label).status_code == 202
