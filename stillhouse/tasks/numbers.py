@@ -11,16 +11,22 @@ import math
 import re
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_DIGITS = 6
-SPELLING = rf"^-?\d+(\.\d{{0,{_DIGITS - 1}}}[1-9])?$"
+DIGITS = 6
+"""After the point, at most."""
+SPELLING = rf"^-?\d+(\.\d{{0,{DIGITS - 1}}}[1-9])?$"
 """What the one spelling of a number matches."""
-SLACK = 10.0**-_DIGITS
+SLACK = 10.0**-DIGITS
 """What rounding to the one spelling may add to a difference."""
+
+
+def reach(tolerance: float) -> float:
+    """How far apart two numbers are at most that count as one."""
+    return tolerance + SLACK
 
 
 def written_number(value: float) -> str:
     """The one spelling of a finite number."""
-    rounded = f"{value:.{_DIGITS}f}".rstrip("0").rstrip(".")
+    rounded = f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
     return "0" if rounded == "-0" else rounded
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.recipe.data import ScoreSpec
-from stillhouse.tasks.numbers import SLACK, number_in, written_number
+from stillhouse.tasks.numbers import number_in, reach, written_number
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class NumericScore:
 
     def right(self, logits: Logits, targets: npt.NDArray[Any]) -> BoolArray:
         """Which rows answer a number within the tolerance."""
-        return np.asarray(np.abs(self.answers(logits) - targets) * self.half <= self.tolerance + SLACK)
+        return np.asarray(np.abs(self.answers(logits) - targets) * self.half <= reach(self.tolerance))
 
     def agree(self, first: Logits, second: Logits) -> BoolArray:
         """Which rows two models give numbers within the tolerance of each other."""
@@ -139,8 +139,8 @@ class NumericScore:
     def constant(self, targets: npt.NDArray[Any]) -> FloatArray:
         """The number that is near enough for most rows; of several the lowest that a row has."""
         values = np.sort(np.asarray(targets, np.float64))
-        reach = (self.tolerance + SLACK) / self.half
-        near = np.searchsorted(values, values + reach, "right") - np.searchsorted(values, values - reach, "left")
+        within = reach(self.tolerance) / self.half
+        near = np.searchsorted(values, values + within, "right") - np.searchsorted(values, values - within, "left")
         return values[[int(near.argmax())]]
 
     def fit_linear(self, features: Any, targets: npt.NDArray[Any], *, seed: int) -> tuple[FloatArray, FloatArray]:
