@@ -37,7 +37,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         stage.tidy(file, store, answers.forget_texts, today)
         # Here as well as where the watch asks: a shadow asks, too, and recipes have the one without the other.
         answers.forget(min(now.timestamp(), end_of(today.isoformat())) - stage.spec_of(file).days * SECONDS_A_DAY)
-        artifact = context.make(stage.plan(store, context.batch))
+        artifact = context.make(stage.plan(store, context.batch, file.recipe.data.score))
         facts = artifact.facts(TrafficFacts)
         counts = facts.model_dump(exclude={"day"})
         return StageOutput(

@@ -21,11 +21,16 @@ BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"
 BY_LABEL_OR_PROBABILITY = {
     **BY_CLASS,
     "cascade": "it goes by a probability, and a number has none",
-    "traffic": "what servers keep is counted by label, and a number is none",
     "watch": "it counts answers by label, and a number is none",
     "rollout": "it compares answers by label, and a number is none",
 }
 """Parts of a recipe that numbers do not have, and why."""
+
+OF_PAIRS = {
+    "stress": "it would change what keeps query and document apart",
+    "traffic": "what servers keep has no query apart from its document",
+}
+"""Parts of a recipe that pairs of query and document do not have, and why."""
 
 
 def unfit_losses(answer: TaskKind, trainings: Mapping[Field, TrainingConfig]) -> Iterator[tuple[Field, str]]:

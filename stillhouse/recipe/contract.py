@@ -14,6 +14,7 @@ from pydantic import model_validator
 from stillhouse.recipe.answer_kinds import (
     BY_CLASS,
     BY_LABEL_OR_PROBABILITY,
+    OF_PAIRS,
     unfit_for_numbers,
     unfit_for_sets,
     unfit_losses,
@@ -249,9 +250,9 @@ class Recipe(RecipeParts):
         )
         for field, mistake in unfit:
             raise FieldError(mistake, *field)
-        if self.data.query is not None and self.stress is not None:
-            mistake = "must be left out where data.query is set: it would change what keeps query and document apart"
-            raise FieldError(mistake, "stress")
+        for part, why in () if self.data.query is None else OF_PAIRS.items():
+            if getattr(self, part) is not None:
+                raise FieldError(f"must be left out where data.query is set: {why}", part)
         for part, why in (BY_CLASS if answer in SETS else BY_LABEL_OR_PROBABILITY).items():
             if getattr(self, part):
                 raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)

@@ -1,6 +1,6 @@
 """The bundle that is released: a model, the evidence for it, and the record that ties both to what made them.
 
-Belongs here: the bundle's layout, and verifying one without anything else at hand.
+Belongs here: the bundle's layout, verifying one without anything else at hand, and what its answers are.
 Does not: choosing what is released (assets/selection.py), promoting it (stillhouse/stages/champion.py).
 """
 
@@ -14,11 +14,15 @@ from pydantic import Field, ValidationError
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
+from stillhouse.recipe.data import ScoreSpec, TaskKind
 from stillhouse.recipe.fields import Precision
 from stillhouse.records.ledger import Head
+from stillhouse.tasks import task_of
+from stillhouse.tasks.task import Task
 
 RECORD = "release.json"
 MODEL = "model"
+RECIPE = "recipe.json"
 
 
 class WaivedGate(Record):
@@ -115,4 +119,16 @@ def bundle_problems(folder: Path) -> list[str]:
         for name in sorted((files.keys() & present) - links)
         if digest_of_file(folder / name) != files[name]
     ]
-    return problems + [f"{name} is not listed" for name in ("recipe.json", "report.json") if name not in files]
+    return problems + [f"{name} is not listed" for name in (RECIPE, "report.json") if name not in files]
+
+
+def task_in(folder: Path, names: Sequence[str]) -> Task:
+    """What an answer of a release is, by the recipe that it was released under, whatever that says now.
+
+    Args:
+        folder: of its bundle.
+        names: of the outputs of its model.
+    """
+    recipe = json.loads((folder / RECIPE).read_text("utf-8"))
+    kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
+    return task_of(kind, names, ScoreSpec.in_recipe(recipe))

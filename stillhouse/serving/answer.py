@@ -24,10 +24,12 @@ from pydantic import (
 from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on
 
 from stillhouse.base import Record
+from stillhouse.recipe.data import LARGEST_NUMBER
 from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.refused import RefusedError
 from stillhouse.serving.routing import Arm, ServedChallenger, Taken
 from stillhouse.tasks.label_sets import written_set
+from stillhouse.tasks.numbers import written_number
 
 KEY_CHARACTERS = 200
 VALUE_CHARACTERS = 200
@@ -196,7 +198,8 @@ class Truth(BaseModel):
     id: str = Field(max_length=100, description="of the answer")
     truth: str = Field(
         max_length=TRUTH_CHARACTERS,
-        description="the label that is right; of a set of labels its one text, as an answer has it, or a list of them",
+        description="the label that is right; of a set of labels its one text, as an answer has it, or a list of them; "
+        "of a number its one text likewise, or the number",
     )
     # No free text: what is said here is kept, and read by people.
     by: Annotated[str, Field(pattern=r"^[a-z0-9_.:-]{1,60}$")] | None = Field(
@@ -205,9 +208,12 @@ class Truth(BaseModel):
 
     @field_validator("truth", mode="before")
     @classmethod
-    def _a_list_is_a_set(cls, truth: object) -> object:
-        is_list = isinstance(truth, list) and all(isinstance(name, str) for name in truth)
-        return written_set(cast(list[str], truth)) if is_list else truth
+    def _as_answers_are_written(cls, truth: object) -> object:
+        if isinstance(truth, list) and all(isinstance(name, str) for name in truth):
+            return written_set(cast(list[str], truth))
+        if isinstance(truth, int | float) and not isinstance(truth, bool) and abs(truth) <= LARGEST_NUMBER:
+            return written_number(truth)
+        return truth
 
 
 class Answer(TypedDict):

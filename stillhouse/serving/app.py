@@ -242,8 +242,7 @@ class Server:
         if slot.serving is None:  # nothing says yet what can be true; whoever comes again loses nothing
             raise _come_again("nothing is served yet")
         if not slot.serving.champion.can_be_true(truth.truth):
-            wanted = "a list of labels" if slot.serving.champion.gives_sets else "a label"
-            raise RefusedError(422, "truth: it is none of the labels", f"{wanted}, as GET of this recipe lists them")
+            raise RefusedError(422, "truth: it is no answer of this recipe", slot.serving.champion.what_can_be_true)
         log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
         return Response(202)
 

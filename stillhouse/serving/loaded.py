@@ -8,6 +8,7 @@ would depend on its neighbours, and would not be the one that was judged (micros
 """
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -24,16 +25,17 @@ from stillhouse.home import Home, recipes_folder
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
 from stillhouse.models.word_lookup import tokens_of_one
-from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
-from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
+from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bundle_problems, task_in
 from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
-from stillhouse.tasks import task_of
+from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.label_sets import names_of, set_written
+from stillhouse.tasks.numbers import written_number
+from stillhouse.tasks.score import NumericScore
 
 if TYPE_CHECKING:
     from stillhouse.serving.teacher import ServingTeacher
@@ -99,7 +101,7 @@ class LoadedRelease:
                 expected="a whole bundle",
                 do="Restore it from a copy; `stillhouse audit` says more.",
             )
-        recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+        recipe = json.loads((folder / RECIPE).read_text("utf-8"))
         self.folder, self.release = folder, release
         self.record = ReleaseRecord.model_validate(json.loads((folder / RECORD).read_text("utf-8"))["record"])
         self.max_characters = int(recipe["data"]["max_characters"])
@@ -109,9 +111,9 @@ class LoadedRelease:
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
         self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
-        kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
-        self.task, self.gives_sets = task_of(kind, self._model.labels, ScoreSpec.in_recipe(recipe)), kind in SETS
-        self.gives_numbers = kind in NUMBERS
+        self.task = task_in(folder, self._model.labels)
+        self.gives_sets = answers_with_sets(self.task)
+        self.gives_numbers = isinstance(self.task, NumericScore)
 
     def prove(self) -> str:
         """Hold it against what it said where it was judged.
@@ -148,6 +150,14 @@ class LoadedRelease:
         names = set_written(label)
         return names is not None and self.labels.issuperset(names)
 
+    @property
+    def what_can_be_true(self) -> str:
+        """The same in words."""
+        if isinstance(self.task, NumericScore):
+            lowest, highest = written_number(self.task.lowest), written_number(self.task.highest)
+            return f"a number from {lowest} to {highest}, or its text as answers are written"
+        return f"{'a list of labels' if self.gives_sets else 'a label'}, as GET of this recipe lists them"
+
     def warm_up(self) -> None:
         """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""
         names = self.task.names
@@ -182,8 +192,19 @@ class LoadedRelease:
         return self.say(clean)
 
     def say(self, clean: str) -> Said:
-        """Ask about a text that has its one spelling."""
+        """Ask about a text that has its one spelling.
+
+        Raises:
+            StillhouseError: if answers are numbers, and the model gives none.
+        """
         logits, tokens = self._model.say(clean)
+        if self.gives_numbers and not math.isfinite(logits[0, 0]):
+            raise StillhouseError(
+                "the model gives no number to this text",
+                where=f"release {self.release[:12]}",
+                expected="a finite number",
+                do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
+            )
         label, confidence = read_row(self.task, logits, self._temperature)
         return Said(label, confidence, tokens, names_of(label) if self.gives_sets else None)
 

@@ -18,6 +18,7 @@ from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.refused import Refusal
 from stillhouse.serving.tokens import Scope
 from stillhouse.tasks.numbers import SPELLING
+from stillhouse.tasks.score import NumericScore
 
 Json = dict[str, Any]
 
@@ -175,9 +176,12 @@ def _schemas_of(slot: Slot) -> Json:
         if champion.gives_sets:
             one_of = {"type": "array", "items": {"enum": sorted(champion.labels)}, "uniqueItems": True}
             truth["truth"] = {"anyOf": [truth["truth"], one_of], "description": truth["truth"].pop("description")}
+        elif isinstance(champion.task, NumericScore):
+            number = {"type": "number", "minimum": champion.task.lowest, "maximum": champion.task.highest}
+            as_text = {**truth["truth"], "pattern": SPELLING}
+            truth["truth"] = {"anyOf": [as_text, number], "description": as_text.pop("description")}
         else:
-            if not champion.gives_numbers:
-                truth["truth"]["enum"] = sorted(champion.labels)
+            truth["truth"]["enum"] = sorted(champion.labels)
         others = [] if serving.challenger is None else [serving.challenger.release]
         others += [each.instead for each in serving.taken if each.instead is not None]
         if champion.gives_sets:

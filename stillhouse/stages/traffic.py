@@ -1,25 +1,33 @@
 """The traffic of one day, summed up: who answered what, and whether all rows are accounted for.
 
-The artifact holds counts alone. Artifacts are kept for good, and rows of traffic are not; its manifest names the files
-that it was counted from.
+The artifact holds counts alone, of numbers by tenths of what lies between their ends. Artifacts are kept for good, and
+rows of traffic are not; its manifest names the files that it was counted from.
 
 Belongs here: what the summary depends on, and making it.
 Does not: the rows (stillhouse/live/), keeping them (stillhouse/serving/spool.py).
 """
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.number_bins import bin_names, bin_of
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, TRAFFIC, TrafficStore
 from stillhouse.live.thinning import least_share
 from stillhouse.live.traffic import Forget, arithmetic, erase_again, expire
+from stillhouse.recipe.data import ScoreSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import Plan
+from stillhouse.tasks.numbers import DIGITS
+
+_PARTS = 10
+"""In which numbers are counted."""
 
 
 class TrafficFacts(Record):
@@ -52,20 +60,23 @@ def spec_of(file: RecipeFile) -> TrafficSpec:
     return file.recipe.traffic
 
 
-def plan(store: TrafficStore, day: str) -> Plan[TrafficFacts]:
+def plan(store: TrafficStore, day: str, score: ScoreSpec | None = None) -> Plan[TrafficFacts]:
     """Sum up one day.
 
     Args:
         store: of the recipe.
         day: as `2026-11-28`, UTC.
+        score: where answers are numbers, what the recipe says of them.
     """
     segments = [segment for kind in FILE_KINDS for segment in store.segments(day, kind)]
     tallies = store.tallies(day)
+    edges = () if score is None else _edges(score)
 
     def build(folder: Path) -> TrafficFacts:
         requests, replicas = store.frame(day, "requests"), arithmetic(store, day)
         by = ["release", "deployment", "source", "label", "degraded", "status"]
-        requests.group_by(by).agg(rows=pl.len()).sort(by).write_parquet(folder / "answers.parquet")
+        counted = requests.with_columns(label=_tenth(edges)) if edges else requests
+        counted.group_by(by).agg(rows=pl.len()).sort(by).write_parquet(folder / "answers.parquet")
         shown = [{"replica": each.replica, "problems": each.problems} for each in replicas]
         schema: dict[str, pl.DataType] = {"replica": pl.String(), "problems": pl.List(pl.String)}
         pl.DataFrame(shown, schema=schema).write_parquet(folder / "replicas.parquet")
@@ -84,8 +95,18 @@ def plan(store: TrafficStore, day: str) -> Plan[TrafficFacts]:
         )
 
     addresses = {f"{TRAFFIC}/{store.recipe}/{day}/{each.kind}/{each.digest}.parquet": each.digest for each in segments}
-    return Plan(
-        build,
-        {"day": day, "segments": sorted(addresses), "tallies": [tally.model_dump(mode="json") for tally in tallies]},
-        external_inputs=addresses,
-    )
+    said = [tally.model_dump(mode="json") for tally in tallies]
+    depends_on: dict[str, Any] = {"day": day, "segments": sorted(addresses), "tallies": said}
+    return Plan(build, {**depends_on, "edges": list(edges)} if edges else depends_on, external_inputs=addresses)
+
+
+def _edges(score: ScoreSpec) -> tuple[float, ...]:
+    """Between ten bins of one width; what is beyond an end is in the outer one."""
+    width = (score.highest - score.lowest) / _PARTS
+    return tuple(round(score.lowest + width * part, DIGITS) for part in range(1, _PARTS))
+
+
+def _tenth(edges: Sequence[float]) -> pl.Expr:
+    """The name of the bin of each answer; null where there is none, or it was a label under an earlier recipe."""
+    names = dict(enumerate(bin_names(edges)))
+    return bin_of("label", edges).replace_strict(names, default=None, return_dtype=pl.String)

@@ -53,8 +53,8 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
         (of_stored(), "teacher.kind", "stored answers with labels"),
         ({"cascade": {"margin": 0.02}}, "cascade", "a number has none"),
-        ({"traffic": {}}, "traffic", "counted by label"),
-        ({"traffic": {}, "watch": {}}, "traffic", "counted by label"),
+        ({"traffic": {}, "watch": {}}, "watch", "counts answers by label"),
+        ({"traffic": {}, "rollout": {}}, "rollout", "compares answers by label"),
         (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
         (with_score(lowest=0.3333333), "data.score.lowest", "at most six digits after the point"),
         (with_score(tolerance=2), "data.score.tolerance", "one answer is right everywhere"),
@@ -83,6 +83,11 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
 def test_what_goes_with_numbers_is_read_back_as_it_was(tmp_path: Path, changes: dict[str, Any]) -> None:
     read = read_recipe(recipe(tmp_path, **changes)).recipe
     assert read.gives_numbers and Recipe.model_validate_json(read.model_dump_json()) == read
+
+
+def test_numbers_are_kept(tmp_path: Path) -> None:
+    read = read_recipe(recipe(tmp_path, traffic={"feedback": "sample"})).recipe
+    assert read.traffic is not None and read.keeps_texts
 
 
 @pytest.mark.parametrize("answer", ["single_label", "multi_label"])
@@ -120,6 +125,7 @@ PAIRS = {
         ({"data": {**PAIRS, "query": "relevance"}, "stress": None}, "data.query", "another column than those with"),
         ({"data": {**PAIRS, "query": "document"}, "stress": None}, "data.query", "another column than those with"),
         ({"data": PAIRS, "stress": {"perturbations": ["typos"]}}, "stress", "keeps query and document apart"),
+        ({"data": PAIRS, "stress": None, "traffic": {}}, "traffic", "has no query apart"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_with_rankings_is_refused_in_its_line(

@@ -158,7 +158,6 @@ def test_only_questions_that_no_teacher_may_answer_are_answered_without_a_task(s
     assert server.at_once(address, []) is None, "what serves first may have a teacher"
 
 
-
 def test_before_anything_serves_whoever_says_a_truth_is_asked_to_come_again(served: Served) -> None:
     """Regression: it was kept without being held against any label, and decided later as any other."""
     id, serving = served.predict(text="who is it ?").json()["id"], served.slot.serving
