@@ -57,15 +57,16 @@ def agreement_holds(context: GateContext) -> Finding:
 
 @gate("confidence that promises more than the teacher confirms hides the next fall", blocking=False)
 def label_free_and_debiased_agree(context: GateContext) -> Finding:
-    """What the student's confidence promises, against what the teacher's answers correct it to."""
+    """What confidence promises, or golden rows of numbers, against what the teacher's answers correct it to."""
     facts, limit = _facts(context), watch_of(context.file).agreement_tolerance
     found = facts.agreement
     if found is None or not found.asked or _changed(facts):
         return Finding(Verdict.PASS, "there is nothing to hold confidence against")
     apart = abs(found.gap) - found.gap_half_width
+    promised = "golden rows promise" if context.recipe.gives_numbers else "confidence promises"
     return Finding(
         Verdict.FAIL if apart > limit else Verdict.PASS,
-        f"confidence promises {found.label_free:.1%}, the teacher confirms {found.debiased:.1%}: they differ by "
+        f"{promised} {found.label_free:.1%}, the teacher confirms {found.debiased:.1%}: they differ by "
         f"{found.gap:+.1%} ± {found.gap_half_width:.1%}, limit {limit:.1%}",
         observed=max(apart, 0.0),
         limit=limit,
@@ -74,7 +75,7 @@ def label_free_and_debiased_agree(context: GateContext) -> Finding:
 
 @gate("on questions unlike the golden rows nobody has measured whether the student is right", blocking=False)
 def inputs_look_like_the_reference(context: GateContext) -> Finding:
-    """Share of each label, of each length, and of unsure answers, at an error rate over all of them together."""
+    """Share of each label or bin of numbers, each length, and unsure answers, at an error rate over all together."""
     shares = [each for each in _facts(context).shares if WatchKind(each.kind).is_of_inputs]
     # Of a two-sided interval one side counts, and the shares have the chance together.
     alpha = 2 * context.recipe.limits.input_alarm_chance / max(len(shares), 1)

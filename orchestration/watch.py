@@ -61,6 +61,7 @@ from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.live_reference import base_signal_behind, reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.alike import alike
 
 _TRIES = 20
 """Of a look that others overtake: each time one of them has written."""
@@ -177,11 +178,18 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
             return said[-1]
 
         scale = state.reference.agreement
-        parts = heard_of(rows, texts, scale, state.budgets, key, asked)
+        tolerance = state.reference.tolerance
+        parts = heard_of(rows, texts, scale, state.budgets, key, asked, tolerance=tolerance)
         # Who is drawn of a slice is drawn of the whole, so that nobody is asked again.
         of_slices = {
             each.slice.name: heard_of(
-                each.slice.rows_of(rows), texts, scale, state.budgets, key, lambda _: pl.concat(said)
+                each.slice.rows_of(rows),
+                texts,
+                scale,
+                state.budgets,
+                key,
+                lambda _: pl.concat(said),
+                tolerance=tolerance,
             )
             for each in state.reference.slices
         }
@@ -297,6 +305,7 @@ def _with_matured(
     wait = traffic.matures_after_days * SECONDS_A_DAY
     after = state.matured or day_at(state.since - SECONDS_A_DAY)
     store, today = _store(builds, file), max(day_of(at), state.day)
+    tolerance = state.reference.tolerance
     new = [each for each in store.days() if each > after and end_of(each) + wait <= at]
     # Those for which enough of the truth may have come by now; read once a day, as that takes reading files.
     again = [each for each, looked_on in state.waiting.items() if looked_on < today]
@@ -307,7 +316,9 @@ def _with_matured(
         known, short = _known(builds, traffic, day, own)
         # With the day's own answers, so that both are counted once; of all of them enough has to have come, too.
         of_all = known.clear() if known.is_empty() else _known(builds, traffic, day, of_release)[0]
-        of_slices = {each.slice.name: _wrong_of(each.slice.rows_of(known)) for each in state.reference.slices}
+        of_slices = {
+            each.slice.name: _wrong_of(each.slice.rows_of(known), tolerance) for each in state.reference.slices
+        }
         waiting = {each: looked_on for each, looked_on in state.waiting.items() if each != day}
         if (
             known.is_empty()
@@ -317,9 +328,9 @@ def _with_matured(
             waiting[day] = today
         said = {"matured": day, "short": short} if day >= (state.matured or "") else {}
         state = state.model_copy(update={"waiting": waiting, **said})
-        kept_and_wrong = _wrong_of(of_all.filter(~HANDED_ON))[0], of_all.height
+        kept_and_wrong = _wrong_of(of_all.filter(~HANDED_ON), tolerance)[0], of_all.height
         state, found = with_truth(
-            state, terms, *_wrong_of(known), of_slices=of_slices, of_cascade=kept_and_wrong
+            state, terms, *_wrong_of(known, tolerance), of_slices=of_slices, of_cascade=kept_and_wrong
         )  # fmt: skip
         alarms += found
     return state, alarms
@@ -335,8 +346,9 @@ def _known(builds: BuildStore, traffic: TrafficSpec, day: str, own: pl.DataFrame
     return feedback.whose_truth_decides(own, traffic, key=key), short
 
 
-def _wrong_of(known: pl.DataFrame) -> tuple[int, int]:
-    return known.filter(pl.col("truth") != pl.col("label")).height, known.height
+def _wrong_of(known: pl.DataFrame, tolerance: float | None) -> tuple[int, int]:
+    right = known.filter(alike(pl.col("truth"), pl.col("label"), tolerance)).height
+    return known.height - right, known.height
 
 
 def _with_live_reference(builds: BuildStore, file: RecipeFile, terms: WatchTerms, state: WatchState) -> WatchState:

@@ -20,7 +20,7 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
     title = f"{shown.recipe}: {day.student} {day.release[:12]} on {day.day}, {day.answers:,} answers{thinned(day)}"
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
     if agreement is not None:
-        table.add_row("agreement by confidence", percent(agreement.label_free), "")
+        table.add_row("agreement, label-free", percent(agreement.label_free), "")
         said = f"± {percent(agreement.half_width)}, {agreement.asked:,} of {agreement.requests:,} asked"
         limit = "" if day.agreement_limit is None else f", limit {percent(day.agreement_limit)}"
         table.add_row("agreement, debiased", percent(agreement.debiased), said + limit)

@@ -11,16 +11,20 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
+from stillhouse.live.number_bins import bin_names, bin_of
 from stillhouse.live.slices import LiveSlice, SliceReference, slice_references
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
+from stillhouse.tasks.alike import which_alike
 from stillhouse.tasks.label_sets import names_of
+from stillhouse.tasks.numbers import DIGITS
 
-_LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
+_LENGTH_BINS, _CONFIDENCE_BINS, _NUMBER_BINS = 5, 10, 5
 _UNSURE = 0.1
 """The share of golden rows with the least confidence: how many live ones are as unsure is watched."""
 
@@ -80,7 +84,24 @@ class Reference(Record):
     origin: Literal["golden", "live"] = Field(description="Golden rows, or a month of live answers.")
     until: str | None = Field(None, description="Last day of a live reference.")
     rows: int
-    labels: dict[str, int] = Field(description="Answers with each label; one that never occurred has 0.")
+    labels: dict[str, int] = Field(
+        description="Answers with each label; one that never occurred has 0. Empty of numbers."
+    )
+    number_edges: tuple[float, ...] = Field(
+        (),
+        exclude_if=lambda edges: not edges,  # so that a reference of labels is what it was
+        description="Of answers that are numbers, between bins of them, ascending.",
+    )
+    numbers: tuple[int, ...] = Field(
+        (),
+        exclude_if=lambda counts: not counts,  # likewise
+        description="Answers in each of these bins.",
+    )
+    tolerance: float | None = Field(
+        None,
+        exclude_if=lambda tolerance: tolerance is None,  # likewise
+        description="Of answers that are numbers, how far apart two may be that count as one, for the release.",
+    )
     edges: tuple[int, ...] = Field(description="Between bins of length in characters, ascending.")
     lengths: tuple[int, ...] = Field(description="Texts in each bin.")
     unsure_below: float | None = Field(description="Confidence below which an answer is unsure; null without any.")
@@ -109,6 +130,11 @@ class Reference(Record):
         description="Of live answers: the shares that go by the weekday, by what is watched, such as `label place`.",
     )
 
+    @property
+    def number_bins(self) -> tuple[str, ...]:
+        """What the bins of numbers are called; none of labels."""
+        return bin_names(self.number_edges) if self.number_edges else ()
+
 
 def golden_reference(
     release: str,
@@ -123,6 +149,7 @@ def golden_reference(
     threshold: CascadeThreshold | None = None,
     slices: Sequence[LiveSlice] = (),
     columns: Sequence[str | None] | None = None,
+    tolerance: float | None = None,
 ) -> Reference:
     """Count what a release says to its golden rows.
 
@@ -141,38 +168,49 @@ def golden_reference(
         threshold: of the cascade, with its margin.
         slices: that are watched by themselves.
         columns: what callers would send with each text, as `as_sent` has it; None where they send none.
+        tolerance: of answers that are numbers; None of labels.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
     taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
     known_truth = [label if mine else None for label, mine in zip(truth, own, strict=True)]
-    characters = [len(text) for text in texts]
+    characters, labelled = [len(text) for text in texts], sum(each is not None for each in known_truth)
     edges = _edges([float(each) for each in characters], _LENGTH_BINS)
     lengths = tuple(int(edge) for edge in edges)
     known = [each for each in confidence if each is not None]
     unsure_below = float(np.quantile(known, _UNSURE)) if known else None
     counts = Counter(name for answer in answers for name in ((answer,) if answer in names else names_of(answer)))
+    number_edges = () if tolerance is None else _edges_of_numbers(answers)
     return Reference(
         release=release,
         origin="golden",
         rows=len(texts),
-        labels={name: counts[name] for name in names},
+        labels={name: counts[name] for name in names} if tolerance is None else {},
+        number_edges=number_edges,
+        numbers=_in_bins(answers, number_edges),
+        tolerance=tolerance,
         edges=lengths,
         lengths=_counted([bisect_right(lengths, each) for each in characters], len(lengths) + 1),
         unsure_below=unsure_below,
         unsure=sum(each < unsure_below for each in known) if unsure_below is not None else 0,
-        agreement=_scale(answers, confidence, taught),
-        labelled=sum(each is not None for each in known_truth),
-        wrong=sum(each is not None and each != answer for each, answer in zip(known_truth, answers, strict=True)),
+        agreement=_scale(answers, confidence, taught, tolerance),
+        labelled=labelled,
+        wrong=labelled - sum(which_alike(answers, known_truth, tolerance)),
         handed_on=None if handed_on is None else (sum(handed_on), len(texts)),
         cascade=None if threshold is None else _cascade(threshold, answers, teacher, truth, own),
         slices=slice_references(
-            slices, texts, answers, teacher=taught, truth=known_truth, columns=columns or [None] * len(texts)
+            slices,
+            texts,
+            answers,
+            teacher=taught,
+            truth=known_truth,
+            columns=columns or [None] * len(texts),
+            tolerance=tolerance,
         ),
     )
 
 
 def _scale(
-    answers: Sequence[str], confidence: Sequence[float | None], teacher: Sequence[str | None]
+    answers: Sequence[str], confidence: Sequence[float | None], teacher: Sequence[str | None], tolerance: float | None
 ) -> AgreementScale | None:
     heard = [index for index, answer in enumerate(teacher) if answer is not None]
     if not heard:
@@ -180,9 +218,24 @@ def _scale(
     sure = [each for index in heard if (each := confidence[index]) is not None]
     edges = tuple(_edges(sure, _CONFIDENCE_BINS)) if len(sure) == len(heard) else ()
     bins = [bisect_right(edges, confidence[index] or 0.0) if edges else 0 for index in heard]
-    agreed = [found for found, index in zip(bins, heard, strict=True) if teacher[index] == answers[index]]
+    agree = which_alike(answers, teacher, tolerance)
+    agreed = [found for found, index in zip(bins, heard, strict=True) if agree[index]]
     many = len(edges) + 1
     return AgreementScale(edges=edges, rows=_counted(bins, many), agreed=_counted(agreed, many))
+
+
+def _edges_of_numbers(answers: Sequence[str]) -> tuple[float, ...]:
+    """Between bins of numbers, as answers are written: so that one is on an edge or not, and each bin has a name."""
+    found = _edges([float(each) for each in answers], _NUMBER_BINS)
+    return tuple(sorted({round(each, DIGITS) for each in found}))
+
+
+def _in_bins(answers: Sequence[str], edges: Sequence[float]) -> tuple[int, ...]:
+    """How many numbers are in each bin; none where there are no edges."""
+    if not edges:
+        return ()
+    places = pl.DataFrame({"label": answers}, schema={"label": pl.String}).select(bin_of("label", edges)).to_series()
+    return _counted(places.to_list(), len(bin_names(edges)))
 
 
 def _cascade(

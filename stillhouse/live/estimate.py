@@ -28,6 +28,7 @@ from stillhouse.statistics.live_agreement import (
     live_agreement,
     plan_asking,
 )
+from stillhouse.tasks.alike import alike
 
 _ROUNDING = 1e-9
 
@@ -103,18 +104,20 @@ class Drawn:
         """Those that the teacher is asked about."""
         return self.rows.filter(pl.Series(self.asked))["text"].to_list()
 
-    def heard(self, said: pl.DataFrame) -> "Heard":
+    def heard(self, said: pl.DataFrame, tolerance: float | None = None) -> "Heard":
         """Join what the teacher said; where it gave no answer it counts as not asked.
 
         Args:
             said: `prompt_id`, `answer`.
+            tolerance: of answers that are numbers; None of labels.
         """
-        answers = self.rows.join(said.unique("prompt_id"), on="prompt_id", how="left", maintain_order="left")["answer"]
+        both = self.rows.join(said.unique("prompt_id"), on="prompt_id", how="left", maintain_order="left")
+        agreed = both.select(alike(pl.col("answer"), pl.col("label"), tolerance).fill_null(False)).to_series()
         return Heard(
             self.agreement,
             self.chance,
-            self.asked & answers.is_not_null().to_numpy(),
-            (answers == self.rows["label"]).fill_null(False).to_numpy(),
+            self.asked & both["answer"].is_not_null().to_numpy(),
+            agreed.to_numpy(),
         )
 
 
@@ -183,6 +186,7 @@ def heard_of(
     ask: Ask,
     *,
     of_all: bool = False,
+    tolerance: float | None = None,
 ) -> list[tuple[AgreementPlan, Heard]]:
     """Draw, ask, and join, for each budget that was in force while the rows arrived.
 
@@ -194,13 +198,14 @@ def heard_of(
         key: see `is_asked`.
         ask: the teacher, or what it is known to have said.
         of_all: also those that the teacher was to answer: it agrees there for certain, since nothing of them is kept.
+        tolerance: of answers that are numbers; None of labels.
     """
     found = []
     for budget, some in by_budget(rows, budgets):
         plan = plan_of(scale, budget.share)
         if plan is not None and some.height:
             chosen = drawn(some, texts, plan, key)
-            heard = chosen.heard(ask(chosen.texts))
+            heard = chosen.heard(ask(chosen.texts), tolerance)
             found.append((plan, together([heard, _handed_on(some, texts)]) if of_all else heard))
     return found
 

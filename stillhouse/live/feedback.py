@@ -20,6 +20,7 @@ from stillhouse.base import Record
 from stillhouse.digests import uniform_of
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.tasks.alike import alike
 
 LATE_TRUTH_DAYS = 7
 """For how many days after the truth of a day has matured more of it is waited for."""
@@ -84,7 +85,7 @@ def is_enough(wanted: int, returned: int, at_least: float) -> bool:
     return returned > 0 and returned / wanted >= at_least
 
 
-def sampled_truth(rows: pl.DataFrame, returned_at_least: float) -> SampledTruth:
+def sampled_truth(rows: pl.DataFrame, returned_at_least: float, tolerance: float | None = None) -> SampledTruth:
     """Estimate how many of all answers are right from those whose truth was asked for.
 
     The ratio of weighted sums (Hajek 1971): in expectation each answer counts once, and where all were drawn with one
@@ -93,12 +94,14 @@ def sampled_truth(rows: pl.DataFrame, returned_at_least: float) -> SampledTruth:
     Args:
         rows: mature answers, with `wanted`, `wanted_share`, `label` and `truth`.
         returned_at_least: of the recipe.
+        tolerance: of answers that are numbers; None of labels.
     """
     drawn = rows.filter("wanted")
     known = drawn.filter(pl.col("truth").is_not_null()).with_columns(weight=1 / pl.col("wanted_share"))
     total = float(known["weight"].sum())
     worth = total**2 / float((known["weight"] ** 2).sum()) if total else 0.0
-    right = float(known.filter(pl.col("truth") == pl.col("label"))["weight"].sum()) / total if total else None
+    is_right = alike(pl.col("truth"), pl.col("label"), tolerance)
+    right = float(known.filter(is_right)["weight"].sum()) / total if total else None
     low, high = wilson_interval((right or 0.0) * worth, worth)
     return SampledTruth(
         wanted=drawn.height, returned=known.height, returned_at_least=returned_at_least, right=right, low=low, high=high

@@ -21,6 +21,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.watch import lengths_in
 from stillhouse.release.cascade import LABEL
 from stillhouse.statistics.accuracy_test import rows_needed_for
+from stillhouse.tasks.alike import alike
 from stillhouse.tasks.label_sets import carries_any
 
 
@@ -90,6 +91,7 @@ def slice_references(
     teacher: Sequence[str | None],
     truth: Sequence[str | None],
     columns: Sequence[str | None],
+    tolerance: float | None = None,
 ) -> tuple[SliceReference, ...]:
     """Count golden rows by slice.
 
@@ -100,6 +102,7 @@ def slice_references(
         teacher: what the teacher says to each; None where it says nothing, or answers it itself.
         truth: the label of each; None where it has none, or the teacher answers it.
         columns: what callers would send with each, as `as_sent` has it.
+        tolerance: of answers that are numbers; None of labels.
     """
     rows = pl.DataFrame(
         {
@@ -118,12 +121,17 @@ def slice_references(
             SliceReference(
                 slice=each,
                 heard=heard.height,
-                disagreed=heard.filter(pl.col("teacher") != pl.col("label")).height,
+                disagreed=heard.height - _alike(heard, "teacher", tolerance),
                 labelled=labelled.height,
-                wrong=labelled.filter(pl.col("truth") != pl.col("label")).height,
+                wrong=labelled.height - _alike(labelled, "truth", tolerance),
             )
         )
     return tuple(found)
+
+
+def _alike(rows: pl.DataFrame, column: str, tolerance: float | None) -> int:
+    """In how many of some rows another column says what the student answers."""
+    return rows.filter(alike(pl.col(column), pl.col("label"), tolerance)).height
 
 
 def rows_asked(slice: LiveSlice, disagree: float, *, alpha: float) -> RowsAsked:

@@ -403,7 +403,9 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     reference = state.reference
     labels = {label: _counts(total, WatchKind.LABEL, label) for label in reference.labels}
     lengths = [_counts(total, WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
-    rows = max((of for _, of in (each for each in (*labels.values(), *lengths) if each is not None)), default=0)
+    numbers = [_counts(total, WatchKind.NUMBER, name) for name in reference.number_bins]
+    known = (each for each in (*labels.values(), *numbers, *lengths) if each is not None)
+    rows = max((of for _, of in known), default=0)
     if not rows:
         return None
     unsure = _counts(total, WatchKind.UNSURE, None)
@@ -414,6 +416,10 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
             "rows": rows,
             # A share that is not watched has no count: it stays what it was.
             "labels": {k: _or_as_before(v, reference.labels[k], reference.rows, rows) for k, v in labels.items()},
+            "numbers": tuple(
+                _or_as_before(each, before, reference.rows, rows)
+                for each, before in zip(numbers, reference.numbers, strict=True)
+            ),
             "lengths": tuple(
                 _or_as_before(each, before, reference.rows, rows)
                 for each, before in zip(lengths, reference.lengths, strict=True)
@@ -427,6 +433,7 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
 def _weekly(reference: Reference, days: Sequence[WatchedDay]) -> dict[str, WeeklyPattern]:
     """The shares that go by the weekday, as far as these days show it."""
     shares: list[tuple[WatchKind, str | None]] = [(WatchKind.LABEL, each) for each in reference.labels]
+    shares += [(WatchKind.NUMBER, each) for each in reference.number_bins]
     shares += [(WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
     shares += [(WatchKind.UNSURE, None)]
     weekdays, found = [weekday_of(each.day) for each in days], {}

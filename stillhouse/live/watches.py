@@ -16,6 +16,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.live.baseline import CascadeReference, Reference
 from stillhouse.live.estimate import AgreementPlan
+from stillhouse.live.number_bins import bin_of
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_bound, reference_limit
@@ -28,6 +29,7 @@ class WatchKind(StrEnum):
     """What a share is of."""
 
     LABEL = "label"
+    NUMBER = "number"
     LENGTH = "length"
     UNSURE = "unsure"
     FALLBACK = "fallback"
@@ -43,7 +45,7 @@ class WatchKind(StrEnum):
     @property
     def is_of_inputs(self) -> bool:
         """Whether it says what is asked, and not how good the answers are."""
-        return self in (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE)
+        return self in (WatchKind.LABEL, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE)
 
     @property
     def is_of_a_slice(self) -> bool:
@@ -51,7 +53,10 @@ class WatchKind(StrEnum):
         return self in (WatchKind.SLICE_AGREEMENT, WatchKind.SLICE_TRUTH)
 
 
-COUNTED = (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS, WatchKind.LATENCY)
+COUNTED = (
+    WatchKind.LABEL, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS,
+    WatchKind.LATENCY,
+)  # fmt: skip
 """What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
 DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT, WatchKind.CASCADE_AGREEMENT)
 """What the teacher says of the answers that were drawn."""
@@ -64,7 +69,9 @@ class Watch(Record):
 
     name: str = Field(description="Once in a recipe, and the same for as long as there is such a watch.")
     kind: WatchKind
-    of: str | None = Field(None, description="The label, the place of the bin of lengths, or the slice.")
+    of: str | None = Field(
+        None, description="The label, the bin of numbers, the place of the bin of lengths, or the slice."
+    )
     falls: bool = Field(False, description="Whether it is the complement that is counted: the share may not fall.")
     reference: float | None = Field(description="The share on reference rows; null where the recipe names the limit.")
     limit: float
@@ -101,6 +108,7 @@ class Watch(Record):
         limit = 1 - self.limit if self.falls else self.limit
         subject = {
             WatchKind.LABEL: f"{shown:.1%} of answers are {of}",
+            WatchKind.NUMBER: f"{shown:.1%} of answers are {of}",
             WatchKind.LENGTH: f"{shown:.1%} of texts are of length bin {of}",
             WatchKind.UNSURE: f"{shown:.1%} of answers are unsure",
             WatchKind.FALLBACK: f"{shown:.1%} of answers come from the teacher, or stand in for it",
@@ -208,6 +216,8 @@ def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None,
     for label, events in sorted(reference.labels.items()):
         yield WatchKind.LABEL, label, False, events, rows
         yield WatchKind.LABEL, label, True, rows - events, rows
+    for name, events in zip(reference.number_bins, reference.numbers, strict=True):
+        yield WatchKind.NUMBER, name, False, events, rows
     for index, events in enumerate(reference.lengths):
         yield WatchKind.LENGTH, str(index), False, events, rows
     if reference.unsure_below is not None:
@@ -310,6 +320,7 @@ def counted(
     }  # fmt: skip
     labels = dict(every["label"].value_counts().iter_rows())
     bins = dict(every.select(_bin(reference.edges).alias("bin"))["bin"].value_counts().iter_rows())
+    numbers = _numbers(every, reference)
     found = {}
     for each in watches:
         if each.kind is WatchKind.LABEL:
@@ -321,6 +332,8 @@ def counted(
                 if label is not None and carries(label, named, is_set=label not in reference.labels)
             )
             of = every.height
+        elif each.kind is WatchKind.NUMBER:
+            hits, of = numbers.get(each.of or "", 0), every.height
         elif each.kind is WatchKind.LENGTH:
             hits, of = int(bins.get(int(each.of or 0), 0)), every.height
         elif each.kind in events:
@@ -334,3 +347,11 @@ def counted(
 
 def _bin(edges: Sequence[int]) -> pl.Expr:
     return pl.sum_horizontal(pl.lit(0), *((pl.col("characters") >= edge).cast(pl.Int64) for edge in edges))
+
+
+def _numbers(rows: pl.DataFrame, reference: Reference) -> dict[str, int]:
+    """How many answers are in each bin of numbers, by its name; none of labels."""
+    if not reference.number_edges:
+        return {}
+    places = rows.select(bin_of("label", reference.number_edges).alias("bin"))["bin"].drop_nulls()
+    return {reference.number_bins[place]: many for place, many in places.value_counts().iter_rows()}

@@ -21,7 +21,6 @@ BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"
 BY_LABEL_OR_PROBABILITY = {
     **BY_CLASS,
     "cascade": "it goes by a probability, and a number has none",
-    "watch": "it counts answers by label, and a number is none",
     "rollout": "it compares answers by label, and a number is none",
 }
 """Parts of a recipe that numbers do not have, and why."""
@@ -29,6 +28,7 @@ BY_LABEL_OR_PROBABILITY = {
 OF_PAIRS = {
     "stress": "it would change what keeps query and document apart",
     "traffic": "what servers keep has no query apart from its document",
+    "watch": "what ranks is the order of the documents of a query, and servers are asked one by one",
 }
 """Parts of a recipe that pairs of query and document do not have, and why."""
 

@@ -65,7 +65,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         )
     model = OnnxClassifier(bundle.folder / MODEL)
     teacher = teacher_behind(builds, release).facts(TeacherFacts)
-    task = task_of(teacher.answer, model.labels)
+    task = task_of(teacher.answer, model.labels, teacher.score)
     texts, labels = golden["text"].to_list(), golden["label"].to_list()
     logits = [model.logits([text]) for text in texts]
     answers = [task.written(task.answers(each))[0] for each in logits]
@@ -85,6 +85,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         threshold=None if cascade is None else cascade.rule.threshold,
         slices=slices_of(file.recipe),
         columns=as_sent(golden, file.recipe.request_columns).to_list(),
+        tolerance=None if teacher.score is None else teacher.score.tolerance,
     )
 
 

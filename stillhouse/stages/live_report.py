@@ -40,6 +40,7 @@ from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import LIVE_REPORT
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.tasks.alike import alike
 from stillhouse.wording import percent, points
 
 
@@ -309,7 +310,8 @@ def live_day(
             of_release, store.frame(day, "texts"), watched.reference.agreement, watched.budgets,
             key(Purpose.TEACHER_IS_ASKED),
         )  # fmt: skip
-        parts = [heard for _, heard in heard_of(*drawing, said)]
+        tolerance = watched.reference.tolerance
+        parts = [heard for _, heard in heard_of(*drawing, said, tolerance=tolerance)]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
         if watched.reference.cascade is not None:
             of_all = together([heard for _, heard in heard_of(*drawing, kept, of_all=True)])
@@ -400,7 +402,7 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
         agreement_limit=_lowest(watches.get("agreement")),
         silent=earlier.silent if earlier else live.silent,
         teacher=earlier.teacher if earlier else watched.teacher,
-        truth=_truth(rows.filter(~HANDED_ON), traffic),
+        truth=_truth(rows.filter(~HANDED_ON), traffic, watched.reference.tolerance),
         truth_limit=_lowest(watches.get("truth")),
         cascade=_kept(live, watched, rows, watches, traffic),
         shares=tuple(
@@ -432,7 +434,7 @@ def _kept(
         threshold=cascade.threshold,
         agreement=earlier.agreement if earlier else None if heard is None else heard.estimate,
         differ_limit=differ,
-        truth=_truth(as_right, traffic),
+        truth=_truth(as_right, traffic, watched.reference.tolerance),
         wrong_limit=wrong,
     )
 
@@ -449,14 +451,14 @@ def _lowest(watch: Watch | None) -> float | None:
     return None if watch is None else 1 - watch.limit
 
 
-def _truth(rows: pl.DataFrame, traffic: TrafficSpec) -> MaturedTruth:
+def _truth(rows: pl.DataFrame, traffic: TrafficSpec, tolerance: float | None) -> MaturedTruth:
     mature = rows.filter("matured")
     known = mature.filter(pl.col("truth").is_not_null() & pl.col("label").is_not_null())
-    right = known.filter(pl.col("truth") == pl.col("label")).height
+    right = known.filter(alike(pl.col("truth"), pl.col("label"), tolerance)).height
     low, high = wilson_interval(right, known.height)
     answered = mature.filter(pl.col("label").is_not_null())
     at_least = traffic.feedback_returned_at_least
-    sample = feedback.sampled_truth(answered, at_least) if traffic.feedback == "sample" else None
+    sample = feedback.sampled_truth(answered, at_least, tolerance) if traffic.feedback == "sample" else None
     return MaturedTruth(
         selection=traffic.feedback, matured=mature.height, known=known.height, right=right, low=low, high=high,
         sample=sample,

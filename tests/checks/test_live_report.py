@@ -107,6 +107,14 @@ def test_confidence_is_held_against_what_the_teacher_confirms(
     assert finding.verdict is verdict and finding.observed == pytest.approx(observed) and finding.limit == 0.02
 
 
+def test_of_numbers_golden_rows_promise_and_no_confidence() -> None:
+    found = day(agreement=agreement(0.9, gap=0.04))
+    of_numbers = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"answer": "score"})})
+    said = {each: ask(label_free_and_debiased_agree, found, recipe=each_recipe).sentence.split(" 94")[0]
+            for each, each_recipe in (("labels", RECIPE), ("numbers", of_numbers))}  # fmt: skip
+    assert said == {"labels": "confidence promises", "numbers": "golden rows promise"}
+
+
 @pytest.mark.parametrize(
     "found",
     [

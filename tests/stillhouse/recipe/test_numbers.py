@@ -53,7 +53,6 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
         (of_stored(), "teacher.kind", "stored answers with labels"),
         ({"cascade": {"margin": 0.02}}, "cascade", "a number has none"),
-        ({"traffic": {}, "watch": {}}, "watch", "counts answers by label"),
         ({"traffic": {}, "rollout": {}}, "rollout", "compares answers by label"),
         (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
         (with_score(lowest=0.3333333), "data.score.lowest", "at most six digits after the point"),
@@ -85,9 +84,13 @@ def test_what_goes_with_numbers_is_read_back_as_it_was(tmp_path: Path, changes: 
     assert read.gives_numbers and Recipe.model_validate_json(read.model_dump_json()) == read
 
 
-def test_numbers_are_kept(tmp_path: Path) -> None:
-    read = read_recipe(recipe(tmp_path, traffic={"feedback": "sample"})).recipe
-    assert read.traffic is not None and read.keeps_texts
+def test_numbers_are_kept_and_watched(tmp_path: Path) -> None:
+    north = {"name": "north", "column": "region", "values": ["north"], "critical": True}
+    parts = {"traffic": {"feedback": "sample"}, "watch": {"lengths": ["length=0-80"]}}
+    sent = {"slices": [north], "serving": {"request_columns": ["region"]}}
+    read = read_recipe(recipe(tmp_path, **parts, **sent)).recipe
+    assert read.watch is not None and read.keeps_texts
+    assert [each.name for each in read.slices_of_requests] == ["north"]
 
 
 @pytest.mark.parametrize("answer", ["single_label", "multi_label"])
@@ -126,6 +129,7 @@ PAIRS = {
         ({"data": {**PAIRS, "query": "document"}, "stress": None}, "data.query", "another column than those with"),
         ({"data": PAIRS, "stress": {"perturbations": ["typos"]}}, "stress", "keeps query and document apart"),
         ({"data": PAIRS, "stress": None, "traffic": {}}, "traffic", "has no query apart"),
+        ({"data": PAIRS, "stress": None, "watch": {}}, "watch", "the order of the documents"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_with_rankings_is_refused_in_its_line(
