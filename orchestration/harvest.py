@@ -132,9 +132,15 @@ def harvest_differing(
 
     Raises:
         StillhouseError: as `harvest`; or if no release is on its way, it has such a file already, it answers alike, or
-            rows of the recipe have no labels.
+            rows of the recipe have no labels, or numbers.
     """
     matures = _require_texts(file)
+    if file.recipe.gives_numbers:
+        raise StillhouseError(
+            "two releases hardly ever give the same number, so that all texts would be among these",
+            where=file.where("data", "answer"), expected="answers that are labels",
+            do=f"`stillhouse harvest {file.name} --rows {rows}` draws from all that was asked.",
+        )  # fmt: skip
     if file.recipe.data.label is None:
         raise StillhouseError(
             "rows of this recipe have no labels", where=file.where("data"), expected="data.label",
@@ -148,7 +154,7 @@ def harvest_differing(
         _require_none_is_there(builds, file, store, challenger)
         release, since = deployment.champion.release, datetime.fromisoformat(challenger.offered).timestamp()
         asked = asked_texts(store, release, at=at, matures_after_days=matures, since=since)
-        found = answered_otherwise(asked, *both_say(builds, file, deployment.champion, challenger))
+        found = answered_otherwise(asked, *both_say(builds, deployment.champion, challenger))
         base = newest_artifact(builds, key_of(file.name, PROMPTS), BASE).frame("prompts")
         known, unlabelled = _known(builds, file)
         pool = pool_of(found.rows, known, base, file.recipe, unlabelled=unlabelled)

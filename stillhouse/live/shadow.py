@@ -26,6 +26,7 @@ from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.rollout import ShadowSpec
 from stillhouse.statistics.betting import AnytimeTest, anytime_non_inferiority
+from stillhouse.tasks.alike import alike
 
 ROWS_AT_ONCE = 20_000
 """Texts that one look replays at most, some 12 CPU seconds for each of two models; of more a sample, drawn by id."""
@@ -274,33 +275,42 @@ def with_teachers(
     return rows.with_columns(given).with_columns(challenger=pl.when(both).then("champion").otherwise("challenger"))
 
 
-def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+def outcomes(rows: pl.DataFrame, tolerance: float | None = None) -> pl.DataFrame:
     """Say of each request who was right.
+
+    Two numbers differ unless they are the same: of two that are near each other one may be near enough to the right
+    one, and the other not.
 
     Args:
         rows: with `champion` and `challenger` as callers get them, the latter null where it failed, which is never
             right; and `right`, the label that the judge gives, null where it gives none.
+        tolerance: of answers that are numbers; None of labels.
 
     Returns:
         The same with, as booleans, `differ`, `lost`, `won` and `unanswered`.
     """
     differ = pl.col("champion").ne_missing(pl.col("challenger"))
+    champion, challenger = (_is_right(who, tolerance) for who in ("champion", "challenger"))
     return rows.with_columns(
         differ=differ,
-        lost=(differ & (pl.col("champion") == pl.col("right"))).fill_null(False),
-        won=(differ & (pl.col("challenger") == pl.col("right"))).fill_null(False),
+        lost=champion & ~challenger,
+        won=challenger & ~champion,
         unanswered=differ & pl.col("right").is_null(),
     )
 
 
-def with_both_right(rows: pl.DataFrame) -> pl.DataFrame:
+def with_both_right(rows: pl.DataFrame, tolerance: float | None = None) -> pl.DataFrame:
     """Add to outcomes whether both were right.
 
     Args:
         rows: as `outcomes` gives them, each with the label that is right, whether the two differ on it or not.
+        tolerance: of answers that are numbers; None of labels.
     """
-    alike_and_right = ~pl.col("differ") & (pl.col("champion") == pl.col("right"))
-    return rows.with_columns(alike_and_right.fill_null(False).alias(BOTH))
+    return rows.with_columns((_is_right("champion", tolerance) & _is_right("challenger", tolerance)).alias(BOTH))
+
+
+def _is_right(who: Who, tolerance: float | None) -> pl.Expr:
+    return alike(pl.col(who), pl.col("right"), tolerance).fill_null(False)
 
 
 def tallied(

@@ -18,10 +18,9 @@ Field = tuple[str | int, ...]
 BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"}
 """Parts of a recipe that only one label of several has, and why."""
 
-BY_LABEL_OR_PROBABILITY = {
+BY_CLASS_OR_PROBABILITY = {
     **BY_CLASS,
     "cascade": "it goes by a probability, and a number has none",
-    "rollout": "it compares answers by label, and a number is none",
 }
 """Parts of a recipe that numbers do not have, and why."""
 
@@ -29,6 +28,7 @@ OF_PAIRS = {
     "stress": "it would change what keeps query and document apart",
     "traffic": "what servers keep has no query apart from its document",
     "watch": "what ranks is the order of the documents of a query, and servers are asked one by one",
+    "rollout": "what ranks is the order of the documents of a query, and servers are asked one by one",
 }
 """Parts of a recipe that pairs of query and document do not have, and why."""
 

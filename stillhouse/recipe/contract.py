@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from stillhouse.recipe.answer_kinds import (
     BY_CLASS,
-    BY_LABEL_OR_PROBABILITY,
+    BY_CLASS_OR_PROBABILITY,
     OF_PAIRS,
     unfit_for_numbers,
     unfit_for_sets,
@@ -253,7 +253,7 @@ class Recipe(RecipeParts):
         for part, why in () if self.data.query is None else OF_PAIRS.items():
             if getattr(self, part) is not None:
                 raise FieldError(f"must be left out where data.query is set: {why}", part)
-        for part, why in (BY_CLASS if answer in SETS else BY_LABEL_OR_PROBABILITY).items():
+        for part, why in (BY_CLASS if answer in SETS else BY_CLASS_OR_PROBABILITY).items():
             if getattr(self, part):
                 raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)
         return self

@@ -350,6 +350,11 @@ class DataSpec(Part):
         return self
 
     @property
+    def tolerance(self) -> float | None:
+        """How far apart two numbers may be that count as one; None where answers are labels."""
+        return None if self.score is None else self.score.tolerance
+
+    @property
     def traffic_is_live(self) -> bool:
         """Whether rows are held against what servers keep, and not against a file."""
         return self.traffic == LIVE

@@ -30,17 +30,15 @@ from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, FileKind, TrafficSt
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Draw, Judged, Say, Word
 from stillhouse.live.traffic import answers
 from stillhouse.models.predictor import OnnxClassifier
-from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
-from stillhouse.release.bundle import MODEL
+from stillhouse.release.bundle import MODEL, task_in
 from stillhouse.release.cascade import LABEL, Rule, cascade_in
 from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.stages.names import SHADOW
-from stillhouse.tasks import task_in
 
 SEEN, TALLY = "seen", "tally"
 TRUTH_SEEN, TRUTH_TALLY = "truth_seen", "truth_tally"
@@ -81,6 +79,11 @@ class ShadowFacts(Record):
         (),
         exclude_if=lambda names: not names,  # so that what was replayed without it is written as it was
         description="Rare slices of which no request of the champion was left out when others were.",
+    )
+    tolerance: float | None = Field(
+        None,
+        exclude_if=lambda tolerance: tolerance is None,  # so that a shadow of labels is written as it was
+        description="Of answers that are numbers, how far apart two may be that count as one.",
     )
     parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
     truth: BesideTruth | None = Field(
@@ -169,8 +172,8 @@ class Replay:
         """
         challenger = challenger_of(file, deployment)
         assert file.recipe.rollout is not None  # it would have no such stage
-        spec = file.recipe.rollout.shadow
-        before = newest if _counts_on(newest, challenger.salt, spec.mode, spec.judge_by) else None
+        spec, tolerance = file.recipe.rollout.shadow, file.recipe.data.tolerance
+        before = newest if _counts_on(newest, challenger.salt, spec.mode, spec.judge_by, tolerance) else None
         store = TrafficStore(builds.home.artifacts, file.name)
         moment = time.time() if at is None else at
         return cls(file, builds, store, deployment.champion, challenger, before, moment, key)
@@ -185,6 +188,11 @@ class Replay:
     def kind(self) -> FileKind:
         """Of the files that say what there is to compare."""
         return "shadow" if self.file.recipe.shadow_is_live else "texts"
+
+    @property
+    def tolerance(self) -> float | None:
+        """How far apart numbers may be that count as one, by the recipe as it is now; None of labels."""
+        return self.file.recipe.data.tolerance
 
     @property
     def judged_by_truth(self) -> bool:
@@ -211,7 +219,7 @@ class Replay:
     @cached_property
     def two(self) -> tuple[Say, Say]:
         """What champion and challenger say."""
-        return both_say(self.builds, self.file, self.champion, self.challenger)
+        return both_say(self.builds, self.champion, self.challenger)
 
     @property
     def counted(self) -> pl.DataFrame | None:
@@ -327,12 +335,13 @@ def challenger_of(file: RecipeFile, deployment: Deployment) -> Challenger:
     return deployment.challenger
 
 
-def _counts_on(newest: Artifact | None, rollout: str, mode: str, judge: str) -> bool:
-    """Whether counts are added to those of an artifact: of one rollout, by rows of one kind and by one judge."""
+def _counts_on(newest: Artifact | None, rollout: str, mode: str, judge: str, tolerance: float | None) -> bool:
+    """Whether counts are added to those of an artifact: of one rollout, by rows of one kind, one judge and one rule."""
     if newest is None:
         return False
-    facts = newest.manifest.facts
-    return (facts.get("rollout"), facts.get("mode", "replay"), facts.get("judge")) == (rollout, mode, judge)
+    facts, counted = newest.manifest.facts, (rollout, mode, judge, tolerance)
+    known = (facts.get("rollout"), facts.get("mode", "replay"), facts.get("judge"), facts.get("tolerance"))
+    return known == counted
 
 
 @dataclass(frozen=True)
@@ -360,9 +369,10 @@ def _count(replay: Replay) -> _Counted:
     judgeable = replay.judgeable(due)
     drawn = replay.drawn(judgeable)
     rows, asked = replay.right(drawn.rows)
-    found = shadow.outcomes(rows)
+    tolerance = replay.tolerance
+    found = shadow.outcomes(rows, tolerance)
     if replay.judged_by_truth:
-        found = shadow.with_both_right(found)
+        found = shadow.with_both_right(found, tolerance)
     recipe = replay.file.recipe
     now = shadow.tallied(found, recipe.slices_of_requests, drawn.whole, are_sets=recipe.gives_sets)
     tally = shadow.added([now] if replay.counted is None else [replay.counted, now])
@@ -400,6 +410,7 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             asked=len(asked),
             left_out=counted.left_out + (0 if before is None else before.left_out),
             whole=tuple(sorted({*counted.whole, *(() if before is None else before.whole)})),
+            tolerance=replay.tolerance,
             parts=shadow.judged(counted.tally, slices, spec),
             truth=truth,
             labelled=None if given is None else labelled(replay.builds, replay.file, given, *replay.two),
@@ -415,6 +426,7 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
             "segments": [each.digest for each in segments],
             "days": replay.days,
             "slices": [each.model_dump(mode="json") for each in slices],
+            **({} if replay.tolerance is None else {"tolerance": replay.tolerance}),
             **({} if beside is None else {"days_of_truth": beside.days}),
             **({} if given is None else {"labels": [given.name, given.edition]}),
         },
@@ -440,19 +452,17 @@ def _beside(replay: Replay, counted: _Counted, shadow_before: ShadowFacts | None
     )
 
 
-def both_say(
-    builds: BuildStore, file: RecipeFile, champion: DeployedRelease, challenger: Challenger
-) -> tuple[Say, Say]:
+def both_say(builds: BuildStore, champion: DeployedRelease, challenger: Challenger) -> tuple[Say, Say]:
     """What a champion and its challenger say."""
-    return _says(builds, file.recipe, champion), _says(builds, file.recipe, challenger.deployed)
+    return _says(builds, champion), _says(builds, challenger.deployed)
 
 
-def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
+def _says(builds: BuildStore, release: DeployedRelease) -> Say:
     """Ask a release as a server does: each text by itself, since int8 lets an answer depend on its neighbours."""
     folder = builds.artifact(release.release, release.manifest).folder
     model, cascade = OnnxClassifier(folder / MODEL), cascade_in(folder)
     rule = None if cascade is None else cascade.rule
-    task = task_in(recipe.data, model.labels)
+    task = task_in(folder, model.labels)
 
     @cache  # a text that was asked with several columns is one question to the student
     def student(text: str) -> tuple[str, float | None]:

@@ -53,7 +53,7 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
         (of_stored(), "teacher.kind", "stored answers with labels"),
         ({"cascade": {"margin": 0.02}}, "cascade", "a number has none"),
-        ({"traffic": {}, "rollout": {}}, "rollout", "compares answers by label"),
+        ({"traffic": {}, "watch": {}, "cascade": {"margin": 0.02}}, "cascade", "a number has none"),
         (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
         (with_score(lowest=0.3333333), "data.score.lowest", "at most six digits after the point"),
         (with_score(tolerance=2), "data.score.tolerance", "one answer is right everywhere"),
@@ -84,13 +84,13 @@ def test_what_goes_with_numbers_is_read_back_as_it_was(tmp_path: Path, changes: 
     assert read.gives_numbers and Recipe.model_validate_json(read.model_dump_json()) == read
 
 
-def test_numbers_are_kept_and_watched(tmp_path: Path) -> None:
+def test_numbers_are_kept_watched_and_rolled_out(tmp_path: Path) -> None:
+    parts = {"traffic": {"feedback": "sample"}, "watch": {"lengths": ["length=0-80"]}, "rollout": {}}
     north = {"name": "north", "column": "region", "values": ["north"], "critical": True}
-    parts = {"traffic": {"feedback": "sample"}, "watch": {"lengths": ["length=0-80"]}}
     sent = {"slices": [north], "serving": {"request_columns": ["region"]}}
     read = read_recipe(recipe(tmp_path, **parts, **sent)).recipe
-    assert read.watch is not None and read.keeps_texts
-    assert [each.name for each in read.slices_of_requests] == ["north"]
+    assert read.traffic is not None and read.watch is not None and read.rollout is not None
+    assert [each.name for each in read.slices_of_requests] == ["north"] and read.data.tolerance == 0.5
 
 
 @pytest.mark.parametrize("answer", ["single_label", "multi_label"])
@@ -130,6 +130,7 @@ PAIRS = {
         ({"data": PAIRS, "stress": {"perturbations": ["typos"]}}, "stress", "keeps query and document apart"),
         ({"data": PAIRS, "stress": None, "traffic": {}}, "traffic", "has no query apart"),
         ({"data": PAIRS, "stress": None, "watch": {}}, "watch", "the order of the documents"),
+        ({"data": PAIRS, "stress": None, "rollout": {}}, "rollout", "the order of the documents"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_with_rankings_is_refused_in_its_line(

@@ -16,7 +16,7 @@ from stillhouse.live.shadow import Word
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.rollouts import offer
 from stillhouse.stages.names import SHADOW
-from stillhouse.stages.shadow import Replay, ShadowFacts, plan
+from stillhouse.stages.shadow import Replay, ShadowFacts, _counts_on, plan
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.summaries import shadow as summary
 from tests.promotions import model_of, named, seen, serve
@@ -214,7 +214,7 @@ def two(builds: BuildStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The champion calls each text a number, the challenger each that ends with an x a place; who asked the teacher."""
     asked_of_it = list[str]()
 
-    def says(of: BuildStore, recipe: Any, release: Any) -> Any:
+    def says(of: BuildStore, release: Any) -> Any:
         champion = release.release == "a"
         return lambda text, _: Word("place" if text.endswith("x") and not champion else "number")
 
@@ -357,3 +357,14 @@ def test_counts_by_truth_of_an_earlier_version_go_on_without_accuracies(
     parts = stillhouse.live.shadow.judged(total, [], rollout.shadow)
     facts = made.facts(ShadowFacts).model_copy(update={"parts": parts})
     assert str(summary.truth(facts)).startswith("800 requests with their truth, 80 lost, 0 won")
+
+
+@pytest.mark.parametrize(
+    ("counted", "now", "go_on"), [(None, None, True), (0.5, 0.5, True), (0.5, 0.25, False), (None, 0.5, False)]
+)
+def test_counts_go_on_as_long_as_numbers_are_right_by_one_tolerance(
+    counted: float | None, now: float | None, go_on: bool
+) -> None:
+    facts = {"rollout": "salt", "judge": "teacher"} | ({} if counted is None else {"tolerance": counted})
+    newest: Any = SimpleNamespace(manifest=SimpleNamespace(facts=facts))
+    assert _counts_on(newest, "salt", "replay", "teacher", now) is go_on
