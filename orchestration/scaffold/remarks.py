@@ -20,7 +20,7 @@ from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.spellings import alike, shown
-from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.data import ScoreSpec, TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.tasks import one_name_a_row
@@ -100,6 +100,17 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
                 f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
                 f"recipe learns {quoted(label)} alone; make one for each of the others, too"
             )
+
+
+def learned_as_numbers(made: PromptSet, score: ScoreSpec) -> str:
+    """That labels are learned as numbers, and how near is right until a person says otherwise."""
+    different = made.prompts["label"].drop_nulls().n_unique()
+    lowest, highest, within = map(written_number, (score.lowest, score.highest, score.tolerance))
+    return (
+        f"labels are {different:,} different numbers from {lowest} to {highest}, "
+        f"learned as numbers: an answer counts as right within {within} of the label, until you say in data.score how "
+        "near is right. If they are names of classes, leave data.answer and data.score out"
+    )
 
 
 def numbers(made: PromptSet, answer: TaskKind) -> Iterator[str]:

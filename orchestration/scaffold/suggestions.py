@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from stillhouse.data.class_rows import ClassRows, class_rows, with_too_few
@@ -17,10 +18,11 @@ from stillhouse.data.splits import assign_splits
 from stillhouse.evaluation.baselines.confusable import confusable_classes
 from stillhouse.evaluation.planning import USUAL_DISCORDANCE, plan
 from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
-from stillhouse.recipe.data import SETS, SplitSpec, TaskKind
+from stillhouse.recipe.data import SETS, ScoreSpec, SplitSpec, TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.tasks import one_name_a_row
+from stillhouse.tasks.score import NumericScore
 
 GOLDEN_ROWS = (1_500, 3_000)
 """Enough to prove the usual margin of four points, and so many that more prove little beyond: 1,353 show that a student
@@ -60,7 +62,7 @@ class Suggestion:
         metric: what is compared with the teacher.
         margin: largest acceptable drop, as a fraction.
         provable: least margin that an equal student would be shown to hold; None where the rows show none.
-        majority_share: share of the largest class.
+        majority_share: share of the rows that one answer for all has right: of the largest class, or near one number.
         minimum_accuracy: of the teacher.
         slices: rare classes and pairs that are easily taken for each other, to be reported on their own.
         classes: how many there are.
@@ -104,6 +106,7 @@ def suggest(
     *,
     key: str,
     answer: TaskKind = "single_label",
+    score: ScoreSpec | None = None,
     golden_file: bool = False,
     labels_are_taught: bool = True,
 ) -> Suggestion:
@@ -113,6 +116,7 @@ def suggest(
         made: the prompt set of the rows, split in any way; with a golden file, as it is split there.
         key: of the split that the recipe will have.
         answer: what a label is.
+        score: where labels are numbers, what is said of them.
         golden_file: whether the rows that judge are in a file of their own.
         labels_are_taught: whether rows to train on have labels at all.
     """
@@ -124,9 +128,8 @@ def suggest(
         golden_share, validation_share = shares(labelled.height)
         sided = assign_splits(labelled, golden_share=golden_share, validation_share=validation_share, key=key).prompts
     golden = sided.filter(pl.col("split") == "golden")
-    sizes = labelled["label"].value_counts(sort=True)
-    majority = sizes["count"][0] / labelled.height
-    metric: MetricName = "macro_f1" if majority > SKEWED and answer not in SETS else "accuracy"
+    majority = _one_answer_for_all(labelled["label"], score)
+    metric: MetricName = "macro_f1" if majority > SKEWED and answer == "single_label" else "accuracy"
     (claim,) = plan(golden, BarSpec(metric=metric, margin=MARGINS[1]), ()).claims
     named = one_name_a_row(answer, sided)
     sizes = one_name_a_row(answer, labelled)["label"].value_counts(sort=True)
@@ -139,11 +142,20 @@ def suggest(
         provable=claim.smallest_margin,
         majority_share=majority,
         minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
-        slices=_slices(named, dict(sizes.iter_rows()), answer),
+        slices=() if score is not None else _slices(named, dict(sizes.iter_rows()), answer),
         classes=sizes.height,
         thin_classes=tuple(with_too_few(class_rows(named), GateLimits(), labels_are_taught=labels_are_taught)),
         labels_a_class=named.filter(pl.col("split") == "train").height / max(sizes.height, 1),
     )
+
+
+def _one_answer_for_all(labels: pl.Series, score: ScoreSpec | None) -> float:
+    """The share of labelled rows that the best single answer to all of them has right."""
+    if score is None:
+        return int(labels.value_counts(sort=True)["count"][0]) / len(labels)
+    task = NumericScore.of(score)
+    targets = task.targets(labels)
+    return float(task.right(np.tile(task.constant(targets), (len(targets), 1)), targets).mean())
 
 
 def shares(labelled: int) -> tuple[float, float]:

@@ -17,13 +17,14 @@ from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.tasks.numbers import written_number
 from stillhouse.teachers.classifier import outputs_of
 from stillhouse.wording import percent, points
 
 _TEMPLATE = Template("""\
-# Written for $rows rows with $labels labels. Every field: `stillhouse schema`.
+# Written for $rows rows with $labels. Every field: `stillhouse schema`.
 $looked# What only a person can answer is marked OPEN: gates of the contract ask for it, and nothing is trained before.
 type: orchestration.component.DistillationRecipe
 attributes:
@@ -44,7 +45,7 @@ $seen_by_the_server
     golden_share: $golden           # about $golden_rows rows that only evaluation sees
     validation_share: $validation
 
-  # Parts judged on their own: {name: ..., column: ..., values: [...], critical: true}; column label is the class.
+  # Parts judged on their own: {name: ..., column: ..., values: [...], critical: true}$by_label
   slices:$slices
 
   bar:
@@ -63,7 +64,7 @@ _AN_ENCODER = Template("""\
 $weights
     training_on_outputs: $outputs
     reason: $reason
-    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+    minimum_accuracy: $minimum          # $one_answer is $majority; raise it to what is worth copying
     training: {epochs: 4, learning_rate: $rate, loss: labels, dropout: 0.1, max_tokens: $tokens}$few_labels""")
 _FEW_LABELS = Template("""
     # About $labels_a_class labels of a class to learn from. To try a contrast, use the line below, not the one above:
@@ -172,6 +173,7 @@ def recipe_text(
     labels: Sequence[str],
     cut_from: Weights,
     answer: TaskKind = "single_label",
+    score: ScoreSpec | None = None,
     language_model: Weights | None = None,
     taught: bool = True,
     golden: str | None = None,
@@ -197,6 +199,7 @@ def recipe_text(
         server: a teacher that is asked over the network.
         cut_from: the encoder that students are cut from: the teacher itself where no other is said.
         answer: what a label is.
+        score: where labels are numbers, what is said of them.
         language_model: a teacher of this machine that has no layers for students.
     """
     skewed, gives_sets = suggested.metric == "macro_f1", answer in SETS
@@ -231,8 +234,11 @@ def recipe_text(
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
+        one_answer="the largest class alone" if score is None else "one number for all",
         tokens=max_tokens,
-        few_labels=_few_labels(suggested, rate, max_tokens) if teacher is _AN_ENCODER and not gives_sets else "",
+        few_labels=_few_labels(suggested, rate, max_tokens)
+        if teacher is _AN_ENCODER and answer == "single_label"
+        else "",
     )
     may_see = ", ".join(answers.teacher_may_see or ())
     seen_by = f"    provenance: {{teacher_may_see: [{may_see}]}}{asked.get('teacher_may_see', '')}\n" if server else ""
@@ -240,14 +246,15 @@ def recipe_text(
     return _TEMPLATE.substitute(
         {**written, "label": written["label"] if taught else "null"},
         taught_by=taught_by,
-        answer=_SETS_OF_LABELS if gives_sets else "",
+        answer=_SETS_OF_LABELS if gives_sets else "" if score is None else _numbers(score),
+        by_label="." if score is not None else "; column label is the class.",
         golden_file=f"    golden: {scalar(golden)}\n{label_there}" if golden else "",
         seen_by_the_server=seen_by,
         budget=_budget(cut_from) if elsewhere else _BESIDE_ONE_THAT_IS_HERE,
         students=_students(cut_from, max_tokens, controls=taught, loss=_loss(answer, elsewhere=elsewhere)),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
-        labels=f"{len(labels):,}",
+        labels=f"{len(labels):,} labels" if score is None else "numbers as labels",
         looked="".join(f"# {sentence}.\n" for sentence in seen),
         pain=f"[{', '.join(answers.pain)}]{asked.get('pain', '')}",
         licence=scalar(answers.licence) + asked.get("licence", ""),
@@ -256,7 +263,9 @@ def recipe_text(
         validation=suggested.validation_share,
         slices="".join(f"\n    - {_slice(each)}" for each in suggested.slices) or " []",
         metric=suggested.metric,
-        because="of whole sets of labels"
+        because="the share of rows within data.score.tolerance"
+        if score is not None
+        else "of whole sets of labels"
         if gives_sets
         else "each class weighs the same, since one has most rows"
         if skewed
@@ -267,8 +276,20 @@ def recipe_text(
 
 
 def _loss(answer: TaskKind, *, elsewhere: bool) -> str:
-    """What students learn by: probabilities of each label of a set, or the distribution of a teacher without logits."""
+    """What students learn by, where that is not the default."""
+    if answer in NUMBERS:
+        return "loss: logit_mse, "
     return "loss: bce, " if answer in SETS else "loss: kl, " if elsewhere else ""
+
+
+def _numbers(score: ScoreSpec) -> str:
+    """The lines that say between which numbers labels lie, and how near is right."""
+    ends = f"lowest: {written_number(score.lowest)}, highest: {written_number(score.highest)}"
+    return (
+        "    answer: score\n"
+        f"    score: {{{ends}, tolerance: {written_number(score.tolerance)}}}"
+        "    # a tenth of what lies between: how near is right?\n"
+    )
 
 
 def _few_labels(suggested: Suggestion, rate: str, max_tokens: int) -> str:

@@ -5,7 +5,7 @@ Does not: each step of it (the modules beside), the fields and their rules (stil
 written here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from orchestration.scaffold.open_questions import (
 from orchestration.scaffold.remarks import (
     SETS_ARE_LEARNED,
     how_much_it_proves,
+    learned_as_numbers,
     left_out,
     numbers,
     several_labels,
@@ -38,6 +39,7 @@ from orchestration.scaffold.remarks import (
     thin_classes,
     unread,
 )
+from orchestration.scaffold.scale import scale_of
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_label, split_of_a_golden_file, suggest
 from orchestration.scaffold.template import listed, recipe_text
@@ -49,12 +51,13 @@ from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.answers import AnswersFormat
-from stillhouse.recipe.data import GOLDEN_FILE, SETS, DataSpec, TaskKind
+from stillhouse.recipe.data import GOLDEN_FILE, SETS, DataSpec, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
 from stillhouse.tasks import label_names
+from stillhouse.tasks.numbers import written_number
 from stillhouse.wording import points
 
 FEWEST_ROWS = 60
@@ -146,17 +149,17 @@ def write_recipe(
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
     is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
     rows = _read_and_split(name, uri, text, label, said, golden=golden, is_trained=is_trained, licence=answers.licence)
-    taught, answer, read, made = rows.taught, rows.answer, rows.read, rows.made
+    taught, answer, score, read, made = rows.taught, rows.answer, rows.score, rows.read, rows.made
     labels = label_names(answer, made.prompts["label"])
     cut_from, remark = as_labels_call_it(cut_from, labels, answer, taught=taught)
-    suggested = suggest(made, key=name, answer=answer, golden_file=golden is not None, labels_are_taught=taught)
+    suggested = suggest(
+        made, key=name, answer=answer, score=score, golden_file=golden is not None, labels_are_taught=taught
+    )
     texts = made.prompts["text"].to_list()
     read_by_models = _coverage(cut_from.folder, texts)
     root = addresses_begin_at(path)
     values: dict[str, str | float] = {
-        "task": f"Give a text of {Path(uri).name} the right one of its {len(labels)} labels."
-        if answer not in SETS
-        else f"Give a text of {Path(uri).name} those of its {len(labels)} labels that apply.",
+        "task": f"Give a text of {Path(uri).name} {_what_is_given(labels, answer, score)}.",
         "owner": f"team:{name}",
         "data": as_seen_from(root, uri),
         "text": text,
@@ -172,7 +175,8 @@ def write_recipe(
         *numbers(made, answer),
         *([] if golden is None else [how_much_it_proves(suggested, golden)]),
         *([SETS_ARE_LEARNED] if answer in SETS else []),
-        *(several_labels(uri, rows.reading, text, label, made) if taught and answer not in SETS else []),
+        *([] if score is None else [learned_as_numbers(made, score)]),
+        *(several_labels(uri, rows.reading, text, label, made) if taught and answer == "single_label" else []),
     )
     content = recipe_text(
         values,
@@ -184,6 +188,7 @@ def write_recipe(
         rows=made.prompts.height,
         labels=labels,
         answer=answer,
+        score=score,
         cut_from=_as_the_recipe_names(cut_from, root),
         language_model=None if has_layers or teacher is None else _as_the_recipe_names(teacher, root),
         taught=taught,
@@ -205,6 +210,7 @@ class _Rows:
         reading: how the file is read.
         taught: whether rows to train on have labels.
         answer: what a label is.
+        score: what is said of numbers; None where labels are none.
         read: all rows.
         made: those that are left after cleaning, by split.
     """
@@ -212,6 +218,7 @@ class _Rows:
     reading: Reading
     taught: bool
     answer: TaskKind
+    score: ScoreSpec | None
     read: SourceRead
     made: PromptSet
 
@@ -230,9 +237,9 @@ def _read_and_split(
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
     with advice_as_options():
         beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
-        answer = _answer_of(pl.concat([read.rows, *beside_them]))
-        if answer in SETS:
-            read = read_rows(uri, columns, reading.format_of_rows, answer=answer)
+        answer, score = _answer_of(pl.concat([read.rows, *beside_them]), may_be_numbers=is_trained)
+        if answer != "single_label":
+            read = read_rows(uri, columns, reading.format_of_rows, answer=answer, score=score)
         elif read.rows["label"].str.starts_with("[").any():  # a list is no label where a label is one
             read = read_rows(uri, replace(columns, lists=[]), reading.format_of_rows)
     _require_that_most_are_read(uri, read)
@@ -243,6 +250,7 @@ def _read_and_split(
         golden=golden,
         golden_label=None if taught else label,
         answer=answer,
+        score=score,
         licence=licence,
         **asdict(reading),
     )
@@ -261,13 +269,25 @@ def _read_and_split(
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
         )
-    return _Rows(reading, taught, answer, read, made)
+    return _Rows(reading, taught, answer, score, read, made)
 
 
-def _answer_of(rows: pl.DataFrame) -> TaskKind:
-    """What a label of some rows is, by what their cells look like."""
+def _answer_of(rows: pl.DataFrame, *, may_be_numbers: bool) -> tuple[TaskKind, ScoreSpec | None]:
+    """What a label of some rows is, by what their cells look like; and of numbers, what is said of them."""
     counts = dict(rows["label"].drop_nulls().value_counts().iter_rows())
-    return "multi_label" if are_sets(counts) else "single_label"
+    if are_sets(counts):
+        return "multi_label", None
+    score = scale_of(counts) if may_be_numbers else None
+    return ("single_label" if score is None else "score"), score
+
+
+def _what_is_given(labels: Sequence[str], answer: TaskKind, score: ScoreSpec | None) -> str:
+    """What the task is, for a sentence."""
+    if score is not None:
+        return f"a number from {written_number(score.lowest)} to {written_number(score.highest)}"
+    if answer in SETS:
+        return f"those of its {len(labels)} labels that apply"
+    return f"the right one of its {len(labels)} labels"
 
 
 def _rows_of_golden(golden: str, text: str, label: str, reading: Reading) -> pl.DataFrame:
