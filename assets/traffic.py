@@ -12,11 +12,12 @@ import dagster as dg
 
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import table
+from stillhouse.home import recipes_folder
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, end_of
 from stillhouse.live.traffic import day_for_all
-from stillhouse.recipe.reading import RecipeFile
-from stillhouse.serving.traffic_logs import forward_left
+from stillhouse.recipe.reading import RecipeFile, recipes_in
+from stillhouse.serving.traffic_logs import forward_left, keep_promises
 from stillhouse.stages import traffic as stage
 from stillhouse.stages.names import TRAFFIC
 from stillhouse.stages.traffic import TrafficFacts
@@ -35,6 +36,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         now, answers = datetime.now(UTC), LiveAnswers.of(home)
         today = day_for_all(home.ledger_url, now.date())
         stage.tidy(file, store, answers.forget_texts, today)
+        keep_promises(home, recipes_in(recipes_folder()), today)
         # Here as well as where the watch asks: a shadow asks, too, and recipes have the one without the other.
         answers.forget(min(now.timestamp(), end_of(today.isoformat())) - stage.spec_of(file).days * SECONDS_A_DAY)
         artifact = context.make(stage.plan(store, context.batch, file.recipe.data.score))

@@ -116,7 +116,7 @@ class RecipeStatus(Record):
     )
     kept_traffic: str | None = Field(
         None,
-        description="That answers are kept which nothing removes, since the recipe has no `traffic:` any more; null "
+        description="That answers are kept though the recipe has no `traffic:` any more, and until when; null "
         "where that is not so.",
     )
     nobody_looks: str | None = Field(
@@ -209,13 +209,21 @@ def _nobody_looks(builds: BuildStore, file: RecipeFile) -> str | None:
 
 
 def _kept_traffic(builds: BuildStore, file: RecipeFile) -> str | None:
-    """That nothing removes what was kept of answers: servers and the asset `traffic` go by the recipe alone."""
-    days = [] if file.recipe.traffic is not None else TrafficStore(builds.home.artifacts, file.name).days()
+    """That answers are kept of a recipe that keeps none any more, and until when."""
+    store = TrafficStore(builds.home.artifacts, file.name)
+    days = [] if file.recipe.traffic is not None else store.days()
     if not days:
         return None
+    kept, promised = f"answers from {days[0]} to {days[-1]} are kept", store.promised()
+    remove = f"remove {builds.home.artifacts}/{TRAFFIC}/{file.name}"
+    if promised is None:
+        return (
+            f"{kept} and never expire, since the recipe has no `traffic:` any more: put it back until they have "
+            f"expired, or {remove}"
+        )
     return (
-        f"answers from {days[0]} to {days[-1]} are kept and never expire, since the recipe has no `traffic:` any more: "
-        f"put it back until they have expired, or remove {builds.home.artifacts}/{TRAFFIC}/{file.name}"
+        f"{kept}, though the recipe has no `traffic:` any more: texts for {promised.text_days} days and answers for "
+        f"{promised.days}, as it said last, while a server runs or another recipe keeps traffic; or {remove}"
     )
 
 

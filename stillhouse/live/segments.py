@@ -11,8 +11,8 @@ Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
     shadow/<digest>.parquet     what a challenger said after the champion had answered, on the day of the request
     tallies/<replica>.json      how many rows a replica has received, stored, dropped, lost and thinned on this day
 
-and beside the days `erased/<digest>.json`, what was asked to be erased, and `harvested/<digest>.json`, which answers
-stand in a file of rows that was made from them.
+and beside the days `erased/<digest>.json`, what was asked to be erased, `harvested/<digest>.json`, which answers stand
+in a file of rows that was made from them, and `promised.json`, how long rows are kept, as the recipe said last.
 
 A segment is named by the SHA-256 of its bytes and never changes, so that moving it here a second time changes nothing.
 One that takes the place of another names it in its metadata: between writing the one and removing the other, readers
@@ -28,17 +28,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from upath import UPath
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.stores import place_at, write_at
 
 FileKind = Literal["requests", "texts", "feedback", "shadow"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
 TRAFFIC = "traffic"
-_TALLIES, _ERASED, _HARVESTED = "tallies", "erased", "harvested"
+_TALLIES, _ERASED, _HARVESTED, _PROMISED = "tallies", "erased", "harvested", "promised.json"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REPLACES = "replaces"
 
@@ -113,7 +114,7 @@ MODEL_FAILED = (pl.col("status") >= 500) & (pl.col("status") != 503)
 """Of answers, those that a model failed to give. With 503 one is refused whose teacher is away."""
 
 SECONDS_A_DAY = 86_400
-Read = TypeVar("Read", bound=Record)
+Read = TypeVar("Read", bound=BaseModel)
 _EPOCH = date(1970, 1, 1)
 
 
@@ -348,6 +349,16 @@ class TrafficStore:
         folder = self._root / _HARVESTED
         return [_record(Harvest, folder / name) for name in self._names(folder)]
 
+    def promise(self, spec: TrafficSpec) -> None:
+        """Write down how long rows are kept, so that it is known when no recipe says it any more."""
+        if not (self._root / _PROMISED).is_file() or self.promised() != spec:
+            self._write(self._root / _PROMISED, spec.model_dump_json().encode())
+
+    def promised(self) -> TrafficSpec | None:
+        """How long rows are kept, as it was said last; None where only an earlier version kept any."""
+        path = self._root / _PROMISED
+        return _record(TrafficSpec, path) if path.is_file() else None
+
     def remove_day(self, day: str) -> None:
         """Remove all that is kept of a day."""
         folder = self._root / day
@@ -370,6 +381,12 @@ class TrafficStore:
 
     def _path(self, day: str, kind: FileKind, digest: str) -> UPath:
         return self._root / day / kind / f"{digest}.parquet"
+
+
+def recipes_kept(artifacts: str) -> list[str]:
+    """Every recipe of which the store has traffic, by name, whether there is such a recipe or not."""
+    folder = place_at(artifacts) / TRAFFIC
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def sealed(frame: pl.DataFrame, *, replaces: str | None = None) -> bytes:

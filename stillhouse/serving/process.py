@@ -5,11 +5,14 @@ Does not: the command (orchestration/commands/serving.py), a request (app.py).
 """
 
 import gc
+import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,25 +20,28 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
+from stillhouse.home import Home, recipes_folder
 from stillhouse.live.memory import MemoryLimits
 from stillhouse.packages import how_to_install
-from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.reading import RecipeFile, recipes_in
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.tokens import Access, Tokens
-from stillhouse.serving.traffic_logs import log_of
+from stillhouse.serving.traffic_logs import keep_promises, log_of
 
 if TYPE_CHECKING:
     from stillhouse.serving.teacher import ServingTeacher
+
+LOG = logging.getLogger("stillhouse.serving")
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a load balancer keeps a connection that it may use again at any moment (nginx: 60)."""
 _LAST_REQUESTS_SECONDS = 30
 _BACKLOG = 2048
+_TRY_AGAIN_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ def run(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
         )
+        ended = threading.Event()
+        ending.callback(ended.set)
+        threading.Thread(target=_keep_promises, args=(home, ended), name="keeps promises", daemon=True).start()
         try:
             follower.start()
             listener.listen(_BACKLOG)  # before it is said: who connects from then on is answered
@@ -110,6 +119,22 @@ def run(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             follower.stop()
+
+
+def _keep_promises(home: Home, ended: threading.Event) -> None:
+    """Once a day, as long as a server runs: where a recipe keeps nothing any more it may be all that runs of it."""
+    kept: date | None = None
+    while True:
+        today = datetime.now(UTC).date()
+        if today != kept:
+            try:
+                keep_promises(home, recipes_in(recipes_folder()), today)
+                kept = today
+            # Each fsspec backend raises errors of its own; it is tried again, and nobody waits for it.
+            except Exception as error:
+                LOG.warning("what no recipe keeps any more cannot be looked at (%s)", type(error).__name__)
+        if ended.wait(_TRY_AGAIN_SECONDS):
+            return
 
 
 def _slot(file: RecipeFile, builds: BuildStore) -> Slot:

@@ -1,6 +1,7 @@
 """The traffic logs of an installation: one for each recipe and replica, in a folder of its own.
 
-Belongs here: opening the one of a recipe as that says, and forwarding what ended processes of this machine have left.
+Belongs here: opening the one of a recipe as that says, forwarding what ended processes of this machine have left, and
+keeping what was promised of recipes that keep nothing any more.
 Does not: keeping rows (spool.py).
 """
 
@@ -16,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.columns import KeptColumns
-from stillhouse.live.segments import TrafficStore
+from stillhouse.live.segments import TrafficStore, recipes_kept
 from stillhouse.live.thinning import Room
 from stillhouse.live.traffic import day_for_all, expire
-from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.serving.sealing import tally_of_ended
 from stillhouse.serving.spool import LogInUseError, TrafficLog
 from stillhouse.serving.spool_database import is_closed, opened
@@ -56,6 +57,7 @@ def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
             return
         if day < today:
             LOG.error("traffic log of %s: the clock here says %s and the ledger's %s", file.name, today, day)
+        store.promise(spec)
         expire(store, spec, day)
 
     return TrafficLog(
@@ -83,6 +85,36 @@ def forward_left(home: Home, file: RecipeFile) -> list[str]:
         with suppress(LogInUseError):  # a process that works forwards its own
             log_of(home, file, replica).close()
             found.append(replica)
+    return found
+
+
+def keep_promises(home: Home, recipes: Recipes, today: date) -> list[str]:
+    """Of recipes that keep nothing now seal what spools here have left, and remove what is as old as was promised.
+
+    Whoever takes `traffic:` out of a recipe, or removes a recipe, leaves nobody who goes by it. One that cannot be read
+    may say that it keeps something, and is left alone.
+
+    Args:
+        home: the installation.
+        recipes: all that it has.
+        today: by the clock of this machine.
+
+    Returns:
+        The names of those recipes.
+    """
+    keep = {file.name for file in recipes.files if file.recipe.traffic is not None}
+    keep |= {each.name for each in recipes.unreadable}
+    spools = home.serving / "traffic"
+    there = {*recipes_kept(home.artifacts), *(path.name for path in spools.glob("*") if path.is_dir())}
+    day = day_for_all(home.ledger_url, today)
+    for name in (found := sorted(there - keep)):
+        store = TrafficStore(home.artifacts, name)
+        for path in (spools / name).glob("*/spool.db"):
+            if not nothing_is_left(path, path.parent.name):
+                with suppress(LogInUseError):  # a server that began when the recipe said otherwise
+                    TrafficLog(path.parent, path.parent.name, store, keep_texts=False).close()
+        if (promised := store.promised()) is not None:
+            expire(store, promised, day)
     return found
 
 

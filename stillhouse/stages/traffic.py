@@ -49,6 +49,7 @@ class TrafficFacts(Record):
 def tidy(file: RecipeFile, store: TrafficStore, forget: Forget, today: date) -> None:
     """Carry out what was asked to be erased, and remove what has been kept for as long as the recipe allows."""
     erase_again(store, store.erasures(), forget)
+    store.promise(spec_of(file))
     expire(store, spec_of(file), today)
     first = (today - date(1970, 1, 1)).days - spec_of(file).days
     store.forget_erasures(first * SECONDS_A_DAY)
