@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, share_at_most
 from stillhouse.live.shadow import Judged
 from stillhouse.records.deployments import Challenger, desired
-from stillhouse.release.bundle import MODEL, task_in
+from stillhouse.release.bundle import MODEL, task_of_bundle
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.verdicts import Verdict
@@ -75,7 +75,7 @@ def the_challenger_answers_as_judged(context: GateContext) -> Finding:
     folder = context.builds.artifact(challenger.deployed.release, challenger.deployed.manifest).folder
     model = OnnxClassifier(folder / MODEL)
     probe = Probe.model_validate_json((folder / PROBE).read_bytes())
-    task = task_in(folder, model.labels)
+    task = task_of_bundle(folder, model.labels)
     problems = probe_problems(probe, lambda text: model.logits([text]), task)
     sentence = "; ".join(problems) if problems else f"{len(probe.texts)} texts are answered as where it was judged"
     return none_of(len(problems), sentence)

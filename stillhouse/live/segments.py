@@ -352,7 +352,7 @@ class TrafficStore:
     def promise(self, spec: TrafficSpec) -> None:
         """Write down how long rows are kept, so that it is known when no recipe says it any more."""
         if not (self._root / _PROMISED).is_file() or self.promised() != spec:
-            self._write(self._root / _PROMISED, spec.model_dump_json().encode())
+            write_at(self._root / _PROMISED, spec.model_dump_json().encode())
 
     def promised(self) -> TrafficSpec | None:
         """How long rows are kept, as it was said last; None where only an earlier version kept any."""

@@ -122,7 +122,7 @@ def bundle_problems(folder: Path) -> list[str]:
     return problems + [f"{name} is not listed" for name in (RECIPE, "report.json") if name not in files]
 
 
-def task_in(folder: Path, names: Sequence[str]) -> Task:
+def task_of_bundle(folder: Path, names: Sequence[str]) -> Task:
     """What an answer of a release is, by the recipe that it was released under, whatever that says now.
 
     Args:

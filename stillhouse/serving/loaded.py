@@ -28,7 +28,7 @@ from stillhouse.models.word_lookup import tokens_of_one
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
-from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bundle_problems, task_in
+from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bundle_problems, task_of_bundle
 from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
@@ -111,7 +111,7 @@ class LoadedRelease:
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
         self.cascade = cascade_in(folder)
         self.teacher: ServingTeacher | None = None
-        self.task = task_in(folder, self._model.labels)
+        self.task = task_of_bundle(folder, self._model.labels)
         self.gives_sets = answers_with_sets(self.task)
         self.gives_numbers = isinstance(self.task, NumericScore)
 

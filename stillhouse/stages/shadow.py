@@ -34,7 +34,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
-from stillhouse.release.bundle import MODEL, task_in
+from stillhouse.release.bundle import MODEL, task_of_bundle
 from stillhouse.release.cascade import LABEL, Rule, cascade_in
 from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
@@ -462,7 +462,7 @@ def _says(builds: BuildStore, release: DeployedRelease) -> Say:
     folder = builds.artifact(release.release, release.manifest).folder
     model, cascade = OnnxClassifier(folder / MODEL), cascade_in(folder)
     rule = None if cascade is None else cascade.rule
-    task = task_in(folder, model.labels)
+    task = task_of_bundle(folder, model.labels)
 
     @cache  # a text that was asked with several columns is one question to the student
     def student(text: str) -> tuple[str, float | None]:

@@ -1,5 +1,6 @@
 """A release that answers with numbers: the folder that is handed over and the loaded bundle give what was judged."""
 
+import json
 import re
 import runpy
 import shutil
