@@ -1,0 +1,175 @@
+"""A record that is taken out of a text, as text: its spellings, and what of a cell is one.
+
+Belongs here: reading a record, finding its values in the text that it is of, and writing it for people again.
+Does not: what a model that answers with records is (extraction.py), what a word is (words.py).
+
+A record has two spellings. In the first, JSON without blanks and with the fields in the order of their names, a person
+reads it: `{"currency":"EUR","due":null,"vendor":"Acme Ltd"}`. In the second each verbatim value is the place where the
+text has it first, as the number of its first word and how many words it has:
+`{"currency":"EUR","due":null,"vendor":[4,2]}`. That one is what rows, answers and truths are compared by, since a
+network points at words; with the text beside it each becomes the other.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from stillhouse.recipe.record import FieldSpec, RecordSpec
+from stillhouse.tasks.words import first_place, run_at, words_of
+
+
+class RecordFault(StrEnum):
+    """Why something is no record of a text."""
+
+    NO_RECORD = "no record of the fields of the recipe"
+    TEXT_TOO_LONG = "the text has more words than are read"
+    TOO_MANY_WORDS = "a value has more words than its field may"
+    NOT_IN_TEXT = "a value is not in the text"
+    INSIDE_A_WORD = "a value begins or ends inside a word of the text"
+
+
+class NoRecordError(ValueError):
+    """Something is no record; says as a clause why.
+
+    Args:
+        fault: which of the reasons that are counted.
+        why: the clause.
+    """
+
+    def __init__(self, fault: RecordFault, why: str) -> None:
+        super().__init__(why)
+        self.fault = fault
+
+
+def record_in_cell(cell: str, spec: RecordSpec) -> str:
+    """The first spelling of the record that a cell holds.
+
+    Args:
+        cell: a JSON object, in which a field that is not there, null or blank has no value.
+        spec: its fields.
+
+    Raises:
+        NoRecordError: if it is none, a field is not of the recipe, or a value is none that its field may have.
+    """
+    held = _object(cell)
+    unknown = [name for name in held if name not in spec.fields]
+    if unknown:
+        raise NoRecordError(RecordFault.NO_RECORD, f"the recipe has no field {unknown[0]!r}")
+    return _written({name: _value(name, held.get(name), field) for name, field in spec.fields.items()})
+
+
+def record_in_reply(reply: str, spec: RecordSpec) -> str:
+    """The first spelling of the record in what a language model said, which may have words around it.
+
+    Raises:
+        NoRecordError: see `record_in_cell`.
+    """
+    return record_in_cell(reply[reply.find("{") : reply.rfind("}") + 1] or reply, spec)
+
+
+def placed(record: str, text: str, spec: RecordSpec) -> str:
+    """The second spelling of a record: where the text has its values.
+
+    Args:
+        record: in its first spelling.
+        text: in its one spelling.
+        spec: its fields.
+
+    Raises:
+        NoRecordError: if a verbatim value is not in the text as whole words, or has too many of them, or the text has.
+    """
+    words = words_of(text)
+    if len(words) > spec.words:
+        raise NoRecordError(RecordFault.TEXT_TOO_LONG, f"it has {len(words)} words, and {spec.words} are read")
+    values = json.loads(record)
+    return _written(
+        {
+            name: _place(name, values[name], words, text, field) if field.kind == "verbatim" else values[name]
+            for name, field in spec.fields.items()
+        }
+    )
+
+
+def spelled_out(places: str, text: str) -> str:
+    """The first spelling of a record in its second, as a person reads it.
+
+    Args:
+        places: in its second spelling.
+        text: that it is of, in its one spelling.
+    """
+    return _written(
+        {name: run_at(text, *value) if isinstance(value, list) else value for name, value in json.loads(places).items()}
+    )
+
+
+def fields_of(record: object) -> tuple[str, ...]:
+    """The names of the fields of a record, in either spelling; none where there is no record."""
+    return tuple(json.loads(record)) if isinstance(record, str) else ()
+
+
+def written_places(values: Mapping[str, tuple[int, int] | str | None]) -> str:
+    """The second spelling of a record.
+
+    Args:
+        values: by field, in their order: the number of a first word and of words, a value of a choice, or nothing.
+    """
+    return _written(values)
+
+
+def _written(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _object(cell: str) -> dict[str, Any]:
+    """A JSON object whose numbers are the text that they are written as: 12.50 is a price, and 12.5 another text."""
+    try:
+        held = json.loads(
+            cell, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_with_each_name_once
+        )
+    except NoRecordError:
+        raise
+    except (ValueError, RecursionError):
+        raise NoRecordError(RecordFault.NO_RECORD, "it is no JSON") from None
+    if not isinstance(held, dict):
+        raise NoRecordError(RecordFault.NO_RECORD, "it is JSON, and no object")
+    return held
+
+
+def _with_each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise NoRecordError(RecordFault.NO_RECORD, "it has a field twice")
+    return held
+
+
+def _value(name: str, held: object, field: FieldSpec) -> str | None:
+    if held is not None and not isinstance(held, str):
+        raise NoRecordError(RecordFault.NO_RECORD, f"{name} is neither a text nor a number")
+    value = " ".join((held or "").split())
+    if not value:
+        if field.optional:
+            return None
+        raise NoRecordError(RecordFault.NO_RECORD, f"{name} has no value, and is not optional")
+    if field.kind == "verbatim":
+        return value
+    for known in field.of:
+        if known.casefold() == value.casefold():
+            return known
+    raise NoRecordError(RecordFault.NO_RECORD, f"{name} is none of {', '.join(field.of)}")
+
+
+def _place(name: str, value: str | None, words: list[str], text: str, field: FieldSpec) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    run = words_of(value)
+    if len(run) > field.words_at_most:
+        raise NoRecordError(
+            RecordFault.TOO_MANY_WORDS, f"{name} has {len(run)} words, and may have {field.words_at_most}"
+        )
+    first = first_place(words, run) if run else None
+    if first is None:
+        if value.casefold() in text.casefold():
+            raise NoRecordError(RecordFault.INSIDE_A_WORD, f"{name} begins or ends inside a word of the text")
+        raise NoRecordError(RecordFault.NOT_IN_TEXT, f"{name} is not in the text")
+    return first, len(run)

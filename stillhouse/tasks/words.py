@@ -1,0 +1,55 @@
+"""The words of a text, and where in it a value stands.
+
+Belongs here: what a word is, finding a run of words in a text, and taking one out of it.
+Does not: records (records.py), the pieces that a tokenizer makes of words (stillhouse/models/tokenization.py).
+
+A word is what people read as one: `12.50`, `2026-11-30`, `O'Neill` and `ada@example.org` are, and so is each sign by
+itself, as the comma after a word or the euro before a price. It does not depend on a model, so that teacher, student
+and label mean the same place of a text.
+"""
+
+import re
+from collections.abc import Sequence
+
+_WORD = re.compile(r"\w+(?:[.,:'\u2019@-]\w+)*|[^\w\s]")
+
+
+def spans_of_words(text: str) -> list[tuple[int, int]]:
+    """Where each word of a text begins and ends, in characters.
+
+    Args:
+        text: in its one spelling.
+    """
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in order."""
+    return _WORD.findall(text)
+
+
+def first_place(words: Sequence[str], run: Sequence[str]) -> int | None:
+    """The number of the word at which a run of words begins for the first time; None where it is nowhere.
+
+    A run that is spelled alike goes before one that differs in case.
+
+    Args:
+        words: of the text.
+        run: at least one word.
+    """
+    plain, wanted = [word.casefold() for word in words], [word.casefold() for word in run]
+    places = [at for at in range(len(words) - len(run) + 1) if plain[at : at + len(run)] == wanted]
+    alike = [at for at in places if list(words[at : at + len(run)]) == list(run)]
+    return next(iter(alike or places), None)
+
+
+def run_at(text: str, first: int, length: int) -> str | None:
+    """The words at a place as the text has them, with what is between them; None where the text has no word there.
+
+    Args:
+        text: in its one spelling.
+        first: number of the first word.
+        length: of the run, in words; what is beyond the end of the text is left out.
+    """
+    spans = spans_of_words(text)[first : first + length]
+    return text[spans[0][0] : spans[-1][1]] if spans else None

@@ -1,0 +1,107 @@
+"""A record has two spellings, each of which follows from the other and the text; what is none says why."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.records import (
+    NoRecordError,
+    RecordFault,
+    fields_of,
+    placed,
+    record_in_cell,
+    record_in_reply,
+    spelled_out,
+)
+from stillhouse.tasks.words import run_at, words_of
+
+SPEC = RecordSpec.model_validate(
+    {
+        "words": 12,
+        "fields": {
+            "buyer": {"kind": "verbatim", "words_at_most": 3},
+            "total": {"kind": "verbatim", "words_at_most": 1, "optional": True},
+            "unit": {"kind": "choice", "of": ["EUR", "US dollar"]},
+        },
+    }
+)
+TEXT = "Pay Acme Ltd 12.50 to Acme Ltd, in euros."
+
+
+def test_a_record_is_a_person_s_json_and_then_places_in_its_text() -> None:
+    record = record_in_cell(' {"unit": "eur", "buyer": " Acme  Ltd", "total": 12.50}', SPEC)
+    assert record == '{"buyer":"Acme Ltd","total":"12.50","unit":"EUR"}'
+    places = placed(record, TEXT, SPEC)
+    assert places == '{"buyer":[1,2],"total":[3,1],"unit":"EUR"}'
+    assert spelled_out(places, TEXT) == record
+    assert fields_of(places) == fields_of(record) == ("buyer", "total", "unit") and fields_of(None) == ()
+
+
+def test_a_value_has_the_case_of_the_text() -> None:
+    places = placed('{"buyer":"ACME ltd","total":null,"unit":"EUR"}', TEXT, SPEC)
+    assert spelled_out(places, TEXT) == '{"buyer":"Acme Ltd","total":null,"unit":"EUR"}'
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("Acme", "it is no JSON"),
+        ("[1]", "it is JSON, and no object"),
+        ("[" * 5000, "it is no JSON"),
+        ('{"buyer": "Acme", "unit": "EUR", "tax": "1"}', "the recipe has no field 'tax'"),
+        ('{"buyer": "Acme"}', "unit has no value, and is not optional"),
+        ('{"buyer": " ", "unit": "EUR"}', "buyer has no value, and is not optional"),
+        ('{"buyer": null, "unit": "EUR"}', "buyer has no value"),
+        ('{"buyer": ["Acme"], "unit": "EUR"}', "buyer is neither a text nor a number"),
+        ('{"buyer": true, "unit": "EUR"}', "buyer is neither a text nor a number"),
+        ('{"buyer": "Acme", "buyer": "Acme", "unit": "EUR"}', "it has a field twice"),
+        ('{"buyer": "Acme", "unit": "GBP"}', "unit is none of EUR, US dollar"),
+    ],
+)
+def test_what_is_no_record_says_why(cell: str, says: str) -> None:
+    with pytest.raises(NoRecordError, match=says) as refused:
+        record_in_cell(cell, SPEC)
+    assert refused.value.fault is RecordFault.NO_RECORD
+
+
+@pytest.mark.parametrize(
+    ("buyer", "text", "fault"),
+    [
+        ("Acme Holdings", TEXT, RecordFault.NOT_IN_TEXT),
+        ("Ltd Acme", TEXT, RecordFault.NOT_IN_TEXT),
+        ("cme", TEXT, RecordFault.INSIDE_A_WORD),
+        ("12", TEXT, RecordFault.INSIDE_A_WORD),
+        ("Acme Ltd 12.50 to", TEXT, RecordFault.TOO_MANY_WORDS),
+        ("Acme", "Acme " * 13, RecordFault.TEXT_TOO_LONG),
+    ],
+)
+def test_a_value_that_the_text_does_not_have_is_found_out(buyer: str, text: str, fault: RecordFault) -> None:
+    record = json.dumps({"buyer": buyer, "total": None, "unit": "EUR"})
+    with pytest.raises(NoRecordError) as refused:
+        placed(record, text.strip(), SPEC)
+    assert refused.value.fault is fault
+
+
+@pytest.mark.parametrize("around", ["{}", "Here: {}.", "```json\n{}\n```", "  {} "])
+def test_a_reply_may_have_words_around_its_record(around: str) -> None:
+    record = '{"buyer":"Acme","total":null,"unit":"EUR"}'
+    assert record_in_reply(around.replace("{}", record), SPEC) == record
+    with pytest.raises(NoRecordError, match="no JSON"):
+        record_in_reply("I found nothing", SPEC)
+
+
+@given(text=st.text(min_size=1, max_size=30), first=st.integers(0, 11), length=st.integers(1, 3))
+def test_whatever_a_text_says_can_be_a_value_of_it(text: str, first: int, length: int) -> None:
+    """And is read back as the same words, at their first place."""
+    text = " ".join(text.split())
+    run = run_at(text, first, length)
+    if run is None or len(words_of(text)) > SPEC.words:
+        return
+    record = record_in_cell(json.dumps({"buyer": run, "unit": "EUR"}), SPEC)
+    places = placed(record, text, SPEC)
+    buyer = json.loads(spelled_out(places, text))["buyer"]
+    assert words_of(buyer) == words_of(run), "in the spelling of the text"
+    assert placed(spelled_out(places, text), text, SPEC) == places
