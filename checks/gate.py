@@ -75,6 +75,8 @@ def passed_if(
 
 NUMBERS = "not measured: it is about classes, and the answers are numbers"
 """What a gate on classes says where there are none."""
+RECORDS = "not measured: it is about classes, and the answers are records"
+"""Likewise."""
 
 
 def none_of(found: int, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
@@ -198,20 +200,22 @@ def gate(
 ) -> Callable[[Callable[[GateContext], Finding]], Gate]:
     """Make a gate of a function whose name is the sentence; see `Gate`.
 
-    One that is `about_classes`, or about how sure an answer is, measures nothing where answers are numbers, and says
+    One that is `about_classes` or how sure one is measures nothing where answers are numbers or records, and says
     so.
     """
 
     def wrap(evaluate: Callable[[GateContext], Finding]) -> Gate:
-        decide = _unless_of_numbers(evaluate) if about_classes else evaluate
+        decide = _where_there_are_classes(evaluate) if about_classes else evaluate
         return Gate(evaluate.__name__, because, decide, blocking, waivable, closes_as, daily, remedy, shows_options)
 
     return wrap
 
 
-def _unless_of_numbers(evaluate: Callable[[GateContext], Finding]) -> Callable[[GateContext], Finding]:
+def _where_there_are_classes(evaluate: Callable[[GateContext], Finding]) -> Callable[[GateContext], Finding]:
     @wraps(evaluate)
     def decide(context: GateContext) -> Finding:
+        if context.recipe.gives_records:
+            return passed_if(True, RECORDS)
         return passed_if(True, NUMBERS) if context.recipe.gives_numbers else evaluate(context)
 
     return decide

@@ -88,10 +88,10 @@ def two_classes_are_labelled(context: GateContext) -> Finding:
     if not context.is_base:
         return passed_if(True, f"{rows['label'].count():,} labelled rows; a later batch needs none")
     labels = (rows if golden is None else rows.filter(pl.col("batch") == GOLDEN_FILE))["label"].drop_nulls()
-    if context.recipe.gives_numbers:
-        found = labels.n_unique()
+    if context.recipe.gives_numbers or context.recipe.gives_records:
+        found, what = labels.n_unique(), "numbers" if context.recipe.gives_numbers else "records"
         return passed_if(
-            found >= 2, f"{len(labels):,} labelled rows of {found:,} different numbers", observed=found, limit=2
+            found >= 2, f"{len(labels):,} labelled rows of {found:,} different {what}", observed=found, limit=2
         )
     classes = len(label_names(context.recipe.data.answer, labels))
     return passed_if(classes >= 2, f"{len(labels):,} labelled rows of {classes} classes", observed=classes, limit=2)

@@ -20,7 +20,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, serving_now
 from stillhouse.release.bundle import MODEL
-from stillhouse.tasks import task_in
+from stillhouse.tasks import as_people_read_it, task_in
 
 _UNDECODABLE = re.compile("[\ud800-\udfff]")
 """What Python reads in the place of such a byte."""
@@ -84,7 +84,8 @@ def predict(builds: BuildStore, file: RecipeFile, texts: Sequence[str]) -> Predi
     logits = model.logits(spelled)
     confidence = task.confidence(logits, model.temperature)
     sure = [None] * len(texts) if confidence is None else confidence.tolist()
-    labels = task.written(task.answers(logits))
+    written = task.written(task.answers(logits))
+    labels = [as_people_read_it(task, label, text) for label, text in zip(written, spelled, strict=True)]
     answers = [
         Predicted(text=text, label=label, confidence=share)
         for text, label, share in zip(texts, labels, sure, strict=True)

@@ -96,7 +96,8 @@ def synthetic_rows_are_diverse_enough(context: GateContext) -> Finding:
 def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
     """Compare the mix of two sets of rows, column by column; columns that either does not fill are left out."""
     shifts: dict[str, DistributionShift] = {}
-    labels = [] if context.recipe.gives_numbers else ["label"]  # of numbers hardly any is there twice
+    # Of numbers and records hardly any is there twice.
+    labels = [] if context.recipe.gives_numbers or context.recipe.gives_records else ["label"]
     for column in dict.fromkeys([*labels, *(item.column for item in context.recipe.slices)]):
         filled = [frame[column].drop_nulls() for frame in (reference, rows) if column in frame.columns]
         if len(filled) == 2 and all(len(values) for values in filled):

@@ -19,6 +19,7 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import ANSWERS, BASE, MEMBERS, PROMPTS, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.tasks import as_people_read_it
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.columns import DISAGREEMENT, ERROR, MASS, RATIONALE, RAW, TOOK, VOTES
 from stillhouse.teachers.signal import SignalStore, signal_store
@@ -124,15 +125,19 @@ def audit_row(builds: BuildStore, recipe: str, outside: AuditedAgainst, *, promp
     said = _said(row_of_signal, facts, teacher.folder)
     members, problems = _said_by_members(signal_store(builds), teacher, name)
     taught, because = _became(behind, row)
+
+    def shown(answer: str | None) -> str | None:
+        return None if answer is None else as_people_read_it(facts.task, answer, row["text"])
+
     return RowAudit(
         ok=found.ok and not problems,
         problems=tuple(problems),
         prompt_id=name,
         batch=batch,
         text=row["text"],
-        label=row["label"],
+        label=shown(row["label"]),
         split=row["split"],
-        said=said,
+        said=said.model_copy(update={"answer": shown(said.answer)}),
         members=members,
         taught=taught,
         because=because,

@@ -15,7 +15,7 @@ from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason, no_rejects, rejected
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import NUMBERS, SETS, TaskKind
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
 from stillhouse.tasks import label_names
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, names_of
 
@@ -101,7 +101,7 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
 def label_problems(rows: pl.DataFrame, answer: TaskKind = "single_label", *, where: str) -> Cleaned:
     """Refuse labels from which nothing can be learnt, and reject rows whose label, or one of whose set, is seen once.
 
-    Of numbers none is rejected: one that no other row has is between those of others.
+    Of numbers and records none is rejected: one that no other row has is between those of others, or is of other words.
 
     Call it on the base batch, after `clean`, which removes copies.
 
@@ -113,8 +113,8 @@ def label_problems(rows: pl.DataFrame, answer: TaskKind = "single_label", *, whe
     Raises:
         StillhouseError: if there is no label, or fewer than two labels have two rows; or more than a set can have.
     """
-    if answer in NUMBERS:
-        _refuse_one_number(rows["label"], where)
+    if answer in (*NUMBERS, *RECORDS):
+        _refuse_one_answer(rows["label"], "numbers" if answer in NUMBERS else "records", where)
         return Cleaned(rows, no_rejects())
     once = (
         _carrying_a_label_seen_once(rows["label"])
@@ -164,14 +164,14 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
         )
 
 
-def _refuse_one_number(labels: pl.Series, where: str) -> None:
-    numbers = labels.drop_nulls().unique().sort()
-    if len(numbers) < 2:
+def _refuse_one_answer(labels: pl.Series, called: str, where: str) -> None:
+    different = labels.drop_nulls().unique().sort()
+    if len(different) < 2:
         raise StillhouseError(
-            f"every label is {quoted(numbers[0])}" if len(numbers) else f"none of {len(labels)} rows has a label",
+            f"every label is {quoted(different[0])}" if len(different) else f"none of {len(labels)} rows has a label",
             where=where,
-            expected="different numbers, for training the teacher and for the golden set",
-            do="Check which column has the numbers.",
+            expected=f"different {called}, for training the teacher and for the golden set",
+            do=f"Check which column has the {called}.",
         )
 
 

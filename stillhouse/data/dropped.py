@@ -114,6 +114,7 @@ def read_like_the_source(
         classes=data.labels,
         answer=data.answer,
         score=data.score,
+        record=data.record,
         limits=data.limits,
     )
 

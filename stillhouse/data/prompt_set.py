@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stillhouse.data.cleaning import clean, folded, label_problems, normalise
+from stillhouse.data.cleaning import Cleaned, clean, folded, label_problems, normalise
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
 from stillhouse.data.provenance import is_synthetic
+from stillhouse.data.record_rows import with_places
 from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
@@ -65,7 +66,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
         StillhouseError: if there are no two labels to tell apart.
     """
     redaction = redacted(rows, data.query)
-    cleaned = clean(redaction.rows, max_characters=data.max_characters)
+    cleaned = _cleaned(redaction.rows, data)
     if cleaned.kept.is_empty():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in count_reasons(cleaned.rejects).iter_rows())
         raise StillhouseError(
@@ -99,7 +100,7 @@ def split_golden_file(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, w
     """
     redaction = redacted(rows, data.query)
     of_people = pl.col("batch") == GOLDEN_FILE
-    audited = clean(redaction.rows.filter(of_people), max_characters=data.max_characters)
+    audited = _cleaned(redaction.rows.filter(of_people), data)
     unlabelled = rejected(audited.kept.filter(pl.col("label").is_null()), RejectReason.GOLDEN_WITHOUT_LABEL)
     alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()), data)
     sided = _sided(alone.prompts, split, data.group)
@@ -156,6 +157,15 @@ def _queries_by_name(queries: pl.Series) -> pl.Series:
     return queries.replace(known, redact(without).texts)  # what was in capitals may be found only now
 
 
+def _cleaned(rows: pl.DataFrame, data: DataSpec) -> Cleaned:
+    """Clean rows; of records it is said then where the text has their values."""
+    cleaned = clean(rows, max_characters=data.max_characters)
+    if data.record is None:
+        return cleaned
+    kept, elsewhere = with_places(cleaned.kept, data.record)
+    return Cleaned(kept, all_rejects([cleaned.rejects, elsewhere]))
+
+
 @dataclass(frozen=True)
 class _Parted:
     """Prompts that stay and rejects: together what came in."""
@@ -183,7 +193,7 @@ def _sided(prompts: pl.DataFrame, split: SplitSpec, group: str | None) -> _Parte
 
 def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
     """Clean rows and keep those that add something to the base and leak nothing: all of them train."""
-    cleaned = clean(rows, max_characters=data.max_characters)
+    cleaned = _cleaned(rows, data)
     alone = _without_near_duplicates(cleaned.kept, data)
     fault = _fault_beside(alone.prompts, base, data)
     kept = alone.prompts.filter(fault.is_null()).with_columns(pl.lit("train").alias("split"))

@@ -27,12 +27,14 @@ from stillhouse.data.places import (
     plain_read_errors,
     unpacked_name,
 )
+from stillhouse.data.record_rows import with_records
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.data.score_rows import with_numbers
 from stillhouse.data.sets_of_labels import with_sets
 from stillhouse.data.table import Format, Table
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import SETS, Limits, ScoreSpec, TaskKind
+from stillhouse.recipe.record import RecordSpec
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -126,6 +128,7 @@ def read_rows(
     classes: Mapping[str, str] | None = None,
     answer: TaskKind = "single_label",
     score: ScoreSpec | None = None,
+    record: RecordSpec | None = None,
     limits: Limits | None = None,
 ) -> SourceRead:
     """Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -143,6 +146,7 @@ def read_rows(
         answer: what a label is; of a set of labels each cell gets its one spelling, and one that is no set is a reject.
         score: of labels that are numbers between which they lie; each cell gets its one spelling, and one that is no
             such number is a reject.
+        record: of labels that are records their fields; likewise.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -158,7 +162,8 @@ def read_rows(
         places = [Place(name, path, how.encoding, limits or Limits()) for name, path in kept.items()]
     readers = [_reader(place, how) for place in places]
     lists = (*columns.lists, *([label] if label and answer in SETS else []))
-    tables = [reader.read(names, columns.optional, label, columns.objects, lists) for reader in readers]
+    objects = (*columns.objects, *([label] if label and record is not None else []))
+    tables = [reader.read(names, columns.optional, label, objects, lists) for reader in readers]
     counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in names if name not in found.columns)
@@ -177,6 +182,10 @@ def read_rows(
     if score is not None:
         rows, no_numbers = with_numbers(rows, score)
         unread += no_numbers
+        _refuse_nothing_read(uri, rows, unread)
+    if record is not None:
+        rows, no_records = with_records(rows, record)
+        unread += no_records
         _refuse_nothing_read(uri, rows, unread)
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
@@ -308,7 +317,11 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
             )
 
 
-_SAYS_HOW = {RejectReason.OTHER_FIELDS: "separator", RejectReason.NO_SET_OF_LABELS: "answer"}
+_SAYS_HOW = {
+    RejectReason.OTHER_FIELDS: "separator",
+    RejectReason.NO_SET_OF_LABELS: "answer",
+    RejectReason.NO_RECORD: "fields",
+}
 """The field that says how what is rejected for a reason is read; that of any other is the format."""
 
 

@@ -27,6 +27,7 @@ from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.measures.fidelity import Fidelity
+from stillhouse.evaluation.measures.field_scores import FieldScores
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
@@ -92,6 +93,11 @@ class Evaluation(Record):
         default=None,
         exclude_if=lambda found: found is None,  # likewise
         description="Left out where answers are no numbers; how far from the right ones they are.",
+    )
+    of_fields: FieldScores | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # likewise
+        description="Left out where answers are no records; what of them is right field by field.",
     )
     of_ranking: RankingScores | None = Field(
         default=None,

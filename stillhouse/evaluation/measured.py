@@ -25,6 +25,7 @@ from stillhouse.evaluation.claims import (
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
+from stillhouse.evaluation.measures.field_scores import field_scores
 from stillhouse.evaluation.measures.label_scores import label_scores
 from stillhouse.evaluation.measures.number_scores import number_scores
 from stillhouse.evaluation.measures.ranking_scores import RankingScores, ranking_scores
@@ -182,8 +183,9 @@ MEASURES: tuple[Measure[Any], ...] = (
     Measure("teacher_confusion", _teacher_confusion),
     Measure("of_labels", lambda rows: label_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
     Measure("of_numbers", lambda rows: number_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
+    Measure("of_fields", lambda rows: field_scores(rows.task, rows.targets, rows.teacher_logits, rows.logits)),
     Measure("of_ranking", _of_ranking),
-    Measure("regressions", lambda rows: regressions(rows.fidelity, rows.golden)),
+    Measure("regressions", lambda rows: regressions(rows.fidelity, rows.golden, rows.task)),
     Measure("seeds", _seeds),
 )
 """In the order in which reports list the claims; the first is the one that a summary quotes."""

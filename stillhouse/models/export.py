@@ -19,7 +19,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.precisions import write_precision
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.temperature_scaling import temperature_of
-from stillhouse.models.tokenization import encode, load_tokenizer, pad
+from stillhouse.models.tokenization import Reader, pad
 from stillhouse.recipe.fields import Precision
 from stillhouse.tasks.task import Targets, Task
 
@@ -105,7 +105,7 @@ def export_onnx(model: Path, out: Path) -> None:
             logits: torch.Tensor = self.network(input_ids, attention_mask)[0]
             return logits
 
-    padded, mask = pad(encode(load_tokenizer(model), ["two texts", "of different lengths"]), np.arange(2))
+    padded, mask = pad(Reader(model)(["two texts", "of different lengths"]), np.arange(2))
     out.parent.mkdir(parents=True, exist_ok=True)
     axes = {0: "batch", 1: "tokens"}
     with warnings.catch_warnings():

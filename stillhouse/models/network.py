@@ -26,6 +26,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import require_room
 from stillhouse.models.family import Sizes, family_of, sizes_of
 from stillhouse.models.tokenization import special_tokens
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.extraction import IMPOSSIBLE, LOWEST
 
 
 class TextClassifier(nn.Module, ABC):
@@ -200,6 +202,81 @@ class StaticClassifier(TextClassifier):
         return int(self.config["dimensions"])
 
 
+class RecordClassifier(TextClassifier):
+    """A record of a few fields: of each verbatim one the first and the last of its words, of each choice one value.
+
+    A run of words is as likely as its first word is to be a first one and its last to be a last one (pointers, as Seo
+    et al., ICLR 2017, arXiv:1611.01603). A word is the state of its first piece; `Reader` of tokenization.py says which
+    that is. Whatever is no words is read from the mean of all states.
+
+    Args:
+        config: config.json of a model folder, in whose `record` is what it takes out.
+        dropout: probability used on hidden states and attention while training.
+    """
+
+    def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
+        super().__init__(config)
+        without = {"add_pooling_layer": False} if self.family.has_pooler else {}
+        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            _theirs(config, dropout), attn_implementation="eager", **without
+        )
+        self.add_module(self.family.prefix, encoder)
+        self.record = RecordSpec.model_validate(config["record"])
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.width, record_scores(self.record))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """See `TextClassifier`; the ids are those of `Reader`."""
+        pieces = int(self.config["vocab_size"])
+        hidden = self.encoder(input_ids=input_ids % pieces, attention_mask=attention_mask).last_hidden_state
+        pooled = _mean_of_tokens(hidden, attention_mask)
+        numbers = torch.arange(1, self.record.words + 1, device=input_ids.device)
+        begins = (torch.div(input_ids, pieces, rounding_mode="floor").unsqueeze(1) == numbers[:, None]).to(hidden.dtype)
+        of_words = self.classifier(self.dropout(begins @ hidden))  # shape (n, words, scores)
+        of_text = self.classifier(self.dropout(pooled))
+        there, at, parts = begins.sum(-1) > 0, 0, []
+        for field in self.record.fields.values():
+            if field.kind == "verbatim":
+                longest = field.words_at_most
+                runs = _runs(of_words[..., at], of_words[..., at + 1], there, longest)
+                at += 2
+            else:
+                runs = of_text[:, at : at + len(field.of)]
+                at += len(field.of)
+            if field.optional:
+                parts.append(of_text[:, at : at + 1])
+                at += 1
+            parts.append(runs)
+        return torch.cat(parts, dim=1), pooled
+
+
+def record_scores(record: RecordSpec) -> int:
+    """How many scores a record is made from: two of a verbatim field, one of each value of a choice, and one more of
+    an optional field."""
+    return sum((2 if each.kind == "verbatim" else len(each.of)) + each.optional for each in record.fields.values())
+
+
+def _runs(first: Tensor, last: Tensor, there: Tensor, longest: int) -> Tensor:
+    """Logits of all runs of words, by their first word and then by their length.
+
+    Args:
+        first: shape (n, words), how likely a word is to be the first of the value.
+        last: likewise, the last.
+        there: shape (n, words), whether the text has that word, and the network read it.
+        longest: words that a value has at most.
+
+    Returns:
+        Shape (n, words * longest).
+    """
+    by_length = []
+    for length in range(longest):
+        shifted, is_there = last[:, length:], there[:, length:] & there[:, : there.shape[1] - length]
+        possible = (first[:, : first.shape[1] - length] + shifted).clamp_min(LOWEST + 1)
+        runs = torch.where(is_there, possible, IMPOSSIBLE)
+        by_length.append(nn.functional.pad(runs, (0, length), value=IMPOSSIBLE))
+    return torch.stack(by_length, dim=2).flatten(1)
+
+
 def _theirs(config: dict[str, Any], dropout: float) -> PreTrainedConfig:
     settings = {name: value for name, value in config.items() if name not in _OURS}
     rates = dict.fromkeys(family_of(config, "config.json").dropout, dropout)
@@ -212,15 +289,16 @@ def _mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
 
-NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier | StaticClassifier]] = {
+NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier | StaticClassifier | RecordClassifier]] = {
     "MeanPooledClassifier": MeanPooledClassifier,
     "MeanPooledBertClassifier": MeanPooledClassifier,  # of 0.1.0, whatever the encoder was
     "PublishedClassifier": PublishedClassifier,
     "StaticClassifier": StaticClassifier,
+    "RecordClassifier": RecordClassifier,
 }
 """What `architectures` of a config.json names."""
 
-_OURS = ("architectures", "tokenizer_sha256")
+_OURS = ("architectures", "tokenizer_sha256", "record")
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from stillhouse.arrays import Float32Array, IntArray
 from stillhouse.models.family import Sizes
 from stillhouse.models.fusion import fuse
-from stillhouse.models.tokenization import encode, load_tokenizer
+from stillhouse.models.tokenization import Reader
 from stillhouse.recipe.fields import Precision
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Fed:
         self._folder, self._texts = tokenizer, texts[:_CALIBRATED_ON]
 
     def __iter__(self) -> Iterator[dict[str, IntArray]]:
-        for ids in encode(load_tokenizer(self._folder), self._texts):
+        for ids in Reader(self._folder)(self._texts):
             yield {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
 
 

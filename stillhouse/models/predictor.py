@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ import numpy.typing as npt
 from stillhouse.arrays import Float32Array, IntArray
 from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
-from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad
+from stillhouse.models.tokenization import Reader, batches_by_length, pad
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.extraction import Extraction
 
 if TYPE_CHECKING:
     from stillhouse.models.batches import TokenTable
@@ -57,7 +59,7 @@ class TorchClassifier:
         self.folder, self.device = folder, device
         self.network = network.load(folder).to(device.name)
         self.labels = self.network.labels
-        self._tokenizer = load_tokenizer(folder)
+        self._read, self._records = Reader(folder), _records_of(self.network.config)
 
     def logits(self, texts: Sequence[str], batch_size: int | None = None) -> Float32Array:
         """Logits of shape (n, classes), in the order of `texts`."""
@@ -76,7 +78,7 @@ class TorchClassifier:
 
         from stillhouse.models.batches import TokenTable
 
-        ids = encode(self._tokenizer, texts)
+        ids = self._read(texts)
         longest = max(map(len, ids), default=0)
         table = TokenTable(ids, int(self.network.config["pad_token_id"]), longest, self.device)
         answers = Answers(
@@ -89,6 +91,8 @@ class TorchClassifier:
         with torch.inference_mode():
             for rows in batches_by_length(table.lengths, batch_size or self.device.texts_at_once):
                 self._answer_batch(table, rows, answers)
+        if self._records is not None:
+            answers.logits[:] = self._records.once_each(answers.logits, texts)
         return answers
 
     def _answer_batch(self, table: "TokenTable", rows: IntArray, answers: Answers) -> None:
@@ -140,8 +144,9 @@ class OnnxClassifier:
             # Its fused kernel is slower here: an eighth of a short request.
             disabled_optimizers=["SkipLayerNormFusion"],
         )
-        self._tokenizer = load_tokenizer(folder)
+        self._read = Reader(folder)
         config = json.loads((folder / "config.json").read_text("utf-8"))
+        self._records = _records_of(config)
         self._pad_id = int(config["pad_token_id"])
         self._temperature = config.get("temperature")
         self.labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
@@ -168,9 +173,14 @@ class OnnxClassifier:
         One text at a time by default: int8 activations are scaled by the largest value of the whole batch, so in a
         larger batch an answer depends a little on its neighbours, and would not be the one that a request alone gets.
         """
-        ids = encode(self._tokenizer, texts)
+        ids = self._read(texts)
         logits = np.empty((len(ids), len(self.labels)), np.float32)
         for rows in batches_by_length(np.array([len(row) for row in ids], np.int64), batch_size):
             padded, mask = pad(ids, rows, self._pad_id)
             logits[rows] = self._session.run(["logits"], {"input_ids": padded, "attention_mask": mask})[0]
-        return logits
+        return logits if self._records is None else self._records.once_each(logits, texts)
+
+
+def _records_of(config: Mapping[str, Any]) -> Extraction | None:
+    """The task of a folder whose network points at words, in which a value may stand at several places."""
+    return Extraction(RecordSpec.model_validate(config["record"])) if "record" in config else None

@@ -1,6 +1,7 @@
 """Text to token ids, the same way for training, torch and ONNX.
 
-Belongs here: loading a model folder's tokenizer, encoding, cutting batches by length, padding.
+Belongs here: loading a model folder's tokenizer, encoding, telling a network where words begin, cutting batches by
+length, padding.
 Does not: torch (everything here runs where only `tokenizers` and `numpy` are installed), vocabulary surgery
 (students/pruning.py).
 """
@@ -15,6 +16,7 @@ import numpy as np
 from stillhouse.arrays import IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
+from stillhouse.tasks.words import spans_of_words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -91,6 +93,43 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, truncated, special tokens included."""
     clipped = [text[:MAX_CHARACTERS] for text in texts]
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(clipped)]
+
+
+class Reader:
+    """Texts as the network of a folder reads them.
+
+    One that points at words is told where they begin: the number of a word, counted from 1 and times the number of
+    pieces, is added to the id of the piece in which the word begins. So ids are all that any network is given.
+
+    Args:
+        folder: a model or exported folder.
+        max_tokens: see `load_tokenizer`.
+    """
+
+    def __init__(self, folder: Path, max_tokens: int | None = None) -> None:
+        self.tokenizer = load_tokenizer(folder, max_tokens)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        self._pieces = int(config["vocab_size"]) if "record" in config else None
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        """What it is given for each text, special tokens included."""
+        if self._pieces is None:
+            return encode(self.tokenizer, texts)
+        clipped = [text[:MAX_CHARACTERS] for text in texts]
+        encodings = zip(clipped, self.tokenizer.encode_batch(clipped), strict=True)
+        return [self._with_words(text, encoding.ids, encoding.offsets) for text, encoding in encodings]
+
+    def _with_words(self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+        assert self._pieces is not None
+        begins = [start for start, _ in spans_of_words(text)]
+        told, word = list(ids), 0
+        for at, (start, end) in enumerate(offsets):
+            while word < len(begins) and begins[word] < start:
+                word += 1  # its first character is in no piece, as an accent that the tokenizer leaves out
+            if word < len(begins) and start <= begins[word] < end:
+                told[at] += self._pieces * (word + 1)
+                word += 1
+        return told
 
 
 def batches_by_length(lengths: IntArray, batch_size: int) -> list[IntArray]:

@@ -26,7 +26,7 @@ from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
 from stillhouse.models.losses import TargetTensors
-from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, tokenizer_text
+from stillhouse.models.tokenization import Reader, batches_by_length, tokenizer_text
 from stillhouse.models.training_examples import TrainingExamples, require_fitting, require_range, usable
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.source_code import closure_digest
@@ -121,9 +121,9 @@ def _train(
     _freeze(network, config, head_alone=head_alone)
 
     limit, pad_id = min(config.max_tokens, network.longest_text), int(network.config["pad_token_id"])
-    tokenizer = load_tokenizer(model, limit)
-    texts = TokenTable(encode(tokenizer, examples.texts), pad_id, limit, device)
-    watched = TokenTable(encode(tokenizer, examples.validation_texts), pad_id, limit, device)
+    read = Reader(model, limit)
+    texts = TokenTable(read(examples.texts), pad_id, limit, device)
+    watched = TokenTable(read(examples.validation_texts), pad_id, limit, device)
     plain = PlainStep(network, texts, _targets(examples, device), examples.task, config)
     learn: StepOf = RecordedStep(plain) if device.kind == "cuda" and network.family.can_be_recorded else plain
     steps_per_epoch = math.ceil(len(texts.lengths) / config.batch_size)

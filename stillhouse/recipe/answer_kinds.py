@@ -1,4 +1,4 @@
-"""What a recipe may ask for by what its answers are: one label of several, a set of labels, or a number.
+"""What a recipe may ask for by what its answers are: one label of several, a set of labels, a number, or a record.
 
 Belongs here: which fields go with which kind of answer, each mistake with the field and what to write there.
 Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of them (contract.py).
@@ -6,10 +6,12 @@ Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of t
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.asking import SET_OF_LABELS, SoftLabels
 from stillhouse.recipe.bar import BarSpec, SliceSpec
-from stillhouse.recipe.data import NUMBERS, SETS, TaskKind
-from stillhouse.recipe.losses import OF_NUMBERS, OF_SETS, ONLY_OF_SETS, LossName
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
+from stillhouse.recipe.losses import OF_NUMBERS, OF_RECORDS, OF_SETS, ONLY_OF_SETS, LossName
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.teacher import Combination, TeacherKind, TeacherSpec
 from stillhouse.recipe.training import TrainingConfig
 
@@ -24,13 +26,23 @@ BY_CLASS_OR_PROBABILITY = {
 }
 """Parts of a recipe that numbers do not have, and why."""
 
-OF_PAIRS = {
+NOT_OF_PAIRS = {
     "stress": "it would change what keeps query and document apart",
     "traffic": "what servers keep has no query apart from its document",
     "watch": "what ranks is the order of the documents of a query, and servers are asked one by one",
     "rollout": "what ranks is the order of the documents of a query, and servers are asked one by one",
 }
 """Parts of a recipe that pairs of query and document do not have, and why."""
+
+NOT_OF_RECORDS = {
+    **BY_CLASS,
+    "stress": "it would change words, and a record says where in a text they are",
+    "cascade": "it goes by labels, and a record is none",
+    "traffic": "what servers keep is counted by label, and a record is none",
+    "watch": "it counts answers by label, and a record is none",
+    "rollout": "it compares answers by label, and a record is none",
+}
+"""Parts of a recipe that records do not have, and why."""
 
 
 def unfit_losses(answer: TaskKind, trainings: Mapping[Field, TrainingConfig]) -> Iterator[tuple[Field, str]]:
@@ -45,18 +57,21 @@ def unfit_losses(answer: TaskKind, trainings: Mapping[Field, TrainingConfig]) ->
             if term.loss is not None and not _has_a_cost(answer, term.loss):
                 at = (*place, *field) if field == ("loss",) else (*place, *field, "loss")
                 yield at, _other_loss(answer, term.loss)
-        if answer in (*SETS, *NUMBERS):
+        if answer in (*SETS, *NUMBERS, *RECORDS):
             yield from _no_contrast(answer, place, training)
 
 
 def _has_a_cost(answer: TaskKind, loss: LossName) -> bool:
     if answer in NUMBERS:
         return loss in OF_NUMBERS
+    if answer in RECORDS:
+        return loss in OF_RECORDS
     return loss in OF_SETS if answer in SETS else loss not in ONLY_OF_SETS
 
 
 def _no_contrast(answer: TaskKind, place: Field, training: TrainingConfig) -> Iterator[tuple[Field, str]]:
-    why = "two texts may have some of their labels in common" if answer in SETS else "a number is not a class"
+    what = "number" if answer in NUMBERS else "record"
+    why = "two texts may have some of their labels in common" if answer in SETS else f"a {what} is not a class"
     if training.contrast_weight > 0:
         yield (*place, "contrast_weight"), f"must be left out where data.answer is {answer}: {why}"
 
@@ -66,6 +81,11 @@ def _other_loss(answer: TaskKind, loss: LossName) -> str:
         return (
             f"{loss} is about labels; where data.answer is {answer} use logit_mse, the squared difference from the "
             "teacher's number, or labels, that from the row's own"
+        )
+    if answer in RECORDS:
+        return (
+            f"{loss} compares outputs of labels; where data.answer is {answer} each field is learned by itself: use "
+            "kl, answers or labels"
         )
     if answer in SETS:
         return (
@@ -168,3 +188,56 @@ def unfit_for_numbers(
                 ("slices", place, "column"),
                 f"label is a number {here}: name a further column that says which rows these are",
             )
+
+
+def unfit_for_records(
+    answer: TaskKind, teacher: TeacherSpec, bar: BarSpec, slices: Sequence[SliceSpec], students: Sequence[StudentSpec]
+) -> Iterator[tuple[Field, str]]:
+    """What of a teacher, a bar, slices and students does not go with answers that are records.
+
+    Args:
+        answer: the kind, one of `RECORDS`.
+        teacher: who answers.
+        bar: what is asked.
+        slices: what is judged on its own.
+        students: that learn.
+    """
+    here = f"where data.answer is {answer}"
+    yield from _unfit_teacher_of_records(teacher, here)
+    if bar.metric != "accuracy":
+        yield (
+            ("bar", "metric"),
+            f"{bar.metric} is of classes; {here} use accuracy, the share of rows with all fields right",
+        )
+    if bar.calibration_error_at_most is not None:
+        yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+    for place, each in enumerate(slices):
+        if each.column == "label":
+            yield (
+                ("slices", place, "column"),
+                f"label is a record {here}: name a further column that says which rows these are",
+            )
+    for place, student in enumerate(students):
+        if not student.layers:
+            yield ("students", place, "layers"), f"at least one {here}: a vector for each word piece knows no places"
+
+
+def _unfit_teacher_of_records(teacher: TeacherSpec, here: str) -> Iterator[tuple[Field, str]]:
+    if teacher.kind is not TeacherKind.STORED:
+        yield (
+            ("teacher", "kind"),
+            f"{teacher.kind} answers with labels; {here} use {TeacherKind.STORED}, whose file has a JSON object for "
+            "each text",
+        )
+    for name in ("ask", "review"):
+        if getattr(teacher, name):
+            yield ("teacher", name), f"must be left out {here}: it is about labels"
+    answers = teacher.answers
+    if answers.probabilities is not None:
+        yield ("teacher", "answers", "probabilities"), f"must be left out {here}: they are those of labels"
+    if answers.format is AnswersFormat.BATCH and answers.requests is None:
+        yield (
+            ("teacher", "answers", "format"),
+            f"batch needs answers.requests, the file that was sent, {here}: values are looked for in the text that was "
+            "asked",
+        )

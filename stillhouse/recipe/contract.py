@@ -14,14 +14,16 @@ from pydantic import model_validator
 from stillhouse.recipe.answer_kinds import (
     BY_CLASS,
     BY_CLASS_OR_PROBABILITY,
-    OF_PAIRS,
+    NOT_OF_PAIRS,
+    NOT_OF_RECORDS,
     unfit_for_numbers,
+    unfit_for_records,
     unfit_for_sets,
     unfit_losses,
 )
 from stillhouse.recipe.bar import NDCG_AT
 from stillhouse.recipe.cascade import CascadeSpec
-from stillhouse.recipe.data import NUMBERS, SETS
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError
 from stillhouse.recipe.parts import RecipeParts
 from stillhouse.recipe.plays import KillFact
@@ -228,6 +230,13 @@ class Recipe(RecipeParts):
         return self
 
     @model_validator(mode="after")
+    def _what_is_asked_goes_with_pairs(self) -> "Recipe":
+        for part, why in () if self.data.query is None else NOT_OF_PAIRS.items():
+            if getattr(self, part) is not None:
+                raise FieldError(f"must be left out where data.query is set: {why}", part)
+        return self
+
+    @model_validator(mode="after")
     def _what_is_asked_goes_with_the_answers(self) -> "Recipe":
         answer = self.data.answer
         trainings: dict[tuple[str | int, ...], TrainingConfig] = {
@@ -241,19 +250,19 @@ class Recipe(RecipeParts):
             raise FieldError(
                 f"must be left out where data.answer is {answer}: classes are ranked to the last", "bar", "ndcg_at"
             )
-        if answer not in (*SETS, *NUMBERS):
+        if answer not in (*SETS, *NUMBERS, *RECORDS):
             return self
-        unfit = (
-            unfit_for_sets(answer, self.teacher, self.bar)
-            if answer in SETS
-            else unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
-        )
+        if answer in SETS:
+            unfit, parts = unfit_for_sets(answer, self.teacher, self.bar), BY_CLASS
+        elif answer in NUMBERS:
+            unfit = unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
+            parts = BY_CLASS_OR_PROBABILITY
+        else:
+            unfit = unfit_for_records(answer, self.teacher, self.bar, self.slices, self.students)
+            parts = NOT_OF_RECORDS
         for field, mistake in unfit:
             raise FieldError(mistake, *field)
-        for part, why in () if self.data.query is None else OF_PAIRS.items():
-            if getattr(self, part) is not None:
-                raise FieldError(f"must be left out where data.query is set: {why}", part)
-        for part, why in (BY_CLASS if answer in SETS else BY_CLASS_OR_PROBABILITY).items():
+        for part, why in parts.items():
             if getattr(self, part):
                 raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)
         return self

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from stillhouse.recipe.fields import FieldError, Part, Share
+from stillhouse.recipe.record import WORDS_AT_MOST, FieldSpec, OneSpelling, RecordSpec
 
-TaskKind = Literal["single_label", "multi_label", "score"]
+TaskKind = Literal["single_label", "multi_label", "score", "fields"]
 """What an answer can be: see stillhouse/tasks/."""
 
 SETS: frozenset[TaskKind] = frozenset({"multi_label"})
@@ -20,6 +21,9 @@ SETS: frozenset[TaskKind] = frozenset({"multi_label"})
 
 NUMBERS: frozenset[TaskKind] = frozenset({"score"})
 """Kinds of answers that are numbers, each written as one text (stillhouse/tasks/numbers.py)."""
+
+RECORDS: frozenset[TaskKind] = frozenset({"fields"})
+"""Kinds of answers that are records, each written as one text (stillhouse/tasks/records.py)."""
 
 DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
@@ -172,6 +176,21 @@ class ScoreSpec(Part):
         return None if score is None else cls.model_validate(score)
 
 
+AnswerSpec = ScoreSpec | RecordSpec
+"""What a recipe says of answers that are no labels."""
+
+
+def answer_spec_in(recipe: Mapping[str, Any]) -> AnswerSpec | None:
+    """What a recipe of a release says of its numbers or records, from its recipe.json; None where it has labels."""
+    return ScoreSpec.in_recipe(recipe) or RecordSpec.in_recipe(recipe)
+
+
+def particulars_of(score: ScoreSpec | None, record: RecordSpec | None) -> dict[str, Any]:
+    """What a digest has of them; nothing where answers are labels."""
+    said = {"score": score, "record": record}
+    return {name: each.model_dump(mode="json") for name, each in said.items() if each is not None}
+
+
 class DataSpec(Part):
     """The rows, and which of their columns mean what."""
 
@@ -228,12 +247,27 @@ class DataSpec(Part):
         "single_label",
         description="what a label is: one of a fixed set of classes (single_label), or any number of a fixed set of "
         "labels (multi_label), in a cell as a;b or a JSON list, of which [] says that none applies; or a number "
-        "(score)",
+        "(score); or a few values that are taken out of the text, as a JSON object (fields)",
     )
     score: ScoreSpec | None = Field(
         None,
         exclude_if=_is_not_said,
         description="where answer is score, between which numbers a label lies, and how near an answer has to be",
+    )
+    fields: dict[OneSpelling, FieldSpec] | None = Field(
+        None,
+        exclude_if=_is_not_said,
+        description="where answer is fields, what each of them may hold, by name: words of the text ({kind: verbatim, "
+        "words_at_most: 4}), or one of a few values ({kind: choice, of: [EUR, USD]}); a record may be without one that "
+        "is `optional: true`",
+    )
+    words_at_most: int | None = Field(
+        None,
+        ge=2,
+        le=512,
+        exclude_if=_is_not_said,
+        description=f"where answer is fields, words that are read of a text, {WORDS_AT_MOST} when left out; a row with "
+        "more is left out, with the reason",
     )
     labels: dict[str, str] = Field(
         {},
@@ -349,10 +383,48 @@ class DataSpec(Part):
                 raise FieldError(f"must be left out where answer is score: {why}", name)
         return self
 
+    @model_validator(mode="after")
+    def _records_have_fields(self) -> "DataSpec":
+        if self.answer not in RECORDS:
+            for name in ("fields", "words_at_most"):
+                if getattr(self, name) is not None:
+                    raise FieldError(f"must be left out where answer is {self.answer}", name)
+            return self
+        if self.fields is None:
+            raise FieldError("fields must say what a record holds where answer is fields", "answer")
+        try:
+            self.record  # noqa: B018  (the rules between its parts)
+        except ValidationError as error:
+            raise FieldError(str(error.errors()[0]["ctx"]["error"]), "fields") from error
+        for name, why in (
+            ("labels", "a choice names its own values"),
+            ("wrong_labels_at_most", "nobody looks for records that look wrong"),
+        ):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise FieldError(f"must be left out where answer is fields: {why}", name)
+        return self
+
     @property
     def tolerance(self) -> float | None:
         """How far apart two numbers may be that count as one; None where answers are labels."""
         return None if self.score is None else self.score.tolerance
+
+    @property
+    def record(self) -> RecordSpec | None:
+        """What is taken out of a text; None where answers are no records."""
+        if self.fields is None:
+            return None
+        return RecordSpec(fields=self.fields, words=self.words_at_most or WORDS_AT_MOST)
+
+    @property
+    def details(self) -> "AnswerSpec | None":
+        """What the recipe says of its numbers or records; None where answers are labels."""
+        return self.score or self.record
+
+    @property
+    def particulars(self) -> dict[str, Any]:
+        """What the content of a stage depends on that asks when answers are right; nothing where they are labels."""
+        return particulars_of(self.score, self.record)
 
     @property
     def traffic_is_live(self) -> bool:

@@ -48,6 +48,9 @@ ONLY_OF_SETS: frozenset[LossName] = frozenset({"bce"})
 OF_NUMBERS: frozenset[LossName] = frozenset({"logit_mse", "labels"})
 """Losses that there are where an answer is a number: its squared difference from the teacher's, or from the label."""
 
+OF_RECORDS: frozenset[LossName] = frozenset({"kl", "answers", "labels"})
+"""Losses that there are where an answer is a record, each field of which is one answer of several."""
+
 SAME_WIDTH: frozenset[EmbeddingLossName] = frozenset({"mse", "cosine"})
 """Comparisons of a state with a state; the others compare relations between states, which have no width."""
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from stillhouse.digests import digest_of
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
 from stillhouse.recipe.cascade import CascadeSpec
-from stillhouse.recipe.data import NUMBERS, SETS, DataSpec, SplitSpec
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import Part, Sentence
 from stillhouse.recipe.limits import GateLimits
@@ -163,6 +163,11 @@ class RecipeParts(Part):
     def gives_numbers(self) -> bool:
         """Whether an answer is a number."""
         return self.data.answer in NUMBERS
+
+    @property
+    def gives_records(self) -> bool:
+        """Whether an answer is a record."""
+        return self.data.answer in RECORDS
 
     @property
     def queries(self) -> str | None:

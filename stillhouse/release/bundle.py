@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
-from stillhouse.recipe.data import ScoreSpec, TaskKind
+from stillhouse.recipe.data import TaskKind, answer_spec_in
 from stillhouse.recipe.fields import Precision
 from stillhouse.records.ledger import Head
 from stillhouse.tasks import task_of
@@ -131,4 +131,4 @@ def task_of_bundle(folder: Path, names: Sequence[str]) -> Task:
     """
     recipe = json.loads((folder / RECIPE).read_text("utf-8"))
     kind: TaskKind = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
-    return task_of(kind, names, ScoreSpec.in_recipe(recipe))
+    return task_of(kind, names, answer_spec_in(recipe))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from stillhouse.data.pairs import SEPARATOR
-from stillhouse.recipe.data import SETS, ScoreSpec, TaskKind
+from stillhouse.recipe.data import SETS, AnswerSpec, ScoreSpec, TaskKind, answer_spec_in
+from stillhouse.recipe.record import FieldSpec
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, number, percent
@@ -46,6 +47,13 @@ class CardData(_OnCard):
     answer: TaskKind = "single_label"  # 0.1.0 knew no other
     score: ScoreSpec | None = None
     query: str | None = None
+    fields: dict[str, FieldSpec] | None = None
+    words_at_most: int | None = None
+
+    @property
+    def details(self) -> AnswerSpec | None:
+        """What is said of numbers or records; None where answers are labels."""
+        return answer_spec_in({"data": self.model_dump()})
 
 
 class CardRecipe(_OnCard):
@@ -110,6 +118,22 @@ class CardRanking(_OnCard):
     teacher_ndcg: float
 
 
+class CardField(_OnCard):
+    """How often a field is right."""
+
+    name: str
+    accuracy: float
+    teacher_accuracy: float
+
+
+class CardFields(_OnCard):
+    """How records are right field by field."""
+
+    micro_f1: float
+    teacher_micro_f1: float
+    fields: tuple[CardField, ...]
+
+
 class CardReport(_OnCard):
     """What a card reads of a report.json."""
 
@@ -121,6 +145,7 @@ class CardReport(_OnCard):
     per_class: tuple[CardClass, ...] | None
     of_numbers: CardNumbers | None = None
     of_ranking: CardRanking | None = None
+    of_fields: CardFields | None = None
 
 
 def model_card(
@@ -151,6 +176,7 @@ def model_card(
         numbers=recipe.data.score,
         pairs=recipe.data.query is not None,
         text="a text" if recipe.data.query is None else f"a query {SEPARATOR} a document",
+        fields=recipe.data.fields,
         recipe=recipe,
         report=report,
         max_tokens=max_tokens,

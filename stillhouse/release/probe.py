@@ -12,6 +12,7 @@ import numpy as np
 
 from stillhouse.arrays import BoolArray, Float32Array
 from stillhouse.base import Record
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
@@ -60,6 +61,8 @@ def _stands(logits: Float32Array, task: Task) -> BoolArray:
     """Which answers stay what they are where a logit, or two against each other, move by the tolerance."""
     if logits.shape[1] < 2:
         return np.ones(len(logits), bool)
+    if isinstance(task, Extraction):
+        return np.asarray(task.margin(logits) > 2 * TOLERANCE)
     moves = 2 * TOLERANCE * np.concatenate([each * np.eye(logits.shape[1], dtype=np.float32) for each in (1, -1)])
     return np.asarray(np.all([task.agree(logits, logits + move) for move in moves], axis=0))
 

@@ -88,8 +88,16 @@ def _is_taken(target: Path) -> StillhouseError:
 
 def _fill(folder: Path, bundle: Path, release: str) -> None:
     recipe = CardRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
+    if recipe.data.answer not in GIVES:
+        raise StillhouseError(
+            "answers that are records are not written as a folder of their own yet: finding the words of a text is "
+            "Stillhouse's affair",
+            where=f"release {release[:12]}",
+            expected="answers that are labels or numbers",
+            do=f"Install Stillhouse where they are wanted, and `stillhouse.load({str(bundle)!r})` the release.",
+        )
     released = OnnxClassifier(bundle / MODEL)
-    gives, task = GIVES[recipe.data.answer], task_of(recipe.data.answer, released.labels, recipe.data.score)
+    gives, task = GIVES[recipe.data.answer], task_of(recipe.data.answer, released.labels, recipe.data.details)
     _add_output(released, gives, task, folder / "model.onnx")
     tokenizer = _with_cleaning(json.loads(load_tokenizer(bundle / MODEL).to_str()))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")

@@ -17,6 +17,7 @@ from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.measures.fidelity import Fidelity
+from stillhouse.evaluation.measures.field_scores import FieldScores
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.label_scores import LabelScores
 from stillhouse.evaluation.measures.latency import LatencyComparison
@@ -283,6 +284,11 @@ class Report(_Reported):
         exclude_if=lambda found: found is None,
         description="Left out where answers are no numbers; mean errors and rank correlation, and the teacher's.",
     )
+    of_fields: FieldScores | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="Left out where answers are no records; micro F1 and accuracy by field, and the teacher's.",
+    )
     of_ranking: RankingScores | None = Field(
         None,
         exclude_if=lambda found: found is None,
@@ -344,6 +350,7 @@ def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Repor
         per_class=evaluation.per_class,
         of_labels=evaluation.of_labels,
         of_numbers=evaluation.of_numbers,
+        of_fields=evaluation.of_fields,
         of_ranking=evaluation.of_ranking,
         terms=evaluation.terms,
         others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(context.others))),

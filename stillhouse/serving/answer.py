@@ -222,7 +222,10 @@ class Answer(TypedDict):
     id: Annotated[str, Field(description="by which feedback names it")]
     label: Annotated[
         str,
-        Field(description="the answer; a set of labels as one text, a JSON list of them, sorted; a number as a text"),
+        Field(
+            description="the answer; a set of labels as one text, a JSON list of them, sorted; a number as a text; a "
+            "record as a JSON object"
+        ),
     ]
     labels: NotRequired[
         Annotated[

@@ -32,7 +32,8 @@ from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bund
 from stillhouse.release.cascade import HandedOn, cascade_in
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.serving.one_row import read_row
-from stillhouse.tasks import answers_with_sets
+from stillhouse.tasks import answers_with_sets, as_people_read_it
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import names_of, set_written
 from stillhouse.tasks.numbers import written_number
 from stillhouse.tasks.score import NumericScore
@@ -48,7 +49,7 @@ class Said(NamedTuple):
     """What a release says to one text.
 
     Attributes:
-        label: the answer; a number in its one spelling.
+        label: the answer; a number in its one spelling, and a record as JSON.
         confidence: calibrated probability that it is right; None where answers have none.
         tokens: that it read, special ones included.
         labels: those of the answer, sorted, where that is a set of labels; None where it is one.
@@ -65,6 +66,7 @@ class _OneAtATime(OnnxClassifier):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self._tokenizer = self._read.tokenizer
         longest = self._tokenizer.truncation
         assert longest is not None  # `load_tokenizer` sees to it
         self._attended = np.ones((1, longest["max_length"]), np.int64)
@@ -72,6 +74,8 @@ class _OneAtATime(OnnxClassifier):
 
     def say(self, text: str) -> tuple[Float32Array, int]:
         """Logits of shape (1, classes), the same as those of `logits`, and how many tokens were read."""
+        if self._records is not None:
+            return self.logits([text]), len(self._read([text])[0])
         ids = self._tokens(text[:MAX_CHARACTERS])
         read = {"input_ids": np.array([ids], np.int64), "attention_mask": self._attended[:, : len(ids)]}
         logits: Float32Array = self._session.run(["logits"], read)[0]
@@ -114,6 +118,7 @@ class LoadedRelease:
         self.task = task_of_bundle(folder, self._model.labels)
         self.gives_sets = answers_with_sets(self.task)
         self.gives_numbers = isinstance(self.task, NumericScore)
+        self.gives_records = isinstance(self.task, Extraction)
 
     def prove(self) -> str:
         """Hold it against what it said where it was judged.
@@ -142,8 +147,8 @@ class LoadedRelease:
         return frozenset(self._model.labels)
 
     def can_be_true(self, label: str) -> bool:
-        """Whether what somebody says is right is one of the labels, or a set or a number in its one spelling."""
-        if self.gives_numbers:
+        """Whether what somebody says is right is one of the labels, or a set, number or record in its one spelling."""
+        if self.gives_numbers or self.gives_records:
             return bool(self.task.holds(pl.Series([label]))[0])
         if not self.gives_sets:
             return label in self.labels
@@ -206,6 +211,8 @@ class LoadedRelease:
                 do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
             )
         label, confidence = read_row(self.task, logits, self._temperature)
+        if self.gives_records:
+            label = as_people_read_it(self.task, label, clean)
         return Said(label, confidence, tokens, names_of(label) if self.gives_sets else None)
 
 

@@ -181,15 +181,17 @@ def _schemas_of(slot: Slot) -> Json:
             as_text = {**truth["truth"], "pattern": SPELLING}
             truth["truth"] = {"anyOf": [as_text, number], "description": as_text.pop("description")}
         else:
-            truth["truth"]["enum"] = sorted(champion.labels)
+            if not champion.gives_records:
+                truth["truth"]["enum"] = sorted(champion.labels)
         others = [] if serving.challenger is None else [serving.challenger.release]
         others += [each.instead for each in serving.taken if each.instead is not None]
         if champion.gives_sets:
             answer["labels"]["items"] = {"enum": _labels([champion, *others])}
         else:
-            answer["label"].update(
-                {"pattern": SPELLING} if champion.gives_numbers else {"enum": _labels([champion, *others])}
-            )
+            if champion.gives_numbers:
+                answer["label"]["pattern"] = SPELLING
+            elif not champion.gives_records:
+                answer["label"]["enum"] = _labels([champion, *others])
             del answer["labels"]
     return schemas
 

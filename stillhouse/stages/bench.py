@@ -33,6 +33,7 @@ from stillhouse.stages.asking import capture
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.stressed import harder, said_under_stress
+from stillhouse.tasks.records import RecordFault
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
@@ -71,6 +72,10 @@ class Reader:
     recipe: str
     stage: str
     run_id: str
+
+
+_IS_KNOWN_TO_BE_WRONG = pl.col("failure").is_in([fault.value for fault in RecordFault]).fill_null(False)
+"""Of what a teacher said: it answered, and what it answered is no record of the text, and so not the label."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Bench:
             # As written: an id is of a text whatever its case, of which a model may make something else.
             "golden": digest_of(self.golden.select(pl.col("prompt_id", *sorted(columns)).cast(pl.String)).rows()),
             "teacher": self.teacher.digest,
-            **self._teacher_facts.numbers,
+            **self.recipe.data.particulars,
             "terms": self.recipe.terms.model_dump(mode="json"),
             "usd_per_hour": self.recipe.machine_usd_per_hour,
             "groups": self.groups,
@@ -184,13 +189,14 @@ class Bench:
     def evaluated_teacher(self) -> EvaluatedModel:
         """The teacher's stored answers as students are compared with them.
 
-        A golden row without an answer counts as right: what is not known of the teacher is no win of a student.
+        A golden row without an answer counts as right: what is not known of the teacher is no win of a student. What is
+        no record of its text is known, and wrong.
 
         Raises:
             StillhouseError: if it did not answer every golden row.
         """
         outputs = self._said_of_golden_rows(self._teacher_facts.fingerprint)
-        silent = outputs.filter(pl.col("failure").is_not_null())
+        silent = outputs.filter(pl.col("failure").is_not_null() & ~_IS_KNOWN_TO_BE_WRONG)
         limit = self.recipe.limits.unanswered_prompts_at_most
         if silent.height > limit * outputs.height:
             raise StillhouseError(
@@ -243,15 +249,24 @@ class Bench:
         return self.signal.read(self.golden["prompt_id"].to_list(), fingerprint)
 
     def with_answers(self, outputs: pl.DataFrame, *, right: bool) -> pl.DataFrame:
-        """Let golden rows that were not answered count as right ones, or as wrong ones: against whoever is to win."""
+        """Let golden rows that were not answered count as right ones, or as wrong ones: against whoever is to win.
+
+        Those that were answered with what is no record of them count as wrong ones.
+        """
         answered, silent = (
             outputs.filter(each) for each in (pl.col("failure").is_null(), pl.col("failure").is_not_null())
         )
         if silent.is_empty():
             return outputs
-        labels = silent.select("prompt_id").join(self.golden, on="prompt_id", maintain_order="left")["label"]
-        given = self.task.unanswered(self.task.targets(labels), right=right).tolist()
-        return pl.concat([answered, silent.with_columns(pl.Series("logits", given, dtype=outputs.schema["logits"]))])
+        parts = [answered]
+        for rows, counts in (
+            (silent.filter(~_IS_KNOWN_TO_BE_WRONG), right),
+            (silent.filter(_IS_KNOWN_TO_BE_WRONG), False),
+        ):
+            labels = rows.select("prompt_id").join(self.golden, on="prompt_id", maintain_order="left")["label"]
+            given = self.task.unanswered(self.task.targets(labels), right=counts).tolist()
+            parts.append(rows.with_columns(pl.Series("logits", given, dtype=outputs.schema["logits"])))
+        return pl.concat(parts)
 
     @cached_property
     def teacher_model(self) -> "TorchClassifier":

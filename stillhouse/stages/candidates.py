@@ -50,6 +50,7 @@ def plan(
             answer=taught.answer,
             labels=taught.labels,
             score=taught.score,
+            record=taught.record,
             learns_from=student.learns_from,
             layers=tuple(student.layers),
             vocabulary=trim and VocabularyFacts(kept=trim.kept, dropped=trim.dropped),
@@ -98,7 +99,7 @@ def plan(
             **({} if parent is None else {"parent": parent.digest}),
             "transfer_set": transfer_set.digest,
             "validation": digest_of(validation.select("prompt_id", "label").rows()),
-            **taught.numbers,
+            **taught.particulars,
         },
         config=student.model_dump(mode="json", exclude={"precisions"}),  # which it is trained without
         seeds=_seeds(student),

@@ -108,7 +108,7 @@ def plan(
             "teacher": teacher.digest,
             "transfer_set": transfer_set.digest,
             "validation": digest_of(validation.select("prompt_id", "label").rows()),
-            **teacher.facts(TeacherFacts).numbers,
+            **teacher.facts(TeacherFacts).particulars,
             "students": {stage: item.digest for stage, item in made.items()},
         },
         config={student.name: student.model_dump(mode="json") for student in learners},

@@ -53,6 +53,6 @@ def plan(form: StudentForm, candidate: Artifact, prompts: Artifact, builds: Buil
             "candidate": candidate.digest,
             "validation": digest_of(rows.select("text", "label").rows()),
             "precision": form.precision,
-            **made.numbers,
+            **made.particulars,
         },
     )

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field, JsonValue
 
 from stillhouse.base import Record
-from stillhouse.recipe.data import ScoreSpec, TaskKind
+from stillhouse.recipe.data import ScoreSpec, TaskKind, particulars_of
 from stillhouse.recipe.fields import Precision
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
@@ -169,16 +170,21 @@ class Answering(Record):
         exclude_if=lambda said: said is None,  # so that a manifest of labels is what it was
         description="Of answers that are numbers, their ends, and how near one has to be.",
     )
+    record: RecordSpec | None = Field(
+        None,
+        exclude_if=lambda said: said is None,  # likewise
+        description="Of answers that are records, their fields, and how much of a text is read.",
+    )
 
     @property
     def task(self) -> Task:
         """All else that there is to know of such an answer."""
-        return task_of(self.answer, self.labels, self.score)
+        return task_of(self.answer, self.labels, self.score or self.record)
 
     @property
-    def numbers(self) -> dict[str, Any]:
-        """What the content of a stage depends on that asks when a number is right; nothing where answers are labels."""
-        return {} if self.score is None else {"score": self.score.model_dump(mode="json")}
+    def particulars(self) -> dict[str, Any]:
+        """What the content of a stage depends on that asks when answers are right; nothing where they are labels."""
+        return particulars_of(self.score, self.record)
 
 
 class SaidFacts(Record):

@@ -320,7 +320,7 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
                 encoder, names, start, rename=spec.rename, max_tokens=spec.longest_text, answer=recipe.data.answer
             )
         else:
-            build_classifier(encoder, names, start, seed=0)
+            build_classifier(encoder, names, start, seed=0, record=recipe.data.record)
         examples = labelled_examples(some.with_columns(split=pl.lit("train")), task)
         # A step costs the same whatever its loss is, and labels are all that is known before a teacher was asked.
         without_a_teacher = {"loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0, "mixture": ()}

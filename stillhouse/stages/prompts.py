@@ -82,6 +82,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "judged_columns": list(recipe.judged_columns),
         **({"golden_file": True} if recipe.data.golden else {}),
         **({} if recipe.data.answer == "single_label" else {"answer": recipe.data.answer}),
+        **({} if recipe.data.record is None else {"record": recipe.data.record.model_dump(mode="json")}),
         "max_tokens": recipe.shortest_reading,
     }
     depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}

@@ -200,6 +200,7 @@ def _read(
         classes=data.labels,
         answer=data.answer,
         score=data.score,
+        record=data.record,
         limits=data.limits,
     )
 

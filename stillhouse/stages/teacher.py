@@ -97,7 +97,8 @@ def _beside_its_base(planned: Plan[TeacherFacts], making: Making, folder: Path) 
     from stillhouse.teachers.classifier import build_classifier
 
     facts = planned.build(folder)
-    build_classifier(making.base.folder, making.task.names, folder / MODEL, seed=0)
+    record = making.file.recipe.data.record
+    build_classifier(making.base.folder, making.task.names, folder / MODEL, seed=0, record=record)
     return facts
 
 

@@ -54,6 +54,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
             answer=facts.answer,
             labels=facts.labels,
             score=facts.score,
+            record=facts.record,
             rows=rows.height,
             observed=facts.said and facts.said.observed,
         )
@@ -63,7 +64,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
         {
             "prompts": prompts.digest,
             "fingerprint": facts.fingerprint,
-            **facts.numbers,
+            **facts.particulars,
             **signal.asked_again(asked(prompts)["prompt_id"].to_list(), facts.fingerprint),
         },
         config={"review": review.model_dump(mode="json") if review else None},

@@ -48,10 +48,11 @@ def plan(
             answer=facts.answer,
             labels=facts.labels,
             score=facts.score,
+            record=facts.record,
             fingerprint=facts.fingerprint,
             batches=tuple(str(item.batch) for item in asked),
         )
 
     rule = {} if agree_at_least is None else {"agree_at_least": agree_at_least}
     made_of = {"prompts": [item.digest for item in asked], "signal": [item.digest for item in signal]}
-    return Plan(build, {**made_of, **rule, **facts.numbers})
+    return Plan(build, {**made_of, **rule, **facts.particulars})

@@ -128,8 +128,8 @@ class Task(Protocol):
 
     def decisions(self, logits: Logits, targets: Targets) -> Sequence[tuple[FloatArray, IntArray]]:
         """What an answer decides, each as one of several choices: logits, shape (n, choices), and the right choice's
-        number, shape (n,). A class is one decision, a set of labels one for each label, in the order of `names`; a
-        number is none. Each target is known."""
+        number, shape (n,). A class is one decision, a set of labels one for each label, in the order of `names`, a
+        record one for each field, and a number none. Each target is known."""
         ...
 
     def stated(self, targets: Targets, accuracy: float) -> FloatArray:

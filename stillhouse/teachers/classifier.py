@@ -15,6 +15,7 @@ from stillhouse.models.family import ACTIVATIONS, family_of
 from stillhouse.models.published import described, loaded
 from stillhouse.models.tokenization import tokenizer_text
 from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.record import RecordSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,9 @@ _UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
 """The outputs of a classifier whose config names none: transformers leaves these out when it saves one."""
 
 
-def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) -> None:
+def build_classifier(
+    encoder: Path, names: Sequence[str], out: Path, seed: int, *, record: RecordSpec | None = None
+) -> None:
     """Put an untrained classifier on the mean of an encoder's token states.
 
     Mean pooling because sentence-transformers encoders were trained with it: on one split of TREC, MiniLM-L6 fine-tuned
@@ -41,6 +44,7 @@ def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) 
         names: of the outputs, in their order.
         out: the model folder to write.
         seed: of the classifier's first weights.
+        record: what it takes out of a text, where answers are records; then it points at words as well.
 
     Raises:
         StillhouseError: if weights are missing, or the encoder needs an activation that no test covers.
@@ -54,10 +58,14 @@ def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) 
     without = {"add_pooling_layer": False} if family.has_pooler else {}
     found, config = _read(encoder, AutoModel, **without)
     weights = {family.weight(name): tensor for name, tensor in found.items()}
-    config |= _named("MeanPooledClassifier", names)
+    if record is None:
+        scores, config = len(names), config | _named("MeanPooledClassifier", names)
+    else:
+        scores, config = network.record_scores(record), config | _named("RecordClassifier", names)
+        config["record"] = record.model_dump(mode="json")
     generator = torch.Generator().manual_seed(seed)
-    weights["classifier.weight"] = torch.randn(len(names), family.sizes(config).width, generator=generator) * 0.02
-    weights["classifier.bias"] = torch.zeros(len(names))
+    weights["classifier.weight"] = torch.randn(scores, family.sizes(config).width, generator=generator) * 0.02
+    weights["classifier.bias"] = torch.zeros(scores)
     network.save(weights, config, (encoder / "tokenizer.json").read_text("utf-8"), out)
     network.load(out)  # whatever does not fit together is found here, not after a training
 

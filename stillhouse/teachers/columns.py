@@ -29,6 +29,9 @@ PROBABILITIES = "probabilities"
 """Of answers from a file, where it says them: of each label in the task's order, null of those that it does not name.
 No column of the signal, which has outputs made of them."""
 
+FLAW = "flaw"
+"""Of records in a file: why a reply is none of its text. No column of the signal, which says it in `failure`."""
+
 TOOK: dict[str, pl.DataType] = {"tokens_out": pl.Int64(), "usd": pl.Float64(), "seconds": pl.Float64()}
 """Further columns of teachers that are paid or asked by calls: tokens that were written, what all attempts have cost,
 those that failed too, and how long the calls took that answered. Each is there where the teacher has such a thing."""

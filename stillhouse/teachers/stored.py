@@ -23,10 +23,10 @@ import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import RECORDS, SETS, TaskKind
 from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.columns import ANSWER_SCHEMA, PROBABILITIES, RATIONALE, RAW, TOOK
+from stillhouse.teachers.columns import ANSWER_SCHEMA, FLAW, PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.soft_labels import by_shares
 from stillhouse.teachers.stored_probabilities import shares_of
 
@@ -67,8 +67,8 @@ def held_to(
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            `rationale` and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`,
-            the whole reply, likewise.
+            of records the place of each value, or nothing and in `flaw` why. `rationale` and `probabilities` (see
+            `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`, the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
         answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it. It
@@ -83,6 +83,8 @@ def held_to(
     if answer in SETS:
         cells = {_plain(spelling): meant for spelling, meant in spellings.items()}
         label_of = partial(_set_of, label_of, cells)
+    if answer in RECORDS:
+        label_of = str
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
     whole = [RAW] if RAW in replies.columns else []
@@ -94,7 +96,7 @@ def held_to(
         *counted,
         *whole,
         pl.Series("label", found, dtype=pl.String),
-        pl.lit(None, pl.String).alias("flaw"),
+        (pl.col(FLAW) if FLAW in replies.columns else pl.lit(None, pl.String).alias(FLAW)),
     )
     if PROBABILITIES in further:
         held = _with_shares(held, labels, label_of)

@@ -18,9 +18,11 @@ from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
-from stillhouse.recipe.data import SETS
+from stillhouse.recipe.data import RECORDS, SETS
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, RAW, TOOK
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.records import NoRecordError, placed, record_in_reply
+from stillhouse.teachers.columns import FLAW, PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.stored import taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
@@ -103,14 +105,40 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     said = [_probabilities(file, found[PROBABILITIES])] if shares else []
     took = _counted(file, found[_USAGE]) if usage else []
     in_full = _without_people(found[RAW])
-    read = [ids.alias("prompt_id"), found["label"].alias("answer"), *reasons, *said, *took, in_full]
+    record = file.recipe.data.record
+    answers = [found["label"].alias("answer")] if record is None else _records(found, record)
+    read = [ids.alias("prompt_id"), *answers, *reasons, *said, *took, in_full]
+    order = ["prompt_id", *(each.name for each in answers), *further, *(each.name for each in took), RAW]
     return AnswersRead(
-        pl.DataFrame(read).sort("prompt_id", "answer", *further, *(each.name for each in took), RAW),
+        pl.DataFrame(read).sort(order),
         records=rows.height,
         unreadable=replies.rejects.height,
         without_text=rows.height - found.height,
         without_rationale=unexplained,
     )
+
+
+def _records(found: pl.DataFrame, record: RecordSpec) -> list[pl.Series]:
+    """The record that each reply is, as places in the text that a model will read, and why it is none.
+
+    This is where what a language model invents is found: a value that is not in the text has no place.
+
+    Args:
+        found: `text`, that was asked, and `label`, the reply.
+        record: the fields.
+    """
+    texts = redacted(found).rows.select(normalise(pl.col("text")))["text"]
+    places, flaws = list[str | None](), list[str | None]()
+    for text, said in zip(texts, found["label"], strict=True):
+        place, flaw = None, None
+        if said is not None:
+            try:
+                place = placed(record_in_reply(said, record), text, record)
+            except NoRecordError as error:
+                flaw = error.fault.value
+        places.append(place)
+        flaws.append(flaw)
+    return [pl.Series("answer", places, dtype=pl.String), pl.Series(FLAW, flaws, dtype=pl.String)]
 
 
 def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:
@@ -220,7 +248,8 @@ def _read(
     objects: Sequence[str] = (),
 ) -> SourceRead:
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
-    spec = file.recipe.teacher.answers
+    spec, answer = file.recipe.teacher.answers, file.recipe.data.answer
+    objects = [*objects, *([also] if answer in RECORDS else [])]
     fields = {
         spec.rationale_path: "rationale", spec.probabilities: "probabilities", spec.usage: "usage",
         spec.text_path: "text", spec.answer_path: "answer",
@@ -228,7 +257,7 @@ def _read(
     try:
         return read_rows(
             uri,
-            RowColumns(text, also, keep, optional, objects, lists=[also] if file.recipe.data.answer in SETS else []),
+            RowColumns(text, also, keep, optional, objects, lists=[also] if answer in SETS else []),
             kept=None if kept is None else kept[uri],
             root=file.root,
             limits=file.recipe.data.limits,

@@ -9,6 +9,7 @@ from pydantic import Field
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
+from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.task import Targets, Task
 
 
@@ -29,7 +30,7 @@ def label_scores(task: Task, targets: Targets, teacher: FloatArray, model: Float
         teacher: shape (n, labels), its logits.
         model: shape (n, labels), the model's.
     """
-    if task.classes is not None or not task.decisions(model[:0], targets[:0]):
+    if not answers_with_sets(task):
         return None
     return LabelScores(
         micro_f1=metrics.micro_f1(task, model, targets),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.base import Record
+from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.task import Targets, Task, classes_of
 
 
@@ -150,7 +151,7 @@ def by_name(task: Task, logits: FloatArray, targets: Targets) -> tuple[ClassMetr
     """
     if task.classes is not None:
         return per_class(*confusion_of(task, logits, targets))
-    return per_label(task, logits, targets) if task.decisions(logits[:0], targets[:0]) else ()
+    return per_label(task, logits, targets) if answers_with_sets(task) else ()
 
 
 def confusion_cells(confusion: IntArray, classes: Sequence[str]) -> tuple[ConfusionCell, ...]:

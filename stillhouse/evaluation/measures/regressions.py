@@ -9,6 +9,8 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.evaluation.measures.fidelity import Fidelity
+from stillhouse.tasks import as_people_read_it
+from stillhouse.tasks.task import Task
 
 
 class Regression(Record):
@@ -24,12 +26,13 @@ class Regression(Record):
     divergence: float = Field(description="KL(teacher || model) of this row, in nats, at temperature 1.")
 
 
-def regressions(alike: Fidelity, golden: pl.DataFrame) -> tuple[Regression, ...]:
+def regressions(alike: Fidelity, golden: pl.DataFrame, task: Task) -> tuple[Regression, ...]:
     """The lost rows among the worst disagreements.
 
     Args:
         alike: how model and teacher agree.
         golden: `prompt_id`, and `text` where there are texts.
+        task: what an answer is.
     """
     lost = [row for row in alike.worst if row.lost]
     wanted = golden.filter(pl.col("prompt_id").is_in([row.prompt_id for row in lost]))
@@ -38,8 +41,8 @@ def regressions(alike: Fidelity, golden: pl.DataFrame) -> tuple[Regression, ...]
         Regression(
             prompt_id=row.prompt_id,
             text=texts.get(row.prompt_id, ""),
-            label=row.label,
-            predicted=row.student_label,
+            label=as_people_read_it(task, row.label, texts.get(row.prompt_id, "")),
+            predicted=as_people_read_it(task, row.student_label, texts.get(row.prompt_id, "")),
             confidence=row.student_confidence,
             divergence=row.divergence,
         )

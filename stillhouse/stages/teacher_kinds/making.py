@@ -88,7 +88,7 @@ class Making:
             external_inputs: digests of the files that are read, beside the weights, by address.
             config: further parts of the recipe that apply.
         """
-        spec, score = self.file.recipe.teacher, self.file.recipe.data.score
+        spec = self.file.recipe.teacher
         # Not among what the content depends on: the same weights from elsewhere are the same.
         begins_with = spec.address if spec.runs_here else self.file.recipe.weights.address
         return Plan(
@@ -96,7 +96,7 @@ class Making:
             {
                 "rows": digest_of(self.rows.select("prompt_id", "label", "split").rows()),
                 "labels": self.task.names,
-                **({} if score is None else {"score": score.model_dump(mode="json")}),
+                **self.file.recipe.data.particulars,
                 "base": self.base.record.fingerprint,
                 **depends_on,
             },
@@ -122,6 +122,7 @@ class Making:
                 "answer": self.file.recipe.data.answer,
                 "labels": self.task.names,
                 "score": self.file.recipe.data.score,
+                "record": self.file.recipe.data.record,
                 "temperature": 1.0,
                 "validation_right": right,
                 "validation_rows": self.validation.height,

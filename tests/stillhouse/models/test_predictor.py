@@ -61,7 +61,7 @@ def test_a_megabyte_of_text_costs_no_more_than_the_longest_text(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = OnnxClassifier(exported)
-    session, tokenizer = model._session, model._tokenizer
+    session, tokenizer = model._session, model._read.tokenizer
     read: list[int] = []
     shapes: list[tuple[int, int]] = []
 
@@ -73,7 +73,7 @@ def test_a_megabyte_of_text_costs_no_more_than_the_longest_text(
         shapes.append(inputs["input_ids"].shape)
         return session.run(outputs, inputs)
 
-    monkeypatch.setattr(model, "_tokenizer", SimpleNamespace(encode_batch_fast=encode_batch_fast))
+    monkeypatch.setattr(model._read, "tokenizer", SimpleNamespace(encode_batch_fast=encode_batch_fast))
     monkeypatch.setattr(model, "_session", SimpleNamespace(run=run))
     for text in ("who is the king " * 70_000, "x" * 1_000_000, " " * 1_000_000):
         assert np.isfinite(model.logits([text])).all()

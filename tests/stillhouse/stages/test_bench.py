@@ -18,6 +18,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.bench import Bench, JudgedModel
 from stillhouse.stages.contract import bar_of
+from stillhouse.tasks.records import RecordFault
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.signal import SignalStore
@@ -77,6 +78,28 @@ def test_a_golden_row_without_an_answer_counts_against_whoever_is_to_win(
     outputs = np.array(given["logits"].to_list())
     assert task.right(outputs, task.targets(GOLDEN["label"])).tolist() == [True, right]
     assert outputs[0].tolist() == [2.0, 0.0] and abs(outputs[1][0] - outputs[1][1]) < 0.01, "hardly anything is said"
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_golden_row_that_was_answered_with_an_invented_value_is_wrong(
+    right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is known of the teacher; as many such rows as there are keep nobody from judging."""
+    task = SingleLabel(("x", "y"))
+    monkeypatch.setattr(Bench, "task", task)
+    said = pl.DataFrame(
+        {"prompt_id": ["p1", "p2"], "logits": [[2.0, 0.0], None], "failure": [None, RecordFault.NOT_IN_TEXT.value]},
+        schema_overrides={"logits": pl.List(pl.Float32)},
+    )
+    monkeypatch.setattr(Bench, "_said_of_golden_rows", lambda self, fingerprint: said)
+    monkeypatch.setattr(Bench, "_teacher_facts", SimpleNamespace(fingerprint="f" * 64, temperature=1.0))
+    for name in ("_teacher_bytes", "_perturbed", "runs_here"):
+        monkeypatch.setattr(Bench, name, None)
+    judging = bench(None)
+    for outputs in (judging.with_answers(said, right=right), judging.evaluated_teacher.outputs):
+        assert isinstance(outputs, pl.DataFrame)
+        given = np.array(outputs.sort("prompt_id")["logits"].to_list())
+        assert task.right(given, task.targets(GOLDEN["label"])).tolist() == [True, False]
 
 
 def test_a_bar_that_asks_for_other_behaviour_or_stress_is_judged_again() -> None:

@@ -1,0 +1,67 @@
+"""Rows whose label is a record: from what a cell holds to the record's spelling, and to places in the row's text.
+
+Belongs here: which cells are records that a recipe lets in, and which rows have their values in their text.
+Does not: what a record is and how it is spelled (stillhouse/tasks/records.py), labels that are none (sources.py).
+"""
+
+import polars as pl
+
+from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell
+from stillhouse.tasks.words import words_of
+
+
+def with_records(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, list[tuple[str, RejectReason, str]]]:
+    """Give each record its first spelling, in which its values can be read.
+
+    Args:
+        rows: `text` and `label`, a cell as it came, or null; in the order of the source.
+        record: its fields.
+
+    Returns:
+        The rows that have such a record or nothing, and of the others what they are rejected as, see `Table`.
+    """
+    spelling, why = dict[str, str](), dict[str, str]()
+    for cell in rows["label"].drop_nulls().unique():
+        try:
+            spelling[cell] = record_in_cell(cell, record)
+        except NoRecordError as error:
+            why[cell] = str(error)
+    is_one = rows["label"].is_null() | rows["label"].is_in(list(spelling))
+    rejects = [
+        (text or "", RejectReason.NO_RECORD, f"row {row + 1}: {why[cell]}")
+        for row, text, cell in rows.with_row_index("row").filter(~is_one).select("row", "text", "label").iter_rows()
+    ]
+    return rows.filter(is_one).with_columns(pl.col("label").replace(spelling)), rejects
+
+
+def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Say of each record where the text has its values; done once texts have the spelling that models read.
+
+    Args:
+        rows: `text`, in its one spelling, `label`, a record in its first spelling or null, `batch` and further columns.
+        record: its fields.
+
+    Returns:
+        The rows whose text is not too long and has the values, with the record in its second spelling; and rejects.
+    """
+    labels, reasons, details = list[str | None](), list[str | None](), list[str | None]()
+    for text, label in rows.select("text", "label").iter_rows():
+        found, reason, detail = None, None, None
+        try:
+            if label is not None:
+                found = placed(label, text, record)
+            elif (words := len(words_of(text))) > record.words:
+                reason, detail = RejectReason.TOO_MANY_WORDS, f"{words} words, and {record.words} are read"
+        except NoRecordError as error:
+            too_long = error.fault is RecordFault.TEXT_TOO_LONG
+            reason, detail = RejectReason.TOO_MANY_WORDS if too_long else RejectReason.NO_SUCH_VALUE, str(error)
+        for column, value in ((labels, found), (reasons, reason), (details, detail)):
+            column.append(value)
+    judged = rows.with_columns(
+        pl.Series("reason", reasons, dtype=pl.String), pl.Series("detail", details, dtype=pl.String)
+    )
+    is_kept = judged["reason"].is_null()
+    kept = rows.with_columns(pl.Series("label", labels, dtype=pl.String)).filter(is_kept)
+    return kept, rejected(judged.filter(~is_kept), pl.col("reason"), pl.col("detail"))

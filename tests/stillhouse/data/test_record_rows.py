@@ -1,0 +1,124 @@
+"""Rows of records: each cell has one spelling, and its values are places in the text that models read."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from stillhouse.data.prompt_set import later_prompt_set, split_rows
+from stillhouse.data.record_rows import with_places
+from stillhouse.data.rejects import RejectReason
+from stillhouse.data.sources import RowColumns, read_rows
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.tasks.records import spelled_out
+from tests.small import questions
+
+DATA = DataSpec.model_validate(
+    {
+        "source": "rows.jsonl", "text": "text", "label": "record", "licence": "CC0", "answer": "fields",
+        "words_at_most": 30,
+        "fields": {
+            "payee": {"kind": "verbatim", "words_at_most": 2},
+            "unit": {"kind": "choice", "of": ["EUR", "USD"]},
+        },
+    }
+)  # fmt: skip
+SPLIT = SplitSpec(key="k", golden_share=0.3, validation_share=0.2)
+assert DATA.record is not None
+RECORD = DATA.record
+
+
+def written(payee: str | None, unit: str = "EUR") -> str:
+    return json.dumps({"payee": payee, "unit": unit}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_cell_is_an_object_or_the_json_of_one(tmp_path: Path, ending: str) -> None:
+    texts = ["Pay Acme", "Pay Coyote now", "Pay nobody", "Pay him"]
+    records = [{"payee": "Acme", "unit": "eur"}, {"unit": "USD", "payee": " Coyote "}]
+    cells = [*map(json.dumps, records), "nobody", None]
+    path = tmp_path / f"rows.{ending}"
+    if ending == "jsonl":
+        held = [*records, "nobody", None]
+        path.write_text("".join(json.dumps({"text": t, "record": r}) + "\n" for t, r in zip(texts, held, strict=True)))
+    elif ending == "csv":
+        pl.DataFrame({"text": texts, "record": cells}).write_csv(path)
+    else:
+        both = pl.DataFrame({"text": texts[:2], "record": records})
+        both.write_parquet(path)
+    read = read_rows(str(path), RowColumns("text", "record"), answer="fields", record=RECORD)
+    labels = [written("Acme"), written("Coyote", "USD")]
+    assert read.rows["label"].to_list() == labels + ([] if ending == "parquet" else [None])
+    if ending != "parquet":
+        (reject,) = read.rejects.iter_rows(named=True)
+        assert (reject["reason"], reject["detail"]) == (RejectReason.NO_RECORD.value, "row 3: it is no JSON")
+
+
+def test_a_file_without_one_record_names_the_field_that_says_what_records_are(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    pl.DataFrame({"text": ["a", "b"], "record": ["x", "y"]}).write_csv(path)
+    with pytest.raises(StillhouseError, match="none of 2 records is readable") as refused:
+        read_rows(str(path), RowColumns("text", "record"), answer="fields", record=RECORD)
+    assert "fields" in str(refused.value)
+
+
+def test_a_row_is_rejected_where_its_text_lacks_a_value_or_is_too_long() -> None:
+    rows = pl.DataFrame(
+        {
+            "text": ["Pay Acme Ltd.", "Pay Acme", "Pay Acmes", " ".join(["word"] * 31), "who knows"],
+            "label": [written("acme ltd"), written("Coyote"), written("Acme"), None, None],
+            "batch": "base",
+        }
+    )
+    kept, rejects = with_places(rows, RECORD)
+    assert kept.select("text", "label").rows() == [
+        ("Pay Acme Ltd.", '{"payee":[1,2],"unit":"EUR"}'), ("who knows", None)
+    ]  # fmt: skip
+    assert rejects.select("reason", "detail").rows() == [
+        (RejectReason.NO_SUCH_VALUE.value, "payee is not in the text"),
+        (RejectReason.NO_SUCH_VALUE.value, "payee begins or ends inside a word of the text"),
+        (RejectReason.TOO_MANY_WORDS.value, "31 words, and 30 are read"),
+    ]
+
+
+def rows(number: int) -> pl.DataFrame:
+    asked = questions(number)["question"]
+    texts = [f"{text}  Pay  Acme{row}\u200b or ada@example.org ." for row, text in enumerate(asked)]
+    return pl.DataFrame({"text": texts, "label": [written(f"Acme{row}") for row in range(number)], "batch": "base"})
+
+
+def test_places_are_those_of_the_text_that_models_read() -> None:
+    """White space, what cannot be seen and personal data are gone by then; a value that was personal data is, too."""
+    given = pl.concat([rows(60), pl.DataFrame({
+        "text": ["Who pays eve@example.org today ?"], "label": [written("eve@example.org")], "batch": ["base"],
+    })])  # fmt: skip
+    made = split_rows(given, DATA, SPLIT, where="rows.jsonl")
+    assert made.redacted["email"] == 61
+    for text, label in made.prompts.select("text", "label").iter_rows():
+        assert json.loads(spelled_out(label, text))["payee"] in text and "Acme" in spelled_out(label, text)
+    assert "payee is not in the text" in made.rejects["detail"].to_list()
+    assert made.prompts.filter(pl.col("split") == "golden").height > 5, "no label is seen once where all are"
+
+
+def test_a_later_batch_is_held_against_the_base_by_the_same_places() -> None:
+    base = split_rows(rows(40), DATA, SPLIT, where="rows.jsonl").prompts
+    again = rows(40).head(2).with_columns(batch=pl.lit("later"))
+
+    class _Recipe:
+        data = DATA
+
+    made = later_prompt_set(again, base, _Recipe())  # type: ignore[arg-type]
+    assert made.prompts.is_empty()
+    assert set(made.rejects["reason"]) <= {RejectReason.DUPLICATE.value, RejectReason.NEAR_DUPLICATE.value}
+    other = again.with_columns(label=pl.lit(written("Acme0", "USD")))
+    reasons = later_prompt_set(other.head(1), base, _Recipe()).rejects["reason"].to_list()  # type: ignore[arg-type]
+    assert reasons == [RejectReason.CONFLICTING_LABELS.value]
+
+
+def test_records_that_are_all_alike_teach_nothing() -> None:
+    same = rows(10).with_columns(label=pl.lit(None, pl.String))
+    with pytest.raises(StillhouseError, match=r"none of .* rows has a label") as refused:
+        split_rows(same, DATA, SPLIT, where="rows.jsonl")
+    assert "different records" in str(refused.value)

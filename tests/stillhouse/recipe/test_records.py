@@ -1,0 +1,142 @@
+"""What a recipe of records may ask for: each mistake is refused in its line, before anything is computed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import answer_spec_in
+from stillhouse.recipe.reading import read_recipe
+from stillhouse.recipe.record import RecordSpec
+from tests.stillhouse.recipe.test_answer_kinds import (
+    AWAY,
+    ELSEWHERE,
+    LANGUAGE_MODEL,
+    SERVER,
+    STUDENT,
+    of_stored,
+    refused_in_its_line,
+    student,
+)
+from tests.stillhouse.recipe.test_answer_kinds import recipe as other_recipe
+
+FIELDS: dict[str, Any] = {
+    "vendor": {"kind": "verbatim"}, "currency": {"kind": "choice", "of": ["EUR", "USD"]},
+}  # fmt: skip
+
+
+def recipe(folder: Path, **changes: Any) -> Path:
+    """The demo as one of records."""
+    data = {"answer": "fields", "fields": FIELDS, "wrong_labels_at_most": 0.05, **changes.pop("data", {})}
+    return other_recipe(
+        folder, **{"slices": [], "stress": None, "data": data, **of_stored(), **student(loss="kl"), **changes}
+    )
+
+
+def of_fields(**changed: Any) -> dict[str, Any]:
+    return {"data": {"fields": {**FIELDS, **changed}}}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        (student(loss="bce"), "students.0.training.loss", "bce compares outputs of labels.*use kl, answers or labels"),
+        (student(loss="kl", mixture=[{"loss": "bce"}]), "students.0.training.mixture.0.loss", "bce compares outputs"),
+        (
+            {"students": [STUDENT | {"training": {"loss": "kl"}},
+                          {**STUDENT, "name": "b", "learns_from": "labels",
+                           "training": {"loss": "labels", "contrast_weight": 1}}]},
+            "students.1.training.contrast_weight",
+            "a record is not a class",
+        ),
+        ({"students": [STUDENT | {"layers": [], "training": {"loss": "kl"}}]}, "students.0.layers", "knows no places"),
+        ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of classes.*all fields right"),
+        ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "must be left out"),
+        ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
+        ({"stress": {}}, "stress", "it would change words"),
+        ({"cascade": {"margin": 0.02}}, "cascade", "must be left out"),
+        ({"traffic": {}}, "traffic", "counted by label"),
+        (
+            {"slices": [{"name": "good", "column": "label", "values": ["5"], "critical": False}]},
+            "slices.0.column",
+            "label is a record.*name a further column",
+        ),
+        ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with labels.*use stored"),
+        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
+        (of_stored(ask={"model": "m"}), "teacher.ask", "it is about labels"),
+        (of_stored(answers={"probabilities": "p"}), "teacher.answers.probabilities", "those of labels"),
+        (of_stored(answers={"format": "batch"}), "teacher.answers.format", "the text that was asked"),
+        ({"data": {"fields": None}}, "data.answer", "fields must say what a record holds"),
+        ({"data": {"labels": {"good": "5"}}}, "data.labels", "a choice names its own values"),
+        ({"data": {"wrong_labels_at_most": 0.2}}, "data.wrong_labels_at_most", "nobody looks for records"),
+        ({"data": {"words_at_most": 1}}, "data.words_at_most", "greater than or equal to 2"),
+        (of_fields(currency={"kind": "choice", "of": ["EUR"]}), "data.fields.currency.of", "at least two values"),
+        (of_fields(currency={"kind": "choice", "of": ["EUR", "eur"]}), "data.fields.currency.of", "than their case"),
+        (of_fields(vendor={"kind": "verbatim", "of": ["a", "b"]}), "data.fields.vendor.of", "what the text says"),
+        ({"data": {"words_at_most": 3}}, "data.fields", "vendor may have 4 words, and 3 are read of a text"),
+        (of_fields(vendor={"kind": "number"}), "data.fields.vendor.kind", "verbatim"),
+        (
+            of_fields(vendor={"kind": "verbatim", "words_at_most": 16}, other={"kind": "verbatim", "words_at_most": 16},
+                      more={"kind": "verbatim", "words_at_most": 16}, last={"kind": "verbatim", "words_at_most": 17}),
+            "data.fields.last.words_at_most",
+            "less than or equal to 16",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_records_is_refused_in_its_line(
+    tmp_path: Path, changes: dict[str, Any], field: str, says: str
+) -> None:
+    refused_in_its_line(recipe(tmp_path, **changes), field, says)
+
+
+def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
+    wide = {name: {"kind": "verbatim", "words_at_most": 16} for name in "abcde"}
+    refused_in_its_line(recipe(tmp_path, data={"fields": wide}), "data.fields", "5,120 runs of words.*4,096")
+    many = {f"c{number}": {"kind": "choice", "of": ["a", "b", "c", "d"]} for number in range(31)}
+    (tmp_path / "many").mkdir()
+    refused_in_its_line(recipe(tmp_path / "many", data={"fields": many}), "data.fields", "different records")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        student(loss="answers", smoothing=0.2),
+        student(loss="kl", temperature=2.0, label_weight=0.5),
+        of_stored(answers={"format": "batch", "requests": "sent.jsonl"}),
+        {"data": {"words_at_most": 32}},
+        {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
+    ],
+)
+def test_what_goes_with_records_is_read_back_as_it_was(tmp_path: Path, changes: dict[str, Any]) -> None:
+    read = read_recipe(recipe(tmp_path, **changes)).recipe
+    assert read.gives_records and Recipe.model_validate_json(read.model_dump_json()) == read
+    assert answer_spec_in(read.model_dump(mode="json")) == read.data.record
+    assert read.data.particulars == {"record": read.data.record.model_dump(mode="json")}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("answer", ["single_label", "multi_label"])
+def test_fields_belong_to_records_alone(tmp_path: Path, answer: str) -> None:
+    for data in ({"fields": FIELDS}, {"fields": None, "words_at_most": 9}):
+        folder = tmp_path / str(len(data))
+        folder.mkdir()
+        path = recipe(folder, data={"answer": answer, **data})
+        with pytest.raises(StillhouseError, match=f"must be left out where answer is {answer}"):
+            read_recipe(path)
+
+
+def test_fields_have_one_order_however_a_recipe_names_them() -> None:
+    """A record.json or config.json may be sorted, and outputs go by this order."""
+    fields = {"b": {"kind": "verbatim"}, "a": {"kind": "choice", "of": ["y", "x"]}}
+    spec = RecordSpec.model_validate({"fields": fields, "words": 5})
+    assert [*spec.fields] == ["a", "b"] and spec.fields["a"].of == ("y", "x")
+    assert spec == RecordSpec.model_validate({"fields": dict(reversed(fields.items())), "words": 5})
+
+
+def test_a_recipe_of_labels_says_nothing_of_records(tmp_path: Path) -> None:
+    written = read_recipe(other_recipe(tmp_path, **of_stored(), **student(loss="bce"))).recipe.model_dump()["data"]
+    assert not {"fields", "words_at_most"} & set(written) and ELSEWHERE
+    assert RecordSpec.in_recipe({"data": written}) is None

@@ -1,0 +1,149 @@
+"""Records that a language model answered elsewhere: what it invents is found, and what it found is never called so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.data.rejects import RejectReason
+from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
+from stillhouse.tasks.extraction import Extraction
+from stillhouse.tasks.records import RecordFault, placed, record_in_cell
+from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
+from stillhouse.teachers.stored_answers import read_answers
+from stillhouse.teachers.verification import verify_signal
+from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
+from tests.stillhouse.teachers.answered import DEMO
+
+
+def recipe(folder: Path, **answers: Any) -> RecipeFile:
+    own = yaml.safe_load(DEMO.read_text())["attributes"]
+    for part in ("behaviour", "sensitive", "stress"):
+        own.pop(part, None)
+    own["teacher"] = {
+        "kind": "stored", "source": str(folder / "replies.jsonl"), "revision": "October", "licence": "its terms",
+        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
+    }  # fmt: skip
+    own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
+    own["budget"], own["bar"], own["slices"] = {"latency_ms_at_most": 20}, {"margin": 0.05}, []
+    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
+    own["data"] |= {
+        "answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST, "wrong_labels_at_most": 0.05,
+    }  # fmt: skip
+    path = folder / "recipes" / "bills" / "defs.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))
+    return read_recipe(path)
+
+
+def held(folder: Path, replies: list[tuple[str, object]], **answers: Any) -> pl.DataFrame:
+    """What each text was answered with, of a file of these replies."""
+    lines = [json.dumps({"text": text, "answer": answer}) for text, answer in replies]
+    (folder / "replies.jsonl").write_text("\n".join(lines) + "\n")
+    read = read_answers(recipe(folder, **answers)).answers
+    return held_to(read, (), {}, "fields")
+
+
+TEXT = "Pay the Acme Bank by 1999, in dollars"
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        ({"payee": "Acme Bank", "due": "1999", "currency": "USD"}, None),
+        ('{"payee": "acme bank", "due": 1999, "currency": "usd"}', None),
+        ('Of course! {"payee": "Acme Bank", "due": "1999", "currency": "USD"} Anything else?', None),
+        ({"payee": "Acme Holdings", "due": "1999", "currency": "USD"}, RecordFault.NOT_IN_TEXT),
+        ({"payee": "Acme Bank", "due": "2000", "currency": "USD"}, RecordFault.NOT_IN_TEXT),
+        ({"payee": "Acme Ban", "due": "1999", "currency": "USD"}, RecordFault.INSIDE_A_WORD),
+        ({"payee": "the Acme Bank", "due": "1999", "currency": "USD"}, RecordFault.TOO_MANY_WORDS),
+        ({"payee": "Acme Bank", "due": "1999", "currency": "GBP"}, RecordFault.NO_RECORD),
+        ({"payee": "Acme Bank", "due": "1999"}, RecordFault.NO_RECORD),
+        ("I cannot say", RecordFault.NO_RECORD),
+        ('{"payee": "\\ud83d", "currency": "USD"}', RecordFault.NOT_IN_TEXT),
+        ("", Failure.EMPTY),
+        (None, Failure.EMPTY),
+    ],
+)
+def test_an_answer_is_a_record_of_its_own_text_or_says_why_it_is_none(
+    tmp_path: Path, answer: object, failure: str | None
+) -> None:
+    (row,) = held(tmp_path, [(TEXT, answer)]).iter_rows(named=True)
+    right = '{"currency":"USD","due":[5,1],"payee":[2,2]}'
+    assert (row["answer"], row["failure"]) == (right if failure is None else None, failure)
+
+
+def test_a_value_of_another_text_is_invented_here(tmp_path: Path) -> None:
+    said = {"payee": "Acme Bank", "currency": "USD"}
+    found = held(tmp_path, [(TEXT, said), ("Pay the Coyote Bank, in dollars", said)])
+    assert sorted(found["failure"].drop_nulls()) == [RecordFault.NOT_IN_TEXT]
+
+
+def test_two_replies_that_differ_are_two_answers_and_an_invented_one_takes_nothing_from_the_other(
+    tmp_path: Path,
+) -> None:
+    good, other = {"payee": "Acme Bank", "currency": "USD"}, {"payee": "Acme", "currency": "USD"}
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    assert held(tmp_path / "a", [(TEXT, good), (TEXT, other)])["failure"].to_list() == [Failure.TWO_ANSWERS]
+    (row,) = held(tmp_path / "b", [(TEXT, {"payee": "Wile", "currency": "USD"}), (TEXT, good)]).iter_rows(named=True)
+    assert row["answer"] == '{"currency":"USD","due":null,"payee":[2,2]}' and row["failure"] is None
+
+
+def test_replies_of_a_batch_are_held_against_the_texts_that_were_sent(tmp_path: Path) -> None:
+    said = {"payee": "Acme Bank", "currency": "USD"}
+    sent = {"custom_id": "1", "body": {"messages": [{"role": "user", "content": f"Bill:\n{TEXT}"}]}}
+    reply = {
+        "custom_id": "1",
+        "response": {"body": {"choices": [{"message": {"content": json.dumps(said)}, "finish_reason": "stop"}]}},
+    }
+    (tmp_path / "sent.jsonl").write_text(json.dumps(sent) + "\n")
+    (tmp_path / "replies.jsonl").write_text(json.dumps(reply) + "\n")
+    file = recipe(tmp_path, format="batch", requests=str(tmp_path / "sent.jsonl"), text_pattern=r"Bill:\s(?P<text>.*)")
+    (answer,) = read_answers(file).answers["answer"]
+    assert answer == '{"currency":"USD","due":null,"payee":[2,2]}'
+
+
+def test_every_invented_value_is_found_and_no_other(tmp_path: Path) -> None:
+    """Recall and false rejects of the verifier, on a teacher that invents one in ten."""
+    rows = sentences(600)
+    replies = answered(rows)
+    found = held(tmp_path, list(replies.select("text", "answer").iter_rows()))
+    invented = dict(zip(prompt_ids(replies["text"]), replies["invented"], strict=True))
+    said = {row["prompt_id"]: row["failure"] for row in found.iter_rows(named=True)}
+    rejected = {name for name, failure in said.items() if failure is not None}
+    assert rejected == {name for name, is_invented in invented.items() if is_invented}
+    assert 0.05 < len(rejected) / len(said) < 0.15 and {said[name] for name in rejected} == {RecordFault.NOT_IN_TEXT}
+
+
+def test_what_was_invented_is_in_the_reject_ledger_and_no_student_learns_it(tmp_path: Path) -> None:
+    rows = sentences(120)
+    replies = answered(rows)
+    file = recipe(tmp_path)
+    assert file.recipe.data.record is not None
+    task = Extraction(file.recipe.data.record)
+    lines = [json.dumps(row) for row in replies.select("text", "answer").iter_rows(named=True)]
+    (tmp_path / "replies.jsonl").write_text("\n".join(lines) + "\n")
+    answers = held_to(read_answers(file).answers, (), {}, "fields")
+    labels = [
+        placed(record_in_cell(record, task.spec), text, task.spec)
+        for text, record in rows.select("text", "record").iter_rows()
+    ]
+    known = [label if number % 3 == 0 else None for number, label in enumerate(labels)]
+    prompts = rows.select(
+        prompt_ids(rows["text"]), "text", pl.Series("label", known, dtype=pl.String), split=pl.lit("train"),
+        batch=pl.lit("base"), row_kind=pl.lit("real"),
+    )  # fmt: skip
+    signal = StoredTeacher(answers, 0.9, task).ask(prompts)
+    verified = verify_signal(prompts, signal, task)
+    invented = int(replies["invented"].sum())
+    assert verified.rejects["reason"].to_list() == [RejectReason.NO_ANSWER.value] * invented
+    assert set(verified.rejects["detail"]) == {RecordFault.NOT_IN_TEXT.value}
+    truth = dict(zip(prompts["prompt_id"], labels, strict=True))
+    outputs = np.array(verified.kept["logits"].to_list())
+    assert task.written(task.answers(outputs)) == [truth[each] for each in verified.kept["prompt_id"]]
