@@ -115,7 +115,7 @@ def test_headers_that_two_readers_could_read_differently_are_refused() -> None:
 @pytest.mark.parametrize("http", ["h11", "httptools"])
 def test_what_follows_a_request_with_two_ends_is_not_answered(http: Literal["h11", "httptools"]) -> None:
     """Regression: a proxy that goes by the one header would hand on as a body what h11 read as a request of its own."""
-    server = uvicorn.Server(uvicorn.Config(Guard(INNER, LOCAL), http=http, lifespan="off", log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(Guard(INNER, LOCAL), http=http, lifespan="off", log_config=None))
     own = "".join(f"{name}: {value}\r\n" for name, value in OWN.items())
     hidden = f"GET /assets HTTP/1.1\r\n{own}\r\n"
     ends = f"Content-Length: {len(hidden) + 5}\r\nTransfer-Encoding: chunked\r\n"

@@ -88,7 +88,7 @@ def test_what_is_in_quarantine_is_taken_by_each_label_of_a_set(label: str, holds
 def test_what_callers_say_is_true_is_held_against_the_labels_and_not_remembered() -> None:
     """Regression: 4,000 long sets of labels that nobody has stayed in the memory of a server, hundreds of megabytes."""
     release = object.__new__(LoadedRelease)
-    release.gives_sets, release.gives_numbers = True, False
+    release.gives_sets, release.gives_numbers, release.gives_records = True, False, False
     release.__dict__["labels"] = frozenset({"legal", "refund"})
     before = names_of.cache_info().currsize
     for truth in (
