@@ -69,6 +69,8 @@ def recipe(folder: Path, *, epochs: int, with_teacher: bool = True) -> RecipeFil
         },
         refresh={"cron": "0 3 * * 1", "start": ["agreement", "fallback"], "quiet_minutes": 1},
         data__wrong_labels_at_most=0.99,
+        # A student that learned for one epoch is unsure, so that int8 gives one answer in thirty another label.
+        limits={"int8_agreement_at_least": 0.9},
     )
 
 
