@@ -31,6 +31,9 @@ No column of the signal, which has outputs made of them."""
 
 FLAW = "flaw"
 """Of records in a file: why a reply is none of its text. No column of the signal, which says it in `failure`."""
+RECORD = "record"
+"""Of records in a file: the words that a reply has. Where they are is asked of each prompt itself: a text with dots and
+one with an ellipsis are one prompt, and do not have the same words."""
 
 TOOK: dict[str, pl.DataType] = {"tokens_out": pl.Int64(), "usd": pl.Float64(), "seconds": pl.Float64()}
 """Further columns of teachers that are paid or asked by calls: tokens that were written, what all attempts have cost,

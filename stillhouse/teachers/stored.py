@@ -24,9 +24,12 @@ import polars as pl
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.recipe.data import RECORDS, SETS, TaskKind
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
+from stillhouse.tasks.records import NoRecordError, placed
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.columns import ANSWER_SCHEMA, FLAW, PROBABILITIES, RATIONALE, RAW, TOOK
+from stillhouse.teachers.columns import ANSWER_SCHEMA, FLAW, PROBABILITIES, RATIONALE, RAW, RECORD, TOOK
 from stillhouse.teachers.soft_labels import by_shares
 from stillhouse.teachers.stored_probabilities import shares_of
 
@@ -67,17 +70,18 @@ def held_to(
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            of records the place of each value, or nothing and in `flaw` why. `rationale` and `probabilities` (see
-            `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`, the whole reply, likewise.
+            of records the place of each value, with its words in `record`, or nothing and in `flaw` why. `rationale`
+            and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`, the whole
+            reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
         answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it. It
             may have words around it where it is a JSON list.
 
     Returns:
-        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`
-        and `probabilities`, each the first of a reply with that answer, the tokens of all replies together, and all
-        replies.
+        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have them `rationale`,
+        `probabilities` and `record`, each the first of a reply with that answer, the tokens of all replies together,
+        and all replies.
     """
     label_of = _reader(labels, spellings)
     if answer in SETS:
@@ -86,7 +90,7 @@ def held_to(
     if answer in RECORDS:
         label_of = str
     found = [None if said is None else label_of(said) for said in replies["answer"]]
-    further = [name for name in (RATIONALE, PROBABILITIES) if name in replies.columns]
+    further = [name for name in (RATIONALE, PROBABILITIES, RECORD) if name in replies.columns]
     whole = [RAW] if RAW in replies.columns else []
     counted = [name for name in _COUNTED if name in replies.columns]
     held = replies.select(
@@ -130,6 +134,30 @@ def held_to(
             *whole,
         )
         .sort("prompt_id")
+    )
+
+
+def at_home(answers: pl.DataFrame, prompts: pl.DataFrame, record: RecordSpec) -> pl.DataFrame:
+    """Records at the places that the prompts themselves have their words at; why there is none where one lacks a word.
+
+    Args:
+        answers: see `held_to`; those of no prompt stay as they are.
+        prompts: `prompt_id` and `text`.
+        record: the fields.
+    """
+    rows = answers.join(prompts.select("prompt_id", "text"), on="prompt_id", how="left", maintain_order="left")
+    places, failures = list[str | None](), list[str | None]()
+    for text, answer, words, failure in rows.select("text", "answer", RECORD, "failure").iter_rows():
+        place, why = answer, failure
+        if text is not None and words is not None:
+            try:
+                place = placed(words, text, record)
+            except NoRecordError as error:
+                place, why = None, error.fault.value
+        places.append(place)
+        failures.append(why)
+    return answers.with_columns(
+        pl.Series("answer", places, dtype=pl.String), pl.Series("failure", failures, dtype=pl.String)
     )
 
 
@@ -220,7 +248,7 @@ def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
     """Digest of what `StoredTeacher` answers with; 64 hex digits."""
     # Not the whole replies: answers of an earlier version have none. So they are no part of the signal either, which
     # would keep those of an earlier file; they are in the teacher's own artifact.
-    further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED) if name in answers.columns]
+    further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED, RECORD) if name in answers.columns]
     said = answers.select("prompt_id", "answer", "failure", *further)
     return digest_of({"answers": said.rows(), "accuracy": accuracy})
 
@@ -249,7 +277,10 @@ class StoredTeacher:
 
     def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
         """The stored answer to each prompt as outputs, or why there is none."""
-        rows = prompts.join(self.answers, on="prompt_id", how="left", maintain_order="left")
+        answers = self.answers
+        if isinstance(self.task, Extraction):
+            answers = at_home(answers, prompts, self.task.spec)
+        rows = prompts.join(answers, on="prompt_id", how="left", maintain_order="left")
         rows = rows.with_columns(
             pl.when(pl.col("answer").is_null())
             .then(pl.col("failure").fill_null(Failure.NOT_ASKED.value))

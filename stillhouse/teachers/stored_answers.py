@@ -21,8 +21,8 @@ from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import RECORDS, SETS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import NoRecordError, placed, record_in_reply
-from stillhouse.teachers.columns import FLAW, PROBABILITIES, RATIONALE, RAW, TOOK
+from stillhouse.tasks.records import NoRecordError, placed, record_in_reply, spelled_out
+from stillhouse.teachers.columns import FLAW, PROBABILITIES, RATIONALE, RAW, RECORD, TOOK
 from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.stored import taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
@@ -119,7 +119,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
 
 
 def _records(found: pl.DataFrame, record: RecordSpec) -> list[pl.Series]:
-    """The record that each reply is, as places in the text that a model will read, and why it is none.
+    """The record that each reply is, as places in the text that was asked and in words, and why it is none.
 
     This is where what a language model invents is found: a value that is not in the text has no place.
 
@@ -128,17 +128,18 @@ def _records(found: pl.DataFrame, record: RecordSpec) -> list[pl.Series]:
         record: the fields.
     """
     texts = redacted(found).rows.select(normalise(pl.col("text")))["text"]
-    places, flaws = list[str | None](), list[str | None]()
+    read: dict[str, list[str | None]] = {"answer": [], FLAW: [], RECORD: []}
     for text, said in zip(texts, found["label"], strict=True):
-        place, flaw = None, None
+        place, flaw, words = None, None, None
         if said is not None:
             try:
                 place = placed(record_in_reply(said, record), text, record)
+                words = spelled_out(place, text)
             except NoRecordError as error:
                 flaw = error.fault.value
-        places.append(place)
-        flaws.append(flaw)
-    return [pl.Series("answer", places, dtype=pl.String), pl.Series(FLAW, flaws, dtype=pl.String)]
+        for column, value in (("answer", place), (FLAW, flaw), (RECORD, words)):
+            read[column].append(value)
+    return [pl.Series(name, values, dtype=pl.String) for name, values in read.items()]
 
 
 def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:

@@ -15,7 +15,7 @@ from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, answers_of
 from stillhouse.stages.pilot import failures_of, measured
 from stillhouse.stages.teacher_kinds.making import Making
-from stillhouse.teachers.stored import held_to
+from stillhouse.teachers.stored import at_home, held_to
 
 
 def plan(making: Making) -> Plan[TeacherFacts]:
@@ -23,6 +23,8 @@ def plan(making: Making) -> Plan[TeacherFacts]:
     taken_in = making.contract.frame(answers_of(making.file.member))
     data = making.file.recipe.data
     answers = held_to(taken_in, making.task.names, data.labels, data.answer)
+    if data.record is not None:
+        answers = at_home(answers, making.prompts, data.record)
     return making.plan(partial(_build, making, answers), depends_on={"answers": digest_of(answers.rows())})
 
 

@@ -13,8 +13,8 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
 from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 from stillhouse.tasks.extraction import Extraction
-from stillhouse.tasks.records import RecordFault, placed, record_in_cell
-from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
+from stillhouse.tasks.records import RecordFault, placed, record_in_cell, spelled_out
+from stillhouse.teachers.stored import Failure, StoredTeacher, at_home, held_to
 from stillhouse.teachers.stored_answers import read_answers
 from stillhouse.teachers.verification import verify_signal
 from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
@@ -147,3 +147,40 @@ def test_what_was_invented_is_in_the_reject_ledger_and_no_student_learns_it(tmp_
     truth = dict(zip(prompts["prompt_id"], labels, strict=True))
     outputs = np.array(verified.kept["logits"].to_list())
     assert task.written(task.answers(outputs)) == [truth[each] for each in verified.kept["prompt_id"]]
+
+
+def test_a_record_is_where_the_prompt_has_its_words_and_not_where_the_text_that_was_asked_has_them(
+    tmp_path: Path,
+) -> None:
+    """Regression: dots in the one and an ellipsis in the other are one prompt, and its places were those of the other.
+
+    So a student was taught words that nobody had answered, and no gate could see it.
+    """
+    asked, own = "Well ... pay the Acme Bank by 1999", "Well … pay the Acme Bank by 1999"
+    said = {"payee": "Acme Bank", "due": "1999", "currency": "USD"}
+    answers = held(tmp_path, [(asked, said), ("Pay the Coyote Bank", {"payee": "Coyote Bank", "currency": "EUR"})])
+    file = read_recipe(tmp_path / "recipes" / "bills" / "defs.yaml")
+    assert file.recipe.data.record is not None
+    task = Extraction(file.recipe.data.record)
+    texts = [own, "Pay the Coyote Bank"]
+    prompts = pl.DataFrame({"text": texts, "record": "a column of the rows"}).with_columns(
+        prompt_ids(pl.Series(texts)), text=pl.Series(texts)
+    )
+    assert set(prompts["prompt_id"]) == set(answers["prompt_id"]), "they are one prompt"
+    rows = StoredTeacher(answers, 0.9, task).ask(prompts)
+    found = task.written(task.answers(np.array(rows["logits"].to_list())))
+    assert [spelled_out(place, text) for place, text in zip(found, texts, strict=True)] == [
+        '{"currency":"USD","due":"1999","payee":"Acme Bank"}',
+        '{"currency":"EUR","due":null,"payee":"Coyote Bank"}',
+    ]
+    assert at_home(answers, prompts, task.spec)["answer"].to_list() != answers["answer"].to_list()
+
+
+def test_a_value_that_only_the_text_that_was_asked_has_is_no_answer_to_the_prompt(tmp_path: Path) -> None:
+    asked, own = "Pay the No 12 bank", "Pay the № 12 bank"
+    answers = held(tmp_path, [(asked, {"payee": "No 12", "currency": "USD"})])
+    file = read_recipe(tmp_path / "recipes" / "bills" / "defs.yaml")
+    assert file.recipe.data.record is not None
+    prompts = pl.DataFrame({"prompt_id": prompt_ids(pl.Series([own])), "text": [own]})
+    (row,) = StoredTeacher(answers, 0.9, Extraction(file.recipe.data.record)).ask(prompts).iter_rows(named=True)
+    assert (row["failure"], row["logits"]) == (RecordFault.NOT_IN_TEXT.value, None)
