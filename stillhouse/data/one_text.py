@@ -10,9 +10,8 @@ import unicodedata
 import polars as pl
 
 from stillhouse.data.cleaning import normalise
+from stillhouse.tasks.words import INVISIBLE
 
-_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
-"""As in cleaning.py, in the spelling of Python."""
 _SEPARATORS = re.compile("[\x1c-\x1f]")
 """White space to `str.split`, and none to the engine of polars."""
 
@@ -25,7 +24,7 @@ def spelled(text: str) -> str:
     """
     plain = " ".join(text.split())
     if not text.isprintable() and (not plain.isprintable() or _SEPARATORS.search(text)):
-        plain = " ".join(_INVISIBLE.sub("", text).split())
+        plain = " ".join(INVISIBLE.sub("", text).split())
         if any(unicodedata.category(character) == "Cn" for character in plain):
             return str(pl.Series("text", [text]).to_frame().select(normalise(pl.col("text"))).item())
     return plain if plain.isascii() else unicodedata.normalize("NFC", plain)

@@ -11,12 +11,17 @@ network points at words; with the text beside it each becomes the other.
 """
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from stillhouse.recipe.record import FieldSpec, RecordSpec
-from stillhouse.tasks.words import first_place, run_at, words_of
+from stillhouse.tasks.words import INVISIBLE, first_place, run_at, words_of
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Of characters: JSON may have them, as where a reply was cut off, and no text can."""
 
 
 class RecordFault(StrEnum):
@@ -146,7 +151,7 @@ def _with_each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _value(name: str, held: object, field: FieldSpec) -> str | None:
     if held is not None and not isinstance(held, str):
         raise NoRecordError(RecordFault.NO_RECORD, f"{name} is neither a text nor a number")
-    value = " ".join((held or "").split())
+    value = _spelled(held or "")
     if not value:
         if field.optional:
             return None
@@ -154,9 +159,14 @@ def _value(name: str, held: object, field: FieldSpec) -> str | None:
     if field.kind == "verbatim":
         return value
     for known in field.of:
-        if known.casefold() == value.casefold():
+        if _spelled(known).casefold() == value.casefold():
             return known
     raise NoRecordError(RecordFault.NO_RECORD, f"{name} is none of {', '.join(field.of)}")
+
+
+def _spelled(value: str) -> str:
+    """A value in the one spelling that texts have, whose words it has to be."""
+    return unicodedata.normalize("NFC", " ".join(INVISIBLE.sub("", _HALVES.sub("\ufffd", value)).split()))
 
 
 def _place(name: str, value: str | None, words: list[str], text: str, field: FieldSpec) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ and label mean the same place of a text.
 import re
 from collections.abc import Sequence
 
+INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
+"""What no text has in its one spelling, as stillhouse/data/cleaning.py says in the spelling of polars."""
 _WORD = re.compile(r"\w+(?:[.,:'\u2019@-]\w+)*|[^\w\s]")
 
 

@@ -56,6 +56,16 @@ def test_a_cell_is_an_object_or_the_json_of_one(tmp_path: Path, ending: str) -> 
         assert (reject["reason"], reject["detail"]) == (RejectReason.NO_RECORD.value, "row 3: it is no JSON")
 
 
+def test_a_record_with_half_of_a_character_stops_no_other_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    cells = ['{"payee": "\\ud83d Acme", "unit": "EUR"}', written("Acme")]
+    path.write_text("".join(json.dumps({"text": "Pay Acme", "record": cell}) + "\n" for cell in cells))
+    read = read_rows(str(path), RowColumns("text", "record"), answer="fields", record=RECORD)
+    kept, rejects = with_places(read.rows, RECORD)
+    assert kept["label"].to_list() == ['{"payee":[1,1],"unit":"EUR"}']
+    assert rejects["detail"].to_list() == ["payee is not in the text"]
+
+
 def test_a_file_without_one_record_names_the_field_that_says_what_records_are(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     pl.DataFrame({"text": ["a", "b"], "record": ["x", "y"]}).write_csv(path)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse.data.one_text import spelled
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import (
     NoRecordError,
@@ -38,6 +39,28 @@ def test_a_record_is_a_person_s_json_and_then_places_in_its_text() -> None:
     assert places == '{"buyer":[1,2],"total":[3,1],"unit":"EUR"}'
     assert spelled_out(places, TEXT) == record
     assert fields_of(places) == fields_of(record) == ("buyer", "total", "unit") and fields_of(None) == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["Cafe\u0301 Zu\u0308rich", "\u202dCaf\u00e9\u00a0 Zu\u0308\u00adrich\ufeff", "CAFE\u0301 z\u00fcrich\x07"]
+)
+def test_a_value_is_spelled_as_texts_are(value: str) -> None:
+    """Regression: letters and their accents apart, as macOS and PDF files have them, were called invented."""
+    text = "Pay Caf\u00e9 Z\u00fcrich now"
+    spec = RecordSpec.model_validate({"words": 12, "fields": {"of": {"kind": "choice", "of": ["Zu\u0308rich", "Bern"]},
+                                                              "to": {"kind": "verbatim"}}})  # fmt: skip
+    record = record_in_cell(json.dumps({"to": value, "of": "z\u00fcrich"}), spec)
+    assert placed(record, text, spec) == '{"of":"Zu\u0308rich","to":[1,2]}'
+
+
+def test_half_of_a_character_is_a_value_that_no_text_has() -> None:
+    """Regression: it went into the records of the rows, which cannot hold it, and the run ended in a traceback."""
+    record = record_in_cell('{"buyer": "Acme \\ud83d", "unit": "EUR"}', SPEC)
+    record.encode()
+    with pytest.raises(NoRecordError, match="buyer is not in the text"):
+        placed(record, TEXT, SPEC)
+    with pytest.raises(NoRecordError, match="buyer has no value"):
+        record_in_cell('{"buyer": "\\u200b \\ufeff", "unit": "EUR"}', SPEC)
 
 
 def test_a_value_has_the_case_of_the_text() -> None:
@@ -96,7 +119,7 @@ def test_a_reply_may_have_words_around_its_record(around: str) -> None:
 @given(text=st.text(min_size=1, max_size=30), first=st.integers(0, 11), length=st.integers(1, 3))
 def test_whatever_a_text_says_can_be_a_value_of_it(text: str, first: int, length: int) -> None:
     """And is read back as the same words, at their first place."""
-    text = " ".join(text.split())
+    text = spelled(text)
     run = run_at(text, first, length)
     if run is None or len(words_of(text)) > SPEC.words:
         return
