@@ -4,16 +4,23 @@ Belongs here: what a word is, finding a run of words in a text, and taking one o
 Does not: records (records.py), the pieces that a tokenizer makes of words (stillhouse/models/tokenization.py).
 
 A word is what people read as one: `12.50`, `2026-11-30`, `O'Neill` and `ada@example.org` are, and so is each sign by
-itself, as the comma after a word or the euro before a price. It does not depend on a model, so that teacher, student
+itself, as the comma after a word or the euro before a price. A mark, such as a vowel of Hindi or of Arabic, and a
+joiner are part of what they stand at. It does not depend on a model, so that teacher, student
 and label mean the same place of a text.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
 """What no text has in its one spelling, as stillhouse/data/cleaning.py says in the spelling of polars."""
-_WORD = re.compile(r"\w+(?:[.,:'\u2019@-]\w+)*|[^\w\s]")
+_WORD = r"\w{0}(?:[.,:'\u2019@-]\w{0})*|[^\w\s]{1}"
+_PLAIN = re.compile(_WORD.format("+", ""))
+"""Of texts in ASCII, which have no marks."""
+_JOINERS = "\u200c\u200d"
+_WHERE_MARKS_ARE = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
 
 
 def spans_of_words(text: str) -> list[tuple[int, int]]:
@@ -22,12 +29,23 @@ def spans_of_words(text: str) -> list[tuple[int, int]]:
     Args:
         text: in its one spelling.
     """
-    return [match.span() for match in _WORD.finditer(text)]
+    return [match.span() for match in _word_in(text).finditer(text)]
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text, in order."""
-    return _WORD.findall(text)
+    return _word_in(text).findall(text)
+
+
+def _word_in(text: str) -> re.Pattern[str]:
+    return _PLAIN if text.isascii() else _word_with_marks()
+
+
+@cache
+def _word_with_marks() -> re.Pattern[str]:
+    """The same with marks and joiners behind what they stand at: to `re` they are no part of a word."""
+    marks = "".join(chr(each) for each in _WHERE_MARKS_ARE if unicodedata.category(chr(each)).startswith("M"))
+    return re.compile(_WORD.format(rf"[\w{marks}{_JOINERS}]*", f"[{marks}{_JOINERS}]*"))
 
 
 def first_place(words: Sequence[str], run: Sequence[str]) -> int | None:

@@ -16,6 +16,10 @@ from stillhouse.tasks.words import first_place, run_at, spans_of_words, words_of
         ("Müller & Söhne", "Müller|&|Söhne"),
         ("a...b", "a|.|.|.|b"),
         ("", ""),
+        ("हिन्दी का बैंक", "हिन्दी|का|बैंक"),
+        ("مُحَمَّد می\u200cشود", "مُحَمَّد|می\u200cشود"),
+        ("who \u0301 x\u0301.y\u0301.", "who|\u0301|x\u0301.y\u0301|."),
+        ("\u2764\ufe0f Acme", "\u2764\ufe0f|Acme"),
     ],
 )
 def test_words_are_what_people_read_as_one(text: str, words: str) -> None:
