@@ -351,8 +351,9 @@ class TrafficStore:
 
     def promise(self, spec: TrafficSpec) -> None:
         """Write down how long rows are kept, so that it is known when no recipe says it any more."""
-        if not (self._root / _PROMISED).is_file() or self.promised() != spec:
-            write_at(self._root / _PROMISED, spec.model_dump_json().encode())
+        path, said = self._root / _PROMISED, spec.model_dump_json().encode()
+        if not path.is_file() or path.read_bytes() != said:  # as bytes: what cannot be read is written again
+            write_at(path, said)
 
     def promised(self) -> TrafficSpec | None:
         """How long rows are kept, as it was said last; None where only an earlier version kept any."""

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.columns import KeptColumns
-from stillhouse.live.segments import TrafficStore, recipes_kept
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, recipes_kept
 from stillhouse.live.thinning import Room
 from stillhouse.live.traffic import day_for_all, expire
 from stillhouse.recipe.reading import RecipeFile, Recipes
@@ -92,7 +93,8 @@ def keep_promises(home: Home, recipes: Recipes, today: date) -> list[str]:
     """Of recipes that keep nothing now seal what spools here have left, and remove what is as old as was promised.
 
     Whoever takes `traffic:` out of a recipe, or removes a recipe, leaves nobody who goes by it. One that cannot be read
-    may say that it keeps something, and is left alone.
+    may say that it keeps something, and is left alone. Where something of one cannot be looked at, that is logged, and
+    the others are gone on with: nobody else would look at those.
 
     Args:
         home: the installation.
@@ -109,13 +111,25 @@ def keep_promises(home: Home, recipes: Recipes, today: date) -> list[str]:
     day = day_for_all(home.ledger_url, today)
     for name in (found := sorted(there - keep)):
         store = TrafficStore(home.artifacts, name)
-        for path in (spools / name).glob("*/spool.db"):
-            if not nothing_is_left(path, path.parent.name):
-                with suppress(LogInUseError):  # a server that began when the recipe said otherwise
-                    TrafficLog(path.parent, path.parent.name, store, keep_texts=False).close()
-        if (promised := store.promised()) is not None:
-            expire(store, promised, day)
+        for keeps in (partial(_seal_what_is_left, spools / name, store), partial(_expire_as_promised, store, day)):
+            try:
+                keeps()
+            except Exception as error:  # each fsspec backend raises errors of its own, and so does a broken database
+                LOG.warning("traffic of %s, which no recipe keeps any more: %s: %s", name, type(error).__name__, error)
     return found
+
+
+def _seal_what_is_left(spools: Path, store: TrafficStore) -> None:
+    for path in spools.glob("*/spool.db"):
+        if not nothing_is_left(path, path.parent.name):
+            with suppress(LogInUseError):  # a server that began when the recipe said otherwise
+                TrafficLog(path.parent, path.parent.name, store, keep_texts=False).close()
+
+
+def _expire_as_promised(store: TrafficStore, day: date) -> None:
+    if (promised := store.promised()) is not None:
+        expire(store, promised, day)
+        store.forget_erasures(((day - date(1970, 1, 1)).days - promised.days) * SECONDS_A_DAY)
 
 
 def nothing_is_left(path: Path, replica: str) -> bool:

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from stillhouse.home import Home
-from stillhouse.live.segments import TrafficStore, recipes_kept
+from stillhouse.live.segments import Erasure, TrafficStore, recipes_kept
 from stillhouse.recipe.reading import RecipeFile, Recipes, recipes_in
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.serving import process
 from stillhouse.serving.spool_database import opened
 from stillhouse.serving.traffic_logs import keep_promises, log_of
+from stillhouse.stages.traffic import tidy
 from tests.small import small_recipe
 from tests.stillhouse.serving.killed import served
 
@@ -104,6 +105,43 @@ def test_what_was_said_last_is_promised(home: Home, tmp_path: Path) -> None:
     for days in (3, 1):
         answered(home, small_recipe(tmp_path, rows=100, name="r", traffic={**KEEPS, "text_days": days}), "one")
         assert store.promised() == TrafficSpec(days=30, text_days=days)
+
+
+def test_a_promise_that_cannot_be_read_is_written_again_by_whoever_keeps_rows(home: Home, tmp_path: Path) -> None:
+    """Regression: one that was empty, or of another version, stopped expiry of a recipe that keeps traffic."""
+    file = small_recipe(tmp_path, rows=100, name="r", traffic=KEEPS)
+    answered(home, file, "one")
+    store, promise = TrafficStore(home.artifacts, "r"), Path(home.artifacts) / "traffic" / "r" / "promised.json"
+    for broken in (b"", b'{"days": 30, "of_a_later_version": 1}'):
+        promise.write_bytes(broken)
+        tidy(file, store, lambda _: None, today() + timedelta(days=4))
+        assert store.promised() == TrafficSpec(**KEEPS)
+    assert texts(store) == []
+
+
+def test_what_cannot_be_looked_at_keeps_nothing_else_for_longer(
+    home: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: the first recipe whose promise or spool was broken was the last that anybody looked at."""
+    names = ["a_promise", "b_spool", "c"]
+    for name in names:
+        answered(home, small_recipe(tmp_path, rows=100, name=name, traffic=KEEPS), "one")
+    (Path(home.artifacts) / "traffic" / "a_promise" / "promised.json").write_bytes(b"{")
+    (home.serving / "traffic" / "b_spool" / "one" / "spool.db").write_bytes(b"no database" * 1000)
+    assert keep_promises(home, NOBODY, today() + timedelta(days=4)) == names
+    assert [texts(TrafficStore(home.artifacts, name)) for name in names] == [["asked one"], [], []]
+    logged = [record.getMessage() for record in caplog.records]
+    assert len(logged) == 2 and "a_promise" in logged[0] and "b_spool" in logged[1]
+
+
+def test_what_was_asked_to_be_erased_is_forgotten_with_the_last_row_from_before_it(home: Home, tmp_path: Path) -> None:
+    """Regression: the keys of callers stayed for good where no recipe kept anything any more."""
+    answered(home, small_recipe(tmp_path, rows=100, name="r", traffic=KEEPS), "one")
+    store = TrafficStore(home.artifacts, "r")
+    store.ask_to_erase(Erasure(key="of a caller", at=time.time()))
+    for days, left in ((30, 1), (31, 0)):
+        keep_promises(home, NOBODY, today() + timedelta(days=days))
+        assert len(store.erasures()) == left, days
 
 
 def test_a_server_of_any_recipe_looks_and_goes_on_where_it_cannot(
