@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills kills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-soft-labels bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills kills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-mistakes bench-peers bench-precisions bench-mpnet bench-quality bench-soft-labels bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
