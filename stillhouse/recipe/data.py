@@ -390,7 +390,7 @@ class DataSpec(Part):
                 if getattr(self, name) is not None:
                     raise FieldError(f"must be left out where answer is {self.answer}", name)
             return self
-        if self.fields is None:
+        if not self.fields:
             raise FieldError("fields must say what a record holds where answer is fields", "answer")
         try:
             self.record  # noqa: B018  (the rules between its parts)

@@ -70,6 +70,7 @@ def of_fields(**changed: Any) -> dict[str, Any]:
         (of_stored(answers={"probabilities": "p"}), "teacher.answers.probabilities", "those of labels"),
         (of_stored(answers={"format": "batch"}), "teacher.answers.format", "the text that was asked"),
         ({"data": {"fields": None}}, "data.answer", "fields must say what a record holds"),
+        ({"data": {"fields": {}}}, "data.answer", "fields must say what a record holds"),
         ({"data": {"labels": {"good": "5"}}}, "data.labels", "a choice names its own values"),
         ({"data": {"wrong_labels_at_most": 0.2}}, "data.wrong_labels_at_most", "nobody looks for records"),
         ({"data": {"words_at_most": 1}}, "data.words_at_most", "greater than or equal to 2"),
