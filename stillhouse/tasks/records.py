@@ -20,6 +20,9 @@ from typing import Any
 from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.tasks.words import INVISIBLE, first_place, run_at, words_of
 
+_JSON = json.JSONDecoder()
+_BEGINS = re.compile(r'\{\s*"')
+_OBJECTS_AT_MOST = 100
 _HALVES = re.compile("[\ud800-\udfff]")
 """Of characters: JSON may have them, as where a reply was cut off, and no text can."""
 
@@ -67,10 +70,17 @@ def record_in_cell(cell: str, spec: RecordSpec) -> str:
 def record_in_reply(reply: str, spec: RecordSpec) -> str:
     """The first spelling of the record in what a language model said, which may have words around it.
 
+    Of several records nobody knows which is the answer, unless they are the same; braces that hold no JSON are words.
+
     Raises:
-        NoRecordError: see `record_in_cell`.
+        NoRecordError: see `record_in_cell`; and if several objects of the reply are not the same record.
     """
-    return record_in_cell(reply[reply.find("{") : reply.rfind("}") + 1] or reply, spec)
+    objects = _objects_in(reply)
+    if len(objects) < 2:
+        return record_in_cell(objects[0] if objects else reply, spec)
+    if len(found := {record_in_cell(each, spec) for each in objects}) > 1:
+        raise NoRecordError(RecordFault.NO_RECORD, f"it has {len(found)} different records")
+    return found.pop()
 
 
 def placed(record: str, text: str, spec: RecordSpec) -> str:
@@ -124,6 +134,22 @@ def written_places(values: Mapping[str, tuple[int, int] | str | None]) -> str:
 
 def _written(values: Mapping[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _objects_in(reply: str) -> list[str]:
+    """The JSON objects in a reply that are in no other one, as they are written."""
+    found, at = list[str](), reply.find("{")
+    while at >= 0 and len(found) < _OBJECTS_AT_MOST:
+        try:
+            _, end = _JSON.raw_decode(reply, at)
+        except (ValueError, RecursionError):
+            if _BEGINS.match(reply, at):
+                return [reply[at:]]  # what is inside of one that is broken is a part of it, and no record
+            end = at + 1
+        else:
+            found.append(reply[at:end])
+        at = reply.find("{", end)
+    return found
 
 
 def _object(cell: str) -> dict[str, Any]:

@@ -116,6 +116,32 @@ def test_a_reply_may_have_words_around_its_record(around: str) -> None:
         record_in_reply("I found nothing", SPEC)
 
 
+@pytest.mark.parametrize(
+    "around",
+    ["For {buyer} I found {}.", "{} as {asked}", "{{}}: {}", "<think>{maybe} {}</think>\n{}", "{} }", "{ {}"],
+)
+def test_braces_that_hold_no_record_are_words(around: str) -> None:
+    """Regression: such a reply was no JSON, and a teacher that was right counted as one that invents."""
+    record = '{"buyer":"Acme","total":null,"unit":"EUR"}'
+    assert record_in_reply(around.replace("{}", record), SPEC) == record
+
+
+def test_of_several_records_none_is_the_answer_unless_they_are_one() -> None:
+    one, same, other = (
+        json.dumps({"unit": unit, "buyer": buyer})
+        for buyer, unit in [("Acme", "EUR"), (" Acme", "eur"), ("Coyote", "EUR")]
+    )
+    assert record_in_reply(f"{one} or {same}", SPEC) == record_in_cell(one, SPEC)
+    with pytest.raises(NoRecordError, match="2 different records"):
+        record_in_reply(f"{one} no, {other}", SPEC)
+    with pytest.raises(NoRecordError, match="no field 'maybe'"):
+        record_in_reply(f'{{"maybe": 1}} {one}', SPEC)
+    with pytest.raises(NoRecordError, match="no JSON"):
+        record_in_reply(one[:-1], SPEC)
+    with pytest.raises(NoRecordError, match="no JSON"):
+        record_in_reply(f'{{"record": {one}', SPEC)
+
+
 @given(text=st.text(min_size=1, max_size=30), first=st.integers(0, 11), length=st.integers(1, 3))
 def test_whatever_a_text_says_can_be_a_value_of_it(text: str, first: int, length: int) -> None:
     """And is read back as the same words, at their first place."""
