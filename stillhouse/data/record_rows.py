@@ -4,8 +4,11 @@ Belongs here: which cells are records that a recipe lets in, and which rows have
 Does not: what a record is and how it is spelled (stillhouse/tasks/records.py), labels that are none (sources.py).
 """
 
+import json
+
 import polars as pl
 
+from stillhouse.data.privacy import redact_text
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell
@@ -36,6 +39,29 @@ def with_records(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, 
     return rows.filter(is_one).with_columns(pl.col("label").replace(spelling)), rejects
 
 
+def placed_without_people(record: str, text: str, spec: RecordSpec) -> str:
+    """The second spelling of a record of a text that personal data was taken out of.
+
+    Args:
+        record: in its first spelling.
+        text: in its one spelling.
+        spec: its fields.
+
+    Raises:
+        NoRecordError: see `placed`; a value that was taken out of the text is not called one that it never had.
+    """
+    try:
+        return placed(record, text, spec)
+    except NoRecordError as error:
+        if error.fault in (RecordFault.NOT_IN_TEXT, RecordFault.INSIDE_A_WORD):
+            for name, value in json.loads(record).items():
+                if spec.fields[name].kind == "verbatim" and value is not None and redact_text(value) != value:
+                    raise NoRecordError(
+                        RecordFault.PERSONAL_DATA, f"{name} is personal data, which texts do not keep"
+                    ) from None
+        raise
+
+
 def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Say of each record where the text has its values; done once texts have the spelling that models read.
 
@@ -51,7 +77,7 @@ def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, p
         found, reason, detail = None, None, None
         try:
             if label is not None:
-                found = placed(label, text, record)
+                found = placed_without_people(label, text, record)
             elif (words := len(words_of(text))) > record.words:
                 reason, detail = RejectReason.TOO_MANY_WORDS, f"{words} words, and {record.words} are read"
         except NoRecordError as error:

@@ -35,6 +35,7 @@ class RecordFault(StrEnum):
     TOO_MANY_WORDS = "a value has more words than its field may"
     NOT_IN_TEXT = "a value is not in the text"
     INSIDE_A_WORD = "a value begins or ends inside a word of the text"
+    PERSONAL_DATA = "a value is personal data, which texts do not keep"
 
 
 class NoRecordError(ValueError):

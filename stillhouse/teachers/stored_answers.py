@@ -14,6 +14,7 @@ import polars as pl
 
 from stillhouse.data.cleaning import normalise, prompt_ids
 from stillhouse.data.prompt_set import redacted
+from stillhouse.data.record_rows import placed_without_people
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
@@ -21,7 +22,7 @@ from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import RECORDS, SETS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import NoRecordError, placed, record_in_reply, spelled_out
+from stillhouse.tasks.records import NoRecordError, record_in_reply, spelled_out
 from stillhouse.teachers.columns import FLAW, PROBABILITIES, RATIONALE, RAW, RECORD, TOOK
 from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.stored import taken
@@ -133,7 +134,7 @@ def _records(found: pl.DataFrame, record: RecordSpec) -> list[pl.Series]:
         place, flaw, words = None, None, None
         if said is not None:
             try:
-                place = placed(record_in_reply(said, record), text, record)
+                place = placed_without_people(record_in_reply(said, record), text, record)
                 words = spelled_out(place, text)
             except NoRecordError as error:
                 flaw = error.fault.value

@@ -108,7 +108,7 @@ def test_places_are_those_of_the_text_that_models_read() -> None:
     assert made.redacted["email"] == 61
     for text, label in made.prompts.select("text", "label").iter_rows():
         assert json.loads(spelled_out(label, text))["payee"] in text and "Acme" in spelled_out(label, text)
-    assert "payee is not in the text" in made.rejects["detail"].to_list()
+    assert "payee is personal data, which texts do not keep" in made.rejects["detail"].to_list()
     assert made.prompts.filter(pl.col("split") == "golden").height > 5, "no label is seen once where all are"
 
 

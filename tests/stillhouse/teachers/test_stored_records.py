@@ -84,6 +84,13 @@ def test_a_value_of_another_text_is_invented_here(tmp_path: Path) -> None:
     assert sorted(found["failure"].drop_nulls()) == [RecordFault.NOT_IN_TEXT]
 
 
+def test_a_value_that_was_taken_out_of_the_text_is_not_called_invented(tmp_path: Path) -> None:
+    """Regression: a model that said whom to pay counted as one that makes addresses up."""
+    said = {"payee": "ada@example.org", "currency": "USD"}
+    (failure,) = held(tmp_path, [("Pay ada@example.org in dollars", said)])["failure"]
+    assert failure == RecordFault.PERSONAL_DATA
+
+
 def test_two_replies_that_differ_are_two_answers_and_an_invented_one_takes_nothing_from_the_other(
     tmp_path: Path,
 ) -> None:
