@@ -200,20 +200,26 @@ class LoadedRelease:
         """Ask about a text that has its one spelling.
 
         Raises:
-            StillhouseError: if answers are numbers, and the model gives none.
+            StillhouseError: if the outputs of the model are no numbers, and so no answer.
         """
         logits, tokens = self._model.say(clean)
         if self.gives_numbers and not math.isfinite(logits[0, 0]):
-            raise StillhouseError(
-                "the model gives no number to this text",
-                where=f"release {self.release[:12]}",
-                expected="a finite number",
-                do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
-            )
+            raise self._no_answer("number")
         label, confidence = read_row(self.task, logits, self._temperature)
+        if confidence is not None and not math.isfinite(confidence):
+            raise self._no_answer("probability")
         if self.gives_records:
             label = as_people_read_it(self.task, label, clean)
         return Said(label, confidence, tokens, names_of(label) if self.gives_sets else None)
+
+    def _no_answer(self, what: str) -> StillhouseError:
+        """What a caller is told in the place of an answer that would say `nan`, or be the first of all there are."""
+        return StillhouseError(
+            f"the model gives no {what} to this text",
+            where=f"release {self.release[:12]}",
+            expected=f"a finite {what}",
+            do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
+        )
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:

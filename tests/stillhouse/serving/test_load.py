@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import stillhouse
@@ -61,6 +62,19 @@ def test_what_cannot_be_loaded_is_said_plainly(
     (made.folder / RECORD).write_text("{}")
     with pytest.raises(StillhouseError, match="not a release record"):
         stillhouse.load(made.folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_gives_no_probability_gives_no_answer(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """Regression: the caller was told the first label, and `NaN`, which is no JSON."""
+    model = stillhouse.load(installation.release(0).folder)
+    outputs = np.full((1, len(model.labels)), value, np.float32)
+    monkeypatch.setattr(model._model, "say", lambda text: (outputs, 3))
+    with pytest.raises(StillhouseError, match="gives no probability to this text"):
+        model.answer("Who wrote Faust ?")
 
 
 @pytest.mark.long
