@@ -13,7 +13,7 @@ from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ng
 from stillhouse.data.privacy import redact
 from stillhouse.data.provenance import is_synthetic
 from stillhouse.data.record_rows import with_places
-from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, rejected
+from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, no_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
@@ -158,12 +158,15 @@ def _queries_by_name(queries: pl.Series) -> pl.Series:
 
 
 def _cleaned(rows: pl.DataFrame, data: DataSpec) -> Cleaned:
-    """Clean rows; of records it is said then where the text has their values."""
+    """Clean rows; of records it is said before where the text has their values.
+
+    Copies of a text then conflict where they mean other words of it, and not where one spells them otherwise.
+    """
+    elsewhere = no_rejects()
+    if data.record is not None:
+        rows, elsewhere = with_places(rows, data.record)
     cleaned = clean(rows, max_characters=data.max_characters)
-    if data.record is None:
-        return cleaned
-    kept, elsewhere = with_places(cleaned.kept, data.record)
-    return Cleaned(kept, all_rejects([cleaned.rejects, elsewhere]))
+    return Cleaned(cleaned.kept, all_rejects([elsewhere, cleaned.rejects]))
 
 
 @dataclass(frozen=True)

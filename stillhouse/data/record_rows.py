@@ -8,6 +8,7 @@ import json
 
 import polars as pl
 
+from stillhouse.data.cleaning import normalise
 from stillhouse.data.privacy import redact_text
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.recipe.record import RecordSpec
@@ -63,20 +64,23 @@ def placed_without_people(record: str, text: str, spec: RecordSpec) -> str:
 
 
 def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Say of each record where the text has its values; done once texts have the spelling that models read.
+    """Say of each record where the text, in the spelling that models read, has its values.
+
+    A row whose text is empty has no places, and stays for whoever rejects it for that.
 
     Args:
-        rows: `text`, in its one spelling, `label`, a record in its first spelling or null, `batch` and further columns.
+        rows: `text`, without personal data, `label`, a record in its first spelling or null, `batch` and further
+            columns.
         record: its fields.
 
     Returns:
         The rows whose text is not too long and has the values, with the record in its second spelling; and rejects.
     """
     labels, reasons, details = list[str | None](), list[str | None](), list[str | None]()
-    for text, label in rows.select("text", "label").iter_rows():
+    for text, label in rows.select(normalise(pl.col("text")), "label").iter_rows():
         found, reason, detail = None, None, None
         try:
-            if label is not None:
+            if label is not None and text:
                 found = placed_without_people(label, text, record)
             elif (words := len(words_of(text))) > record.words:
                 reason, detail = RejectReason.TOO_MANY_WORDS, f"{words} words, and {record.words} are read"

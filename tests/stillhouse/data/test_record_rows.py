@@ -112,6 +112,33 @@ def test_places_are_those_of_the_text_that_models_read() -> None:
     assert made.prompts.filter(pl.col("split") == "golden").height > 5, "no label is seen once where all are"
 
 
+def test_copies_conflict_where_they_mean_other_words_and_not_where_they_are_spelled_otherwise() -> None:
+    """Regression: two rows that both said what was right were both left out, as a text in capitals and its copy."""
+    copies = {
+        "Kindly wire all to Initech by tonight": ["Initech", "initech"],
+        "Please transfer it to Globex": ["Globex"], "PLEASE TRANSFER IT TO GLOBEX": ["GLOBEX"],
+        "Money goes to Umbrella or Hooli at dawn": ["Umbrella", "Hooli"],
+        "Nobody but Soylent gets it": ["Soylent", "Wonka"],
+        " ": ["Acme"],
+    }  # fmt: skip
+    given = [(text, written(payee), "base") for text, payees in copies.items() for payee in payees]
+    made = split_rows(
+        pl.concat([rows(60), pl.DataFrame(given, schema=["text", "label", "batch"], orient="row")]),
+        DATA,
+        SPLIT,
+        where="r",
+    )
+    left_out = made.rejects.filter(~pl.col("reason").is_in([RejectReason.NEAR_DUPLICATE.value]))
+    assert sorted(left_out.select("text", "reason").rows()) == [
+        (" ", RejectReason.BLANK.value),
+        ("Kindly wire all to Initech by tonight", RejectReason.DUPLICATE.value),
+        ("Money goes to Umbrella or Hooli at dawn", RejectReason.CONFLICTING_LABELS.value),
+        ("Money goes to Umbrella or Hooli at dawn", RejectReason.CONFLICTING_LABELS.value),
+        ("Nobody but Soylent gets it", RejectReason.NO_SUCH_VALUE.value),
+        ("PLEASE TRANSFER IT TO GLOBEX", RejectReason.DUPLICATE.value),
+    ]
+
+
 def test_a_later_batch_is_held_against_the_base_by_the_same_places() -> None:
     base = split_rows(rows(40), DATA, SPLIT, where="rows.jsonl").prompts
     again = rows(40).head(2).with_columns(batch=pl.lit("later"))
