@@ -66,6 +66,13 @@ class Serving:
             return True
         return any(each.instead is not None and each.instead.teacher is not None for each in self.taken)
 
+    @property
+    def who_answer(self) -> tuple[LoadedRelease, ...]:
+        """All releases that answer somebody, the champion first; what one of them can say can be true."""
+        challengers = () if self.challenger is None else (self.challenger.release,)
+        instead = (each.instead for each in self.taken if each.instead is not None)
+        return (self.champion, *challengers, *instead)
+
     def arm(self, key: str) -> Arm:
         """Whose a caller is; the one place where this is decided.
 

@@ -241,8 +241,10 @@ class Server:
             raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
         if slot.serving is None:  # nothing says yet what can be true; whoever comes again loses nothing
             raise _come_again("nothing is served yet")
-        if not slot.serving.champion.can_be_true(truth.truth):
-            raise RefusedError(422, "truth: it is no answer of this recipe", slot.serving.champion.what_can_be_true)
+        answer = slot.serving.who_answer
+        if not any(each.can_be_true(truth.truth) for each in answer):
+            wanted = "; or ".join(dict.fromkeys(each.what_can_be_true for each in answer))
+            raise RefusedError(422, "truth: it is no answer of this recipe", wanted)
         log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
         return Response(202)
 

@@ -169,29 +169,29 @@ def _schemas_of(slot: Slot) -> Json:
     _narrow(question["texts"], maxItems=slot.limits.texts)
     serving = slot.serving
     if serving is not None:
-        champion = serving.champion
+        champion, who_answer = serving.champion, serving.who_answer
         most = f"at most {champion.max_characters:,} characters, in the spelling in which texts are compared"
         question["text"]["description"] += f"; {most}"
         question["texts"]["description"] += f"; each {most}"
         if champion.gives_sets:
-            one_of = {"type": "array", "items": {"enum": sorted(champion.labels)}, "uniqueItems": True}
+            one_of = {"type": "array", "items": {"enum": _labels(who_answer)}, "uniqueItems": True}
             truth["truth"] = {"anyOf": [truth["truth"], one_of], "description": truth["truth"].pop("description")}
         elif isinstance(champion.task, NumericScore):
-            number = {"type": "number", "minimum": champion.task.lowest, "maximum": champion.task.highest}
+            scales = [each.task for each in who_answer if isinstance(each.task, NumericScore)]
+            lowest, highest = min(each.lowest for each in scales), max(each.highest for each in scales)
+            number = {"type": "number", "minimum": lowest, "maximum": highest}
             as_text = {**truth["truth"], "pattern": SPELLING}
             truth["truth"] = {"anyOf": [as_text, number], "description": as_text.pop("description")}
         else:
             if not champion.gives_records:
-                truth["truth"]["enum"] = sorted(champion.labels)
-        others = [] if serving.challenger is None else [serving.challenger.release]
-        others += [each.instead for each in serving.taken if each.instead is not None]
+                truth["truth"]["enum"] = _labels(who_answer)
         if champion.gives_sets:
-            answer["labels"]["items"] = {"enum": _labels([champion, *others])}
+            answer["labels"]["items"] = {"enum": _labels(who_answer)}
         else:
             if champion.gives_numbers:
                 answer["label"]["pattern"] = SPELLING
             elif not champion.gives_records:
-                answer["label"]["enum"] = _labels([champion, *others])
+                answer["label"]["enum"] = _labels(who_answer)
             del answer["labels"]
     return schemas
 

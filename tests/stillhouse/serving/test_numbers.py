@@ -1,5 +1,6 @@
 """A server whose answers are numbers: what it keeps of them, which truth it takes, and a model that gives none."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from stillhouse.serving.spool import TrafficLog
 from stillhouse.serving.tokens import Access, Tokens
 from stillhouse.serving.writing import redacted
 from stillhouse.tasks.numbers import written_number
+from stillhouse.tasks.score import NumericScore
 from tests.stillhouse.numbers import TEXTS, bundle_of_numbers
 from tests.stillhouse.serving.conftest import RECIPE, Served
 from tests.stillhouse.serving.killed import QUICK
@@ -73,6 +75,21 @@ def test_what_is_no_such_number_is_refused_and_not_kept(of_numbers: Served, said
     found = of_numbers.client.post(f"/v1/{RECIPE}/feedback", content=body.encode(), headers=json)
     assert found.status_code == 422 and len(of_numbers.kept) == many, found.text
     assert found.json()["error"].startswith(("truth: ", "body: ")) and "12.5" not in found.json()["error"]
+
+
+def test_what_only_the_challenger_can_answer_can_be_true(of_numbers: Served, releases: list[LoadedRelease]) -> None:
+    """Regression: what a release with a wider scale was right about was refused, and it could only lose by truth."""
+    wider = copy(releases[1])
+    wider.task = NumericScore(10, 70, 5)
+    assert of_numbers.slot.serving is not None
+    challenger = ServedChallenger(wider, 0.5, "salt")
+    of_numbers.slot.serving = replace(of_numbers.slot.serving, challenger=challenger)
+    id = of_numbers.predict(text=TEXTS[0]).json()["id"]
+    assert [of_numbers.feedback(id=id, truth=truth).status_code for truth in (70, "70", 50, 71)] == [202] * 3 + [422]
+    refused = of_numbers.feedback(id=id, truth=71).json()["expected"]
+    assert "from 10 to 50" in refused and "; or a number from 10 to 70" in refused
+    truth = document(of_numbers)["components"]["schemas"][f"{RECIPE}.Truth"]["properties"]["truth"]
+    assert [each["maximum"] for each in truth["anyOf"] if each["type"] == "number"] == [70]
 
 
 def test_the_refusal_says_which_numbers_are_meant(of_numbers: Served) -> None:
