@@ -4,6 +4,7 @@ Belongs here: rows that are left out, texts that no model reads whole, labels th
 Does not: what a recipe should say for them (suggestions.py), closing anything (checks/prompts/).
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,8 +84,15 @@ def spellings(made: PromptSet, answer: TaskKind) -> Iterator[str]:
 
 
 def several_labels(uri: str, reading: Reading, text: str, label: str, made: PromptSet) -> Iterator[str]:
-    """Rows that have several labels each, in one cell or in a column for each."""
+    """Rows that have several labels each, in one cell or in a column for each, or a record of several fields."""
     labels = made.prompts["label"].drop_nulls()
+    if (records := sum(map(_is_object, labels))) > len(labels) / 2:
+        yield (
+            f"labels of {records:,} rows are JSON objects, learned here as classes: `answer: fields` and `fields` in "
+            "`data` take such records out of texts, from a file of what a language model answered "
+            "(docs/own-rows.md#a-record-out-of-a-text)"
+        )
+        return
     found = several_in_a_cell(dict(labels.value_counts().iter_rows()))
     if found is not None:
         yield found.sentence
@@ -100,6 +108,13 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
                 f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
                 f"recipe learns {quoted(label)} alone; make one for each of the others, too"
             )
+
+
+def _is_object(label: str) -> bool:
+    try:
+        return isinstance(json.loads(label), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def learned_as_numbers(made: PromptSet, score: ScoreSpec) -> str:

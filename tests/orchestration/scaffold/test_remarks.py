@@ -50,6 +50,15 @@ def test_several_labels_in_a_cell_are_said(tmp_path: Path, home: Home) -> None:
     assert "hold several classes, such as " in seen_by_new(tmp_path, rows, "service")
 
 
+def test_labels_that_are_records_are_said(tmp_path: Path, home: Home) -> None:
+    """Regression: commas in them were taken for those between labels, and `multi_label` was advised."""
+    two = pl.int_range(pl.len()) % 2
+    record = pl.when(two == 0).then(pl.lit('{"payee": "bank", "due": null}')).otherwise(pl.lit('{"payee": "bank"}'))
+    said = seen_by_new(tmp_path, questions(120).with_columns(service=record), "service")
+    assert "rows are JSON objects, learned here as classes: `answer: fields`" in said
+    assert "hold several classes" not in said
+
+
 def test_labels_that_a_gate_will_ask_about_and_those_that_mean_none_are_said(tmp_path: Path, home: Home) -> None:
     place = pl.int_range(pl.len())
     label = pl.when(place % 4 == 0).then(pl.lit("card_lost")).when(place % 4 == 1).then(pl.lit("Card lost"))
