@@ -23,6 +23,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeVar, get_args
@@ -352,13 +353,17 @@ class TrafficStore:
     def promise(self, spec: TrafficSpec) -> None:
         """Write down how long rows are kept, so that it is known when no recipe says it any more."""
         path, said = self._root / _PROMISED, spec.model_dump_json().encode()
-        if not path.is_file() or path.read_bytes() != said:  # as bytes: what cannot be read is written again
-            write_at(path, said)
+        # Not `is_file`, which waits for a store that is away and then says that there is none.
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == said:  # as bytes: what cannot be read is written again
+                return
+        write_at(path, said)
 
     def promised(self) -> TrafficSpec | None:
         """How long rows are kept, as it was said last; None where only an earlier version kept any."""
-        path = self._root / _PROMISED
-        return _record(TrafficSpec, path) if path.is_file() else None
+        with suppress(FileNotFoundError):
+            return _record(TrafficSpec, self._root / _PROMISED)
+        return None
 
     def remove_day(self, day: str) -> None:
         """Remove all that is kept of a day."""
