@@ -11,6 +11,7 @@ import polars as pl
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.privacy import redact_text
 from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.data.respelled import respelled
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell
 from stillhouse.tasks.words import words_of
@@ -32,12 +33,7 @@ def with_records(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, 
             spelling[cell] = record_in_cell(cell, record)
         except NoRecordError as error:
             why[cell] = str(error)
-    is_one = rows["label"].is_null() | rows["label"].is_in(list(spelling))
-    rejects = [
-        (text or "", RejectReason.NO_RECORD, f"row {row + 1}: {why[cell]}")
-        for row, text, cell in rows.with_row_index("row").filter(~is_one).select("row", "text", "label").iter_rows()
-    ]
-    return rows.filter(is_one).with_columns(pl.col("label").replace(spelling)), rejects
+    return respelled(rows, spelling, why, RejectReason.NO_RECORD, may_quote=False)
 
 
 def placed_without_people(record: str, text: str, spec: RecordSpec) -> str:

@@ -6,8 +6,8 @@ Does not: how a number is spelled (stillhouse/tasks/numbers.py), labels that are
 
 import polars as pl
 
-from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
+from stillhouse.data.respelled import respelled
 from stillhouse.recipe.data import ScoreSpec
 from stillhouse.tasks.numbers import number_in, written_number
 
@@ -31,9 +31,4 @@ def with_numbers(rows: pl.DataFrame, score: ScoreSpec) -> tuple[pl.DataFrame, li
             why[cell] = f"it is not from {score.lowest:g} to {score.highest:g}"
         else:
             spelling[cell] = written_number(value)
-    is_one = rows["label"].is_null() | rows["label"].is_in(list(spelling))
-    rejects = [
-        (text or "", RejectReason.NO_NUMBER, f"row {row + 1}, {quoted(cell)!r}: {why[cell]}")
-        for row, text, cell in rows.with_row_index("row").filter(~is_one).select("row", "text", "label").iter_rows()
-    ]
-    return rows.filter(is_one).with_columns(pl.col("label").replace(spelling)), rejects
+    return respelled(rows, spelling, why, RejectReason.NO_NUMBER)

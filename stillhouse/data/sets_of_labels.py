@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from stillhouse.data.one_text import spelled
-from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
+from stillhouse.data.respelled import respelled
 from stillhouse.tasks.label_sets import SEPARATOR, NoLabelSetError, names_in_cell, written_set
 
 
@@ -36,16 +36,7 @@ def with_sets(
             sets[cell] = _set_in(cell, known)
         except NoLabelSetError as error:
             why[cell] = str(error)
-    is_one = rows["label"].is_null() | rows["label"].is_in(list(sets))
-    rejects = [
-        (text or "", RejectReason.NO_SET_OF_LABELS, f"row {row + 1}, {quoted(cell)!r}: {why[cell]}")
-        for row, text, cell in rows.with_row_index("row").filter(~is_one).select("row", "text", "label").iter_rows()
-    ]
-    spelling = pl.DataFrame(
-        {"label": list(sets), "set": list(sets.values())}, schema=dict.fromkeys(("label", "set"), pl.String)
-    )
-    kept = rows.filter(is_one).join(spelling, on="label", how="left", maintain_order="left")
-    return kept.with_columns(pl.col("set").alias("label")).drop("set").select(rows.columns), rejects
+    return respelled(rows, sets, why, RejectReason.NO_SET_OF_LABELS)
 
 
 def _set_in(cell: str, known: Mapping[str, str]) -> str | None:

@@ -110,6 +110,15 @@ class TextClassifier(nn.Module, ABC):
         """Class names in the order of the logits."""
         return labels_of(self.config)
 
+    def _new_encoder(self, dropout: float) -> nn.Module:
+        """Its family's encoder without a pooler, which nothing here reads."""
+        without = {"add_pooling_layer": False} if self.family.has_pooler else {}
+        # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
+        encoder: nn.Module = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            _theirs(self.config, dropout), attn_implementation="eager", **without
+        )
+        return encoder
+
 
 class MeanPooledClassifier(TextClassifier):
     """The mean of the tokens' states, and a linear classifier on it: what Stillhouse puts on an encoder itself.
@@ -121,12 +130,7 @@ class MeanPooledClassifier(TextClassifier):
 
     def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
         super().__init__(config)
-        without = {"add_pooling_layer": False} if self.family.has_pooler else {}
-        # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
-        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
-            _theirs(config, dropout), attn_implementation="eager", **without
-        )
-        self.add_module(self.family.prefix, encoder)
+        self.add_module(self.family.prefix, self._new_encoder(dropout))
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.width, len(config["id2label"]))
 
@@ -216,11 +220,7 @@ class RecordClassifier(TextClassifier):
 
     def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
         super().__init__(config)
-        without = {"add_pooling_layer": False} if self.family.has_pooler else {}
-        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
-            _theirs(config, dropout), attn_implementation="eager", **without
-        )
-        self.add_module(self.family.prefix, encoder)
+        self.add_module(self.family.prefix, self._new_encoder(dropout))
         self.record = RecordSpec.model_validate(config["record"])
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.width, record_scores(self.record))

@@ -1,6 +1,6 @@
 """Text to token ids, the same way for training, torch and ONNX.
 
-Belongs here: loading a model folder's tokenizer, encoding, telling a network where words begin, cutting batches by
+Belongs here: loading a model folder's tokenizer, encoding, marking for a network where words begin, cutting batches by
 length, padding.
 Does not: torch (everything here runs where only `tokenizers` and `numpy` are installed), vocabulary surgery
 (students/pruning.py).
@@ -98,8 +98,8 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
 class Reader:
     """Texts as the network of a folder reads them.
 
-    One that points at words is told where they begin: the number of a word, counted from 1 and times the number of
-    pieces, is added to the id of the piece in which the word begins. So ids are all that any network is given.
+    One that points at words needs to know where they begin: the number of a word, counted from 1 and times the number
+    of pieces, is added to the id of the piece in which the word begins. So ids are all that any network is given.
 
     Args:
         folder: a model or exported folder.
@@ -122,14 +122,14 @@ class Reader:
     def _with_words(self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
         assert self._pieces is not None
         begins = [start for start, _ in spans_of_words(text)]
-        told, word = list(ids), 0
+        marked, word = list(ids), 0
         for at, (start, end) in enumerate(offsets):
             while word < len(begins) and begins[word] < start:
                 word += 1  # its first character is in no piece, as an accent that the tokenizer leaves out
             if word < len(begins) and start <= begins[word] < end:
-                told[at] += self._pieces * (word + 1)
+                marked[at] += self._pieces * (word + 1)
                 word += 1
-        return told
+        return marked
 
 
 def batches_by_length(lengths: IntArray, batch_size: int) -> list[IntArray]:

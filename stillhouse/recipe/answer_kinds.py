@@ -182,12 +182,7 @@ def unfit_for_numbers(
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: a number has no probability"
-    for place, each in enumerate(slices):
-        if each.column == "label":
-            yield (
-                ("slices", place, "column"),
-                f"label is a number {here}: name a further column that says which rows these are",
-            )
+    yield from _no_slices_by_label(slices, f"a number {here}")
 
 
 def unfit_for_records(
@@ -211,15 +206,19 @@ def unfit_for_records(
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+    yield from _no_slices_by_label(slices, f"a record {here}")
+    for place, student in enumerate(students):
+        if not student.layers:
+            yield ("students", place, "layers"), f"at least one {here}: a vector for each word piece knows no places"
+
+
+def _no_slices_by_label(slices: Sequence[SliceSpec], what: str) -> Iterator[tuple[Field, str]]:
     for place, each in enumerate(slices):
         if each.column == "label":
             yield (
                 ("slices", place, "column"),
-                f"label is a record {here}: name a further column that says which rows these are",
+                f"label is {what}: name a further column that says which rows these are",
             )
-    for place, student in enumerate(students):
-        if not student.layers:
-            yield ("students", place, "layers"), f"at least one {here}: a vector for each word piece knows no places"
 
 
 def _unfit_teacher_of_records(teacher: TeacherSpec, here: str) -> Iterator[tuple[Field, str]]:

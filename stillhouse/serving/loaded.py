@@ -213,7 +213,7 @@ class LoadedRelease:
         return Said(label, confidence, tokens, names_of(label) if self.gives_sets else None)
 
     def _no_answer(self, what: str) -> StillhouseError:
-        """What a caller is told in the place of an answer that would say `nan`, or be the first of all there are."""
+        """What a caller gets in the place of an answer that would say `nan`, or be the first of all there are."""
         return StillhouseError(
             f"the model gives no {what} to this text",
             where=f"release {self.release[:12]}",

@@ -34,7 +34,7 @@ from stillhouse.live.segments import TrafficStore
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.serving import TeacherCallsSpec
-from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
+from stillhouse.records.deployments import DeployedRelease, Stage
 from stillhouse.records.events import EventKind, history
 from stillhouse.records.plays import measured
 from stillhouse.release.bundle import MODEL, ReleaseRecord
@@ -52,6 +52,7 @@ from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.teachers.answers import with_answers
 from tests.conftest import Place
+from tests.orchestration.served import now
 from tests.small import questions, small_recipe, students_after
 from tests.steps import command, within_a_day
 
@@ -99,12 +100,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
 
 def a_round(place: Place, epochs: int, *, with_teacher: bool = True) -> Outcome:
     return distil(recipe(place, epochs, with_teacher=with_teacher), place.home, Terminal(quiet=True))
-
-
-def now(place: Place) -> Deployment:
-    found = desired(place.builds.ledger, "small")
-    assert found is not None
-    return found
 
 
 def cascade_of(place: Place, release: DeployedRelease) -> Cascade:

@@ -9,7 +9,6 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -38,13 +37,9 @@ from stillhouse.live.number_bins import bin_names
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
+from stillhouse.records.deployments import DeployedRelease, Stage
 from stillhouse.release.bundle import MODEL
-from stillhouse.serving.app import Server
-from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.tokens import Access, Tokens
-from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.live_report import LiveFacts
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
@@ -54,6 +49,7 @@ from stillhouse.stages.traffic import TrafficFacts
 from stillhouse.tasks.numbers import SPELLING, written_number
 from stillhouse.tasks.score import NumericScore
 from tests.conftest import Place
+from tests.orchestration.served import a_server, now
 from tests.small import questions, small_recipe, students_after
 from tests.steps import command, within_a_day
 
@@ -108,27 +104,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
         yield place
 
 
-def now(place: Place) -> Deployment:
-    found = desired(place.builds.ledger, "small")
-    assert found is not None
-    return found
-
-
-@contextmanager
-def a_server(place: Place) -> Iterator[TestClient]:
-    """The app as `stillhouse serve` has it; its rows are sealed when it ends."""
-    file, replica = recipe(place, 6), f"r{time.time_ns()}"
-    slot, tokens = Slot("small", file.recipe.serving), Tokens(place.home.serving)
-    log = log_of(place.home, file, replica)
-    Follower(place.builds, {"small": slot}, tokens, replica).look()
-    server = Server({"small": slot}, RequestIds.of(place.home.serving), Access(tokens, "127.0.0.1"), {"small": log})
-    try:
-        with TestClient(server, base_url="http://127.0.0.1:8080") as client:
-            yield client
-    finally:
-        log.close()
-
-
 def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
     body = {"text": text, "key": f"caller {caller}", "columns": {"channel": channel_of(text)}}
     found = client.post("/v1/small/predict", json=body)
@@ -179,7 +154,7 @@ def test_a_release_of_numbers_serves_and_the_next_one_is_offered_to_the_shadow(p
 
 
 def test_what_was_answered_is_kept_with_its_truth_and_leads_back_to_its_rows(place: Place) -> None:
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:200])]
         for each, text in zip(said, TEXTS[:200], strict=True):
             tell(client, each, urgency_of(text))
@@ -232,7 +207,7 @@ def test_truth_is_shown_beside_the_teacher_by_the_same_rule(place: Place) -> Non
 
 def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Place) -> None:
     file, texts = recipe(place, 6), TEXTS[:260]
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(texts)]
     by_release = {name: numbers_of(place, RELEASES[name], texts) for name in RELEASES}
     names = {release: name for name, release in RELEASES.items()}
@@ -253,7 +228,7 @@ def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Pla
 def test_live_agreement_and_truth_are_figures_of_the_golden_kind(place: Place) -> None:
     file, texts = recipe(place, 6), TEXTS[200:]
     assert not watched(place.builds, file, at=time.time() - 60).findings
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, 2_000 + number) for number, text in enumerate(texts)]
         own = [(each, text) for each, text in zip(said, texts, strict=True) if each["release"] == RELEASES["second"]]
         for each, text in own:
@@ -302,7 +277,7 @@ def test_a_class_cannot_be_put_in_quarantine_and_a_column_can(place: Place) -> N
     with pytest.raises(StillhouseError, match="answers are numbers, so that there are no classes"):
         command("quarantine", "small", "label=score", *signed)
     assert command("quarantine", "small", "by_post", *signed).exit_code == 0
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:60])]
     expected = [RELEASES["first" if channel_of(text) == "post" else "second"] for text in TEXTS[:60]]
     assert [each["release"] for each in said] == expected and len({*expected}) == 2
@@ -310,7 +285,7 @@ def test_a_class_cannot_be_put_in_quarantine_and_a_column_can(place: Place) -> N
 
 def test_numbers_that_are_wrong_have_the_release_taken_back(place: Place) -> None:
     file = recipe(place, 6)
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         for number, text in enumerate(TEXTS):
             said = predict(client, text, 5_000 + number)
             if said["release"] == RELEASES["second"]:
@@ -319,7 +294,7 @@ def test_numbers_that_are_wrong_have_the_release_taken_back(place: Place) -> Non
     found = watched(place.builds, file, at=time.time() + SECONDS_A_DAY)
     assert (FoundKind.TRUTH, Action.ROLL_BACK) in {(each.kind, each.action) for each in found.findings}, found.sentence
     assert now(place).champion.release == RELEASES["first"]
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:20])]
     assert [each["label"] for each in said] == numbers_of(place, RELEASES["first"], TEXTS[:20])
     name_what_serves_if_free(place.instance, place.builds, file)  # as the sensor of the watch does

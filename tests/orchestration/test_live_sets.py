@@ -7,7 +7,6 @@ order. The same ways with single labels are in test_rollout_way.py and test_weak
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,14 @@ from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.deployments import Deployment, Stage, desired
+from stillhouse.records.deployments import Stage
 from stillhouse.release.bundle import MODEL
-from stillhouse.serving.app import Server
-from stillhouse.serving.desired import Follower, Slot
-from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.tokens import Access, Tokens
-from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.tasks.multi_label import MultiLabel
 from tests.conftest import Place
+from tests.orchestration.served import a_server, now
 from tests.orchestration.sets import OF_SETS
 from tests.sets import LABELS, labels_of, with_labels
 from tests.small import questions, small_recipe, students_after
@@ -73,30 +68,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
         yield place
 
 
-def now(place: Place) -> Deployment:
-    found = desired(place.builds.ledger, "small")
-    assert found is not None
-    return found
-
-
-@contextmanager
-def a_server(place: Place) -> Iterator[TestClient]:
-    """The app as `stillhouse serve` has it; its rows are sealed when it ends."""
-    file, replica = recipe(place, 6), f"r{time.time_ns()}"
-    slot, tokens, log = (
-        Slot("small", file.recipe.serving),
-        Tokens(place.home.serving),
-        log_of(place.home, file, replica),
-    )
-    Follower(place.builds, {"small": slot}, tokens, replica).look()
-    server = Server({"small": slot}, RequestIds.of(place.home.serving), Access(tokens, "127.0.0.1"), {"small": log})
-    try:
-        with TestClient(server, base_url="http://127.0.0.1:8080") as client:
-            yield client
-    finally:
-        log.close()
-
-
 def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
     found = client.post("/v1/small/predict", json={"text": text, "key": f"caller {caller}"})
     assert found.status_code == 200, found.text
@@ -125,7 +96,7 @@ def test_a_release_of_sets_serves_and_the_next_one_is_offered_to_the_shadow(plac
 
 
 def test_what_was_answered_with_sets_is_replayed_and_moves_it_on(place: Place) -> None:
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:200])]
     assert {each["release"] for each in said} == {RELEASES["first"]}
     first, second = (sets_of(place, RELEASES[name], TEXTS[:200]) for name in ("first", "second"))
@@ -142,7 +113,7 @@ def test_what_was_answered_with_sets_is_replayed_and_moves_it_on(place: Place) -
 
 def test_it_answers_its_share_of_the_callers_with_its_own_sets_and_becomes_the_champion(place: Place) -> None:
     file, texts = recipe(place, 6), TEXTS[:260]
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(texts)]
     by_release = {name: sets_of(place, RELEASES[name], texts) for name in RELEASES}
     names = {release: name for name, release in RELEASES.items()}
@@ -163,7 +134,7 @@ def test_a_label_that_a_person_quarantines_is_answered_by_the_release_before(pla
     today = datetime.now(UTC).date()
     signed = ["--by", "Ann Lee <ann@example.org>", "--reason", "it is rude to people", "--until", str(today)]
     assert command("quarantine", "small", "label=person", *signed).exit_code == 0
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:80])]
     champions = sets_of(place, RELEASES["second"], TEXTS[:80])
     expected = [RELEASES["first" if "person" in json.loads(each) else "second"] for each in champions]
@@ -175,7 +146,7 @@ def test_a_label_that_a_person_quarantines_is_answered_by_the_release_before(pla
 def test_the_watch_has_a_weak_slice_of_a_label_answered_by_the_release_before(place: Place) -> None:
     file = recipe(place, 6)
     assert not watched(place.builds, file, at=time.time() - 60).findings
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         for number, text in enumerate(TEXTS):
             said = predict(client, text, 1_000 + number)
             is_place = "place" in said["labels"]
@@ -187,7 +158,7 @@ def test_the_watch_has_a_weak_slice_of_a_label_answered_by_the_release_before(pl
     (given,) = (each for each in now(place).quarantine if each.slice == "places")
     assert (given.labels, given.by, given.reason) == (("place",), BY, found.findings[0].sentence)
     assert given.instead is not None and given.instead.release == RELEASES["first"]
-    with a_server(place) as client:
+    with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:120])]
     champions = [json.loads(each) for each in sets_of(place, RELEASES["second"], TEXTS[:120])]
     taken = [bool({"person", "place"} & {*labels}) for labels in champions]

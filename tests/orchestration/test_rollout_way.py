@@ -31,7 +31,7 @@ from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore
 from stillhouse.live.shadow import ALL
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
+from stillhouse.records.deployments import DeployedRelease, Stage
 from stillhouse.records.outbox import Tone
 from stillhouse.records.rollouts import counting
 from stillhouse.release.bundle import MODEL
@@ -41,6 +41,7 @@ from stillhouse.serving.traffic_logs import log_of
 from stillhouse.stages.names import CHAMPION, RELEASE, SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from tests.conftest import Place
+from tests.orchestration.served import now
 from tests.small import questions, small_recipe, students_after
 from tests.steps import command, within_a_day
 from tests.stillhouse.serving.killed import served
@@ -72,12 +73,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
 
 def a_round(place: Place, epochs: int) -> Outcome:
     return distil(recipe(place, epochs), place.home, Terminal(quiet=True))
-
-
-def now(place: Place) -> Deployment:
-    found = desired(place.builds.ledger, "small")
-    assert found is not None
-    return found
 
 
 def _two(place: Place) -> list[DeployedRelease]:
