@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch  # noqa: F401 - imported before the clock starts
+import torch  # noqa: F401 - imported before the clock starts, as what the other loops import is
+import transformers.modeling_utils  # noqa: F401
 
 from benchmarks.peers.material import LEARNING_RATE, MAX_TOKENS, OUTPUTS, Job, Outcome, asked, explained
 from stillhouse.device import device_of
