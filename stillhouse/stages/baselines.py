@@ -19,6 +19,7 @@ from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
 from stillhouse.evaluation.missing_answers import whichever_they_are
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import RECORDS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.alternatives import AskedAlternative, depends_on
@@ -26,6 +27,8 @@ from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.students.examples import labelled_rows
+from stillhouse.tasks.extraction import Extraction
+from stillhouse.tasks.task import LinearTask
 
 if TYPE_CHECKING:
     from stillhouse.models.pretrained import BaseModel
@@ -34,6 +37,8 @@ OPTIONS = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC, Option.IN
 """What there is to take without training a student, in the order of the reports."""
 OPTIONS_ELSEWHERE = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC_OF_BASE)
 """The same where the teacher does not run here, and has no network that could be made smaller."""
+OPTIONS_OF_RECORDS = (Option.MAJORITY, Option.WORDS_AND_SHAPES)
+"""The same where answers are records: one vector of a text, of words or of an encoder, knows no places in it."""
 
 
 class BaselinesFacts(Record):
@@ -78,9 +83,16 @@ def plan(file: RecipeFile, bench: Bench, reader: Reader, instead: Sequence[Asked
 
 def options_of(recipe: Recipe) -> tuple[str, ...]:
     """The name of each option that a recipe has, in the order of the reports."""
+    return (*options_made_here(recipe), *(each.called for each in recipe.teacher.alternatives))
+
+
+def options_made_here(recipe: Recipe) -> tuple[Option, ...]:
+    """Those that are no alternative behind a server."""
+    if recipe.data.answer in RECORDS:
+        return OPTIONS_OF_RECORDS
     options = OPTIONS if recipe.teacher.runs_here else OPTIONS_ELSEWHERE
     of_pairs = () if recipe.data.query is None else (Option.BM25,)
-    return (*options[:1], *of_pairs, *options[1:], *(each.called for each in recipe.teacher.alternatives))
+    return (*options[:1], *of_pairs, *options[1:])
 
 
 def as_students(teacher: Artifact) -> dict[Option, str]:
@@ -112,6 +124,7 @@ def _judged(asked: AskedAlternative, bench: Bench) -> Evaluation:
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines.bm25 import bm25
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
+    from stillhouse.evaluation.baselines.words_and_shapes import words_and_shapes
     from stillhouse.models.network import read_sizes
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.pretrained import base_model
@@ -124,7 +137,12 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     if fitting.is_empty():  # of an unlabelled source: what people labelled and does not judge is all there is to fit on
         fitting, choosing = validation, validation.clear()
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
-    ids = bench.golden["prompt_id"].to_list()
+    ids, task = bench.golden["prompt_id"].to_list(), bench.task
+    always = constant(labels, bench.texts, task=task)
+    if isinstance(task, Extraction):
+        both = (always, words_and_shapes(texts, labels, bench.texts, task=task))
+        return bench.judge([JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in both])
+    assert isinstance(task, LinearTask), "of a text as a whole"
     spec, teacher = file.recipe.weights, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
@@ -133,13 +151,13 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
             build_classifier(base.folder, bench.task.names, untuned, seed=0)
         encoder, static = TorchClassifier(untuned, bench.builds.device), static_embeddings(teacher)
         fitted = [
-            constant(labels, bench.texts, task=bench.task),
-            *([] if file.recipe.data.query is None else [bm25(texts, labels, bench.texts, task=bench.task)]),
+            always,
+            *([] if file.recipe.data.query is None else [bm25(texts, labels, bench.texts, task=task)]),
             tfidf_linear(
                 texts,
                 labels,
                 bench.texts,
-                task=bench.task,
+                task=task,
                 validation_texts=choosing["text"].to_list(),
                 validation_labels=choosing["label"].to_list(),
             ),
@@ -148,7 +166,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 texts,
                 labels,
                 bench.texts,
-                task=bench.task,
+                task=task,
                 encoder_bytes=bytes_below(untuned),
                 name=Option.PROBE,
             ),
@@ -157,7 +175,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 texts,
                 labels,
                 bench.texts,
-                task=bench.task,
+                task=task,
                 encoder_bytes=static.size_bytes,
                 name=Option.STATIC if bench.runs_here else Option.STATIC_OF_BASE,
             ),

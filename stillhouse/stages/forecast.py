@@ -32,7 +32,7 @@ from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import BuildStore
-from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
+from stillhouse.stages.baselines import options_made_here
 from stillhouse.stages.bench import one_thread
 from stillhouse.stages.error_analysis import PARTS, ROWS_ASKED, learners_of
 from stillhouse.stages.names import (
@@ -243,7 +243,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: RowCounts, rates: R
     took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
     took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering * len(networks)
     own_networks = 2 if here else 0
-    fitted = counts.labelled * rates.answering + len(OPTIONS if here else OPTIONS_ELSEWHERE)
+    fitted = counts.labelled * rates.answering + len(options_made_here(recipe))
     took[BASELINES] += fitted + teacher + own_networks * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
     took[EVALUATION] += teacher
     for student in recipe.students:

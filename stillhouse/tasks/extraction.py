@@ -69,7 +69,7 @@ class FieldOutputs:
         """Number of the output behind its last one."""
         return self.start + self.size
 
-    @property
+    @cached_property
     def values(self) -> list[str | tuple[int, int] | None]:
         """What each of them answers, in order: nothing, a value, or the numbers of a first word and of words."""
         spec = self.spec
@@ -280,33 +280,6 @@ class Extraction:
             for number, field in enumerate(self.fields)
         ]
         return np.asarray(np.log(np.maximum(np.concatenate(shares), SMALLEST_PROBABILITY)))
-
-    def fit_linear(self, features: Any, targets: npt.NDArray[Any], *, seed: int) -> tuple[FloatArray, FloatArray]:
-        """Logistic regression of each field; an answer without training rows gets a very low bias."""
-        from sklearn.linear_model import LogisticRegression
-
-        if len(np.unique(targets)) < 2:
-            raise StillhouseError(
-                f"only the record {self.written(targets[:1])[0]} occurs",
-                where="training labels of a baseline",
-                expected="at least two different records",
-                do="Check the label column of the source.",
-            )
-        weights = np.zeros((features.shape[1], len(self.names)))
-        bias = np.full(len(self.names), np.log(SMALLEST_PROBABILITY))
-        for number, field in enumerate(self.fields):
-            truth = self.in_fields(targets)[:, number]
-            seen = np.unique(truth)
-            at = field.start + seen
-            if len(seen) == 1:
-                bias[at] = 0.0
-                continue
-            model = LogisticRegression(C=10.0, max_iter=500, random_state=seed).fit(features, truth)
-            # Two answers are fitted as one column, the log-odds of the second.
-            weights[:, at if len(seen) > 2 else at[1:]] = model.coef_.T
-            bias[field.start : field.end] += float(np.min(model.intercept_))
-            bias[at] = model.intercept_ if len(seen) > 2 else [0.0, model.intercept_[0]]
-        return weights, bias
 
     def outputs_of(self, scores: FloatArray) -> FloatArray:
         """Log-probabilities of each field, none as low as what is impossible."""

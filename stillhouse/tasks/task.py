@@ -7,7 +7,7 @@ which are the same for all (stillhouse/statistics/).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -170,14 +170,19 @@ class Task(Protocol):
         """The best single answer to every text, as outputs of shape (outputs,)."""
         ...
 
+    def outputs_of(self, scores: FloatArray) -> FloatArray:
+        """Scores of a linear head as outputs, such as log-probabilities; shape (n, outputs)."""
+        ...
+
+
+@runtime_checkable
+class LinearTask(Task, Protocol):
+    """A kind of answer that a text as a whole decides, so that a linear head on features of it can give one."""
+
     def fit_linear(self, features: Any, targets: Targets, *, seed: int) -> tuple[FloatArray, FloatArray]:
         """The best linear head: weights (features, outputs) and bias (outputs,).
 
         Raises:
             StillhouseError: if the targets say too little to fit one.
         """
-        ...
-
-    def outputs_of(self, scores: FloatArray) -> FloatArray:
-        """Scores of a linear head as outputs, such as log-probabilities; shape (n, outputs)."""
         ...

@@ -25,8 +25,10 @@ from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.standalone import write_standalone
 from stillhouse.serving.loaded import load
+from stillhouse.stages.baselines import options_of
 from stillhouse.stages.facts import TeacherFacts
-from stillhouse.stages.names import BASE, EVALUATION, PROMPTS, SOURCE, TEACHER, TRANSFER_SET
+from stillhouse.stages.names import BASE, BASELINES, EVALUATION, PROMPTS, SOURCE, TEACHER, TRANSFER_SET
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.records import RecordFault
 from tests.conftest import Place, a_place
 from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
@@ -71,6 +73,18 @@ def recipe_of_records(folder: Path) -> RecipeFile:
         "limits": {"unanswered_prompts_at_most": 0.15},  # it invents one in ten, and that is known
     }  # fmt: skip
     return small_recipe(folder, **about)
+
+
+def test_where_rules_do_there_is_no_need_of_a_student(tmp_path: Path) -> None:
+    """Rows that a program wrote have rules that a linear model finds, and the run stops before anything is trained."""
+    with a_place(tmp_path) as place:
+        file = recipe_of_records(place.folder)
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.ends_well and [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
+        judged = {each.name: each for each in read_evaluations(place.newest(BASELINES).folder)}
+    assert tuple(judged) == options_of(file.recipe) and judged["majority class"].score.accuracy < 0.3
+    rules = judged["linear model on words and shapes"]
+    assert rules.verdict is Verdict.PASS and rules.score.accuracy > 0.98 > rules.teacher.accuracy
 
 
 @dataclass(frozen=True)

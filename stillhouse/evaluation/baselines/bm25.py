@@ -15,7 +15,7 @@ from stillhouse.arrays import FloatArray
 from stillhouse.data.pairs import parts_of
 from stillhouse.evaluation.baselines.fitted import Baseline, targets_of
 from stillhouse.evaluation.baselines.options import Option
-from stillhouse.tasks.task import Task
+from stillhouse.tasks.task import LinearTask
 
 K1, B = 1.2, 0.75
 """As most search engines have them (Robertson and Zaragoza 2009, Foundations and Trends in Information Retrieval 3)."""
@@ -51,7 +51,9 @@ class Bm25:
         return math.log(1 + (self.documents - holding + 0.5) / (holding + 0.5))
 
 
-def bm25(train_texts: Sequence[str], train_labels: Sequence[str], texts: Sequence[str], *, task: Task) -> Baseline:
+def bm25(
+    train_texts: Sequence[str], train_labels: Sequence[str], texts: Sequence[str], *, task: LinearTask
+) -> Baseline:
     """Rank documents by BM25, as numbers that are nearest to the labels in a line; the order is BM25's own.
 
     Args:

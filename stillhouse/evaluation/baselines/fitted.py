@@ -17,7 +17,7 @@ from stillhouse.arrays import FloatArray
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
-from stillhouse.tasks.task import Targets, Task
+from stillhouse.tasks.task import LinearTask, Targets, Task
 
 Embed = Callable[[list[str]], npt.NDArray[Any]]
 
@@ -96,7 +96,7 @@ def tfidf_linear(
     train_labels: Sequence[str],
     texts: Sequence[str],
     *,
-    task: Task,
+    task: LinearTask,
     validation_texts: Sequence[str] = (),
     validation_labels: Sequence[str] = (),
 ) -> Baseline:
@@ -150,7 +150,7 @@ class _FittedTfidf:
     answer: Callable[[Sequence[str]], FloatArray]
 
 
-def _fit_tfidf(units: Units, texts: Sequence[str], targets: Targets, task: Task) -> _FittedTfidf:
+def _fit_tfidf(units: Units, texts: Sequence[str], targets: Targets, task: LinearTask) -> _FittedTfidf:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=VOCABULARY, dtype=np.float32, **_TERMS_OF[units])
@@ -170,7 +170,7 @@ def linear_probe(
     train_labels: Sequence[str],
     texts: Sequence[str],
     *,
-    task: Task,
+    task: LinearTask,
     encoder_bytes: int,
     name: str = "linear probe",
 ) -> Baseline:

@@ -14,6 +14,7 @@ class Option(StrEnum):
     MAJORITY = "majority class"
     BM25 = "BM25"
     TFIDF = "TF-IDF + logistic regression"
+    WORDS_AND_SHAPES = "linear model on words and shapes"
     PROBE = "linear probe on the untuned encoder"
     STATIC = "static embeddings of the teacher"
     STATIC_OF_BASE = "static embeddings of the base"
