@@ -16,7 +16,7 @@ import numpy as np
 from stillhouse.arrays import IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
-from stillhouse.tasks.words import spans_of_words
+from stillhouse.tasks.words import words_in_pieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -121,15 +121,8 @@ class Reader:
 
     def _with_words(self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
         assert self._pieces is not None
-        begins = [start for start, _ in spans_of_words(text)]
-        marked, word = list(ids), 0
-        for at, (start, end) in enumerate(offsets):
-            while word < len(begins) and begins[word] < start:
-                word += 1  # its first character is in no piece, as an accent that the tokenizer leaves out
-            if word < len(begins) and start <= begins[word] < end:
-                marked[at] += self._pieces * (word + 1)
-                word += 1
-        return marked
+        words = words_in_pieces(text, offsets)
+        return [id + self._pieces * word for id, word in zip(ids, words, strict=True)]
 
 
 def batches_by_length(lengths: IntArray, batch_size: int) -> list[IntArray]:

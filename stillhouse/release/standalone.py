@@ -28,8 +28,10 @@ from stillhouse.models.tokenization import load_tokenizer
 from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
 from stillhouse.release.card import CardRecipe, CardReport, model_card
+from stillhouse.release.standalone_record import compare_records, write_for_records
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.tasks import task_of
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
@@ -46,7 +48,8 @@ side."""
 
 
 def write_standalone(bundle: Path, release: str, target: Path) -> int:
-    """Write a release as a folder: model.onnx, tokenizer.json, labels.json, classify.py, README.md and release.json.
+    """Write a release as a folder: model.onnx, tokenizer.json, classify.py, README.md, release.json, and labels.json or
+    what of records has the place of it.
 
     Args:
         bundle: folder of the release, as the store opens it after hashing every byte.
@@ -88,23 +91,22 @@ def _is_taken(target: Path) -> StillhouseError:
 
 def _fill(folder: Path, bundle: Path, release: str) -> None:
     recipe = CardRecipe.model_validate_json((bundle / "recipe.json").read_bytes())
-    if recipe.data.answer not in GIVES:
-        raise StillhouseError(
-            "answers that are records are not written as a folder of their own yet: finding the words of a text is "
-            "Stillhouse's affair",
-            where=f"release {release[:12]}",
-            expected="answers that are labels or numbers",
-            do=f"Install Stillhouse where they are wanted, and `stillhouse.load({str(bundle)!r})` the release.",
-        )
     released = OnnxClassifier(bundle / MODEL)
-    gives, task = GIVES[recipe.data.answer], task_of(recipe.data.answer, released.labels, recipe.data.details)
-    _add_output(released, gives, task, folder / "model.onnx")
-    tokenizer = _with_cleaning(json.loads(load_tokenizer(bundle / MODEL).to_str()))
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
-    if gives.output == CONFIDENCE:
-        (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    _compare(released, gives, task, folder)
-    (folder / LOADER).write_text(files("stillhouse.release").joinpath(gives.loader).read_text("utf-8"), "utf-8")
+    task = task_of(recipe.data.answer, released.labels, recipe.data.details)
+    tokenizer = json.loads(load_tokenizer(bundle / MODEL).to_str())
+    if isinstance(task, Extraction):
+        _write_tokenizer(folder, tokenizer)  # as it is: where words are is known of a text that was cleaned before
+        write_for_records(folder, bundle, task, LOADER)
+        compare_records(folder, bundle, task, LOADER)
+    else:
+        gives = GIVES[recipe.data.answer]
+        _add_output(released, gives, task, folder / "model.onnx")
+        _write_tokenizer(folder, _with_cleaning(tokenizer))
+        if gives.output == CONFIDENCE:
+            labels = json.dumps(released.labels, ensure_ascii=False, indent=1)
+            (folder / "labels.json").write_text(f"{labels}\n", "utf-8")
+        _compare(released, gives, task, folder)
+        (folder / LOADER).write_text(files("stillhouse.release").joinpath(gives.loader).read_text("utf-8"), "utf-8")
     written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     record = ReleaseRecord.model_validate(written)
     report = CardReport.model_validate_json((bundle / "report.json").read_bytes())
@@ -115,6 +117,10 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
     content = {"release": release, "record": written, "files": digests}
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _write_tokenizer(folder: Path, tokenizer: dict[str, Any]) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
 
 
 def _add_output(released: OnnxClassifier, gives: "Given", task: Task, target: Path) -> None:
@@ -240,7 +246,7 @@ GIVES: dict[TaskKind, Given] = {
         "classify_score.py.j2",
     ),
 }
-"""By the kind of answer."""
+"""By the kind of answer; of a record more is needed than a graph can give (standalone_record.py)."""
 
 
 def _with_cleaning(tokenizer: dict[str, Any]) -> dict[str, Any]:

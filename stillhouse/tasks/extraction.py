@@ -26,7 +26,7 @@ from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.tasks.records import written_places
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
-from stillhouse.tasks.words import words_of
+from stillhouse.tasks.words import runs_at_several_places, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -298,8 +298,6 @@ class Extraction:
         found = np.array(logits)
         for row, text in zip(found, texts, strict=True):
             words = words_of(text)[: self.spec.words]
-            if len(set(words)) == len(words):
-                continue
             for field in self.fields:
                 if field.spec.kind == "verbatim":
                     _add_up(field.of(row), words, field)
@@ -355,14 +353,10 @@ def _named(value: str | tuple[int, int] | None) -> str:
 
 def _add_up(outputs: npt.NDArray[Any], words: Sequence[str], field: FieldOutputs) -> None:
     """Give the first place of each run of words the probability of all of its places, in one row of a field."""
-    places: dict[tuple[str, ...], list[int]] = {}
-    for first in range(len(words)):
-        for length in range(1, min(field.spec.words_at_most, len(words) - first) + 1):
-            places.setdefault(tuple(words[first : first + length]), []).append(field.number_of([first, length]))
-    for numbers in places.values():
-        if len(numbers) > 1:
-            outputs[numbers[0]] = np.logaddexp.reduce(outputs[numbers].astype(np.float64))
-            outputs[numbers[1:]] = IMPOSSIBLE
+    for places in runs_at_several_places(words, field.spec.words_at_most):
+        numbers = [field.number_of(place) for place in places]
+        outputs[numbers[0]] = np.logaddexp.reduce(outputs[numbers].astype(np.float64))
+        outputs[numbers[1:]] = IMPOSSIBLE
 
 
 def _log_softmax_without(logits: "Tensor", excluded: "Tensor", temperature: float) -> "Tensor":

@@ -12,13 +12,12 @@ network points at words; with the text beside it each becomes the other.
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from stillhouse.recipe.record import FieldSpec, RecordSpec
-from stillhouse.tasks.words import INVISIBLE, first_place, run_at, words_of
+from stillhouse.tasks.words import first_place, plainly_spelled, run_at, words_of
 
 _JSON = json.JSONDecoder()
 _BEGINS = re.compile(r'\{\s*"')
@@ -193,7 +192,7 @@ def _value(name: str, held: object, field: FieldSpec) -> str | None:
 
 def _spelled(value: str) -> str:
     """A value in the one spelling that texts have, whose words it has to be."""
-    return unicodedata.normalize("NFC", " ".join(INVISIBLE.sub("", _HALVES.sub("\ufffd", value)).split()))
+    return plainly_spelled(_HALVES.sub("\ufffd", value))
 
 
 def _place(name: str, value: str | None, words: list[str], text: str, field: FieldSpec) -> tuple[int, int] | None:

@@ -1,12 +1,14 @@
-"""The words of a text, and where in it a value stands.
+"""The words of a text, where in it a value stands, and in which pieces of a tokenizer a network is told that.
 
-Belongs here: what a word is, finding a run of words in a text, and taking one out of it.
-Does not: records (records.py), the pieces that a tokenizer makes of words (stillhouse/models/tokenization.py).
+Belongs here: what a word is, the spelling that a text has first, finding a run of words, and taking one out of it.
+Does not: records (records.py), the pieces that a tokenizer makes of a text (stillhouse/models/tokenization.py).
 
 A word is what people read as one: `12.50`, `2026-11-30`, `O'Neill` and `ada@example.org` are, and so is each sign by
 itself, as the comma after a word or the euro before a price. A mark, such as a vowel of Hindi or of Arabic, and a
 joiner are part of what they stand at. It does not depend on a model, so that teacher, student
 and label mean the same place of a text.
+
+It imports nothing but Python, as this file is part of the folder that `stillhouse export` hands over.
 """
 
 import re
@@ -73,3 +75,44 @@ def run_at(text: str, first: int, length: int) -> str | None:
     """
     spans = spans_of_words(text)[first : first + length]
     return text[spans[0][0] : spans[-1][1]] if spans else None
+
+
+def plainly_spelled(text: str) -> str:
+    """A text in its one spelling, as far as the Unicode of this Python knows its characters (data/one_text.py)."""
+    return unicodedata.normalize("NFC", " ".join(INVISIBLE.sub("", text).split()))
+
+
+def words_in_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """The number of the word that begins in each piece, counted from 1; 0 where none does.
+
+    Args:
+        text: in its one spelling.
+        offsets: where each piece of a tokenizer begins and ends in it, in characters.
+    """
+    begins, found, word = [start for start, _ in spans_of_words(text)], [0] * len(offsets), 0
+    for at, (start, end) in enumerate(offsets):
+        while word < len(begins) and begins[word] < start:
+            word += 1  # its first character is in no piece, as an accent that the tokenizer leaves out
+        if word < len(begins) and start <= begins[word] < end:
+            word += 1
+            found[at] = word
+    return found
+
+
+def runs_at_several_places(words: Sequence[str], words_at_most: int) -> list[list[tuple[int, int]]]:
+    """The places of each run of words that stands at more than one, the first of them first.
+
+    Args:
+        words: of a text.
+        words_at_most: of a run.
+
+    Returns:
+        Numbers of the first word and of words.
+    """
+    if len(set(words)) == len(words):
+        return []
+    places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for first in range(len(words)):
+        for length in range(1, min(words_at_most, len(words) - first) + 1):
+            places.setdefault(tuple(words[first : first + length]), []).append((first, length))
+    return [each for each in places.values() if len(each) > 1]

@@ -4,6 +4,7 @@ One in ten of the answers has a value that the model invented.
 """
 
 import json
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,10 @@ from orchestration.serving import champion_bundle, predict
 from orchestration.terminal import Terminal
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
-from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.records.builds import BuildStore
-from stillhouse.release.standalone import write_standalone
+from stillhouse.release.standalone import LOADER, write_standalone
 from stillhouse.serving.loaded import load
 from stillhouse.stages.baselines import options_of
 from stillhouse.stages.facts import TeacherFacts
@@ -172,9 +172,9 @@ def test_the_champion_answers_with_a_record_wherever_it_is_asked(ran: Round, tmp
     loaded = load(folder)
     assert loaded.prove().endswith("texts are answered as where it was judged")
     loaded.warm_up()
-    with pytest.raises(StillhouseError, match=r"stillhouse\.load\("):
-        write_standalone(folder, served.release, tmp_path / "exported")
-    assert not (tmp_path / "exported").exists()
+    write_standalone(folder, served.release, tmp_path / "exported")
+    values, probability = runpy.run_path(str(tmp_path / "exported" / LOADER))["record"](f"  {BILL}")
+    assert values == RECORD and probability == pytest.approx(asked.confidence, abs=1e-3)
 
 
 def test_a_served_answer_is_that_record_as_json(ran: Round, tmp_path: Path) -> None:

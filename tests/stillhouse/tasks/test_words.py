@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.tasks.words import first_place, run_at, spans_of_words, words_of
+from stillhouse.data.one_text import spelled
+from stillhouse.tasks.words import (
+    first_place,
+    plainly_spelled,
+    run_at,
+    runs_at_several_places,
+    spans_of_words,
+    words_in_pieces,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +61,22 @@ def test_the_same_spelling_goes_before_another_case() -> None:
     words = words_of("the acme of Acme")
     assert first_place(words, ["Acme"]) == 3 and first_place(words, ["ACME"]) == 1
     assert first_place(words, ["of", "acme"]) == 2 and first_place(words, ["acme", "acme"]) is None
+
+
+def test_a_run_that_stands_at_several_places_has_all_of_them_the_first_one_first() -> None:
+    found = runs_at_several_places(words_of("Pay Acme Ltd 5 to Acme Ltd Acme"), 2)
+    assert found == [[(1, 1), (5, 1), (7, 1)], [(1, 2), (5, 2)], [(2, 1), (6, 1)]]
+    assert runs_at_several_places(words_of("Pay Acme Ltd"), 2) == runs_at_several_places([], 2) == []
+    assert runs_at_several_places(["acme", "Acme"], 2) == [], "of another case it is another run"
+
+
+def test_each_word_begins_in_the_piece_that_has_its_first_character() -> None:
+    text = "Pay 12.50 \u0301 to it"
+    pieces = [(0, 0), (0, 3), (4, 6), (6, 9), (12, 17), (0, 0)]  # none for the accent, and one for two words
+    assert words_in_pieces(text, pieces) == [0, 1, 2, 0, 4, 0]
+    assert words_in_pieces("", [(0, 0), (0, 0)]) == [0, 0]
+
+
+@given(text=st.text(max_size=40))
+def test_a_text_is_spelled_as_it_is_asked(text: str) -> None:
+    assert plainly_spelled(text) == spelled(text) and plainly_spelled(plainly_spelled(text)) == plainly_spelled(text)
