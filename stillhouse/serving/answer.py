@@ -6,6 +6,7 @@ Does not: HTTP (app.py), the model (loaded.py), which deployment is wanted (desi
 Nothing of what a caller sends is quoted in an error: neither a value nor the name of a field.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, NamedTuple, NotRequired, TypeVar, cast
@@ -206,7 +207,7 @@ class Truth(BaseModel):
     truth: str = Field(
         max_length=TRUTH_CHARACTERS,
         description="the label that is right; of a set of labels its one text, as an answer has it, or a list of them; "
-        "of a number its one text likewise, or the number",
+        "of a number its one text likewise, or the number; of a record its one text, or the object",
     )
     # No free text: what is said here is kept, and read by people.
     by: Annotated[str, Field(pattern=r"^[a-z0-9_.:-]{1,60}$")] | None = Field(
@@ -220,6 +221,9 @@ class Truth(BaseModel):
             return written_set(cast(list[str], truth))
         if isinstance(truth, int | float) and not isinstance(truth, bool) and abs(truth) <= LARGEST_NUMBER:
             return written_number(truth)
+        # A number in a record has lost its spelling when it gets here: 12.50 is what a text says, and 12.5 is not.
+        if isinstance(truth, dict) and all(value is None or isinstance(value, str) for value in truth.values()):
+            return json.dumps(truth)
         return truth
 
 
@@ -238,6 +242,12 @@ class Answer(TypedDict):
         Annotated[
             tuple[str, ...],
             Field(description="those of a set of labels, sorted; left out where an answer is one label"),
+        ]
+    ]
+    record: NotRequired[
+        Annotated[
+            dict[str, str | None],
+            Field(description="of a record the same as an object: the value of each field, null where it has none"),
         ]
     ]
     confidence: Annotated[

@@ -73,7 +73,8 @@ class Server:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
         self._draws_by = ids.drawing_key(Purpose.TRUTH_IS_ASKED_FOR)
-        self._shadowing = Shadowing(slots, self._metrics, self._draws_by)
+        self._compares_by = ids.drawing_key(Purpose.WORDS_ARE_COMPARED)
+        self._shadowing = Shadowing(slots, self._metrics, self._draws_by, compares_by=self._compares_by)
         # A router by itself: an application's middleware would look after exceptions, of which none comes so far. It
         # sends nobody elsewhere, as behind a proxy with TLS that would be to where a token is in the clear.
         self._router: ASGIApp = Router(
@@ -168,7 +169,10 @@ class Server:
         clean = [_usable(text, serving.champion) for text in texts]
         until = None if deadline is None else arrived + deadline / 1000
         log = self._logs.get(slot.name)
-        asked = _Asked(slot, serving, log, serving.arm(key or id), key, question.get("columns", {}), until, arrived, at)
+        asked = _Asked(
+            slot, serving, log, serving.arm(key or id), key, question.get("columns", {}), until, arrived, at,
+            self._compares_by,
+        )  # fmt: skip
         _require_room(slot)  # once more: others came while the body was read
         slot.waiting += 1
         try:
@@ -227,6 +231,8 @@ class Server:
         )
         if given.release.gives_sets:
             answer["labels"] = names_of(final.label)
+        if given.release.gives_records:
+            answer["record"] = json.loads(final.label)
         if asked.slot.feedback_share is not None:
             answer["feedback_wanted"] = is_wanted(id, asked.slot.feedback_share, key=self._draws_by)
         return answer, asked.row(id, sent, clean, given, final, 200)
@@ -242,10 +248,12 @@ class Server:
         if slot.serving is None:  # nothing says yet what can be true; whoever comes again loses nothing
             raise _come_again("nothing is served yet")
         answer = slot.serving.who_answer
-        if not any(each.can_be_true(truth.truth) for each in answer):
+        as_kept = (each.truth_as_kept(truth.truth, key=self._compares_by, id=truth.id) for each in answer)
+        said = next((each for each in as_kept if each is not None), None)
+        if said is None:
             wanted = "; or ".join(dict.fromkeys(each.what_can_be_true for each in answer))
             raise RefusedError(422, "truth: it is no answer of this recipe", wanted)
-        log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
+        log.put(Feedback(truth.id, time.time(), slot.name, said, truth.by))
         return Response(202)
 
     async def _who_serves(self, request: Request, id: str) -> Response:
@@ -260,7 +268,7 @@ class Server:
             release=champion.release,
             deployment=serving.deployment,
             since=serving.at,
-            labels=tuple(champion.task.names),
+            labels=champion.what_it_names,
             threshold=None if champion.cascade is None else champion.cascade.rule.threshold.threshold,
             to_teacher=() if champion.cascade is None else tuple(each.name for each in champion.cascade.rule.protected),
             challenger=None if serving.challenger is None else serving.challenger.release.release,
@@ -337,6 +345,7 @@ class _Asked(NamedTuple):
     by: float | None
     arrived: float
     at: float
+    compares_by: bytes
 
     @property
     def seconds_left(self) -> float | None:
@@ -357,6 +366,10 @@ class _Asked(NamedTuple):
         said = None if given is None else given.said
         to_teacher = None if final is None or final.why is None else said
         answer = None if status == 503 else final
+
+        def kept(label: str) -> str:
+            return label if given is None else given.release.as_kept(label, key=self.compares_by, id=id)
+
         return ServedRequest(
             id=id,
             at=self.at,
@@ -364,7 +377,7 @@ class _Asked(NamedTuple):
             release=self.serving.champion.release if given is None else given.release.release,
             deployment=self.serving.deployment,
             source="student" if answer is None else answer.source,
-            label=None if answer is None else answer.label,
+            label=None if answer is None else kept(answer.label),
             confidence=None if answer is None else answer.confidence,
             degraded=given is not None and answer is not None and (given.degraded or answer.away is not None),
             status=status,
@@ -374,7 +387,7 @@ class _Asked(NamedTuple):
             key=self.key,
             text=sent,
             arm=self.arm if given is None else given.arm,
-            student_label=None if to_teacher is None else to_teacher.label,
+            student_label=None if to_teacher is None else kept(to_teacher.label),
             student_confidence=None if to_teacher is None else to_teacher.confidence,
             wanted_share=self.slot.feedback_share if status == 200 else None,  # nobody was asked about a failure
             columns=self.columns,

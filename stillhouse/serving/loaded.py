@@ -26,6 +26,7 @@ from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
 from stillhouse.models.word_lookup import tokens_of_one
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bundle_problems, task_of_bundle
@@ -36,6 +37,7 @@ from stillhouse.tasks import answers_with_sets, as_people_read_it
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import names_of, set_written
 from stillhouse.tasks.numbers import written_number
+from stillhouse.tasks.records import NoRecordError, record_in_cell, without_words
 from stillhouse.tasks.score import NumericScore
 
 if TYPE_CHECKING:
@@ -146,9 +148,19 @@ class LoadedRelease:
         """All that it can answer, or that can be in the sets that it answers."""
         return frozenset(self._model.labels)
 
+    @property
+    def what_it_names(self) -> tuple[str, ...]:
+        """Its labels, as people are told them; of records the fields, as there are too many places of a text."""
+        return tuple(self.task.spec.fields) if isinstance(self.task, Extraction) else tuple(self.task.names)
+
     def can_be_true(self, label: str) -> bool:
-        """Whether what somebody says is right is one of the labels, or a set, number or record in its one spelling."""
-        if self.gives_numbers or self.gives_records:
+        """Whether what somebody says is right is one of the labels, a set or number in its one spelling, or a record.
+
+        A record may have more words than an answer can have: it is what is right all the same.
+        """
+        if isinstance(self.task, Extraction):
+            return _as_answered(label, self.task.spec) is not None
+        if self.gives_numbers:
             return bool(self.task.holds(pl.Series([label]))[0])
         if not self.gives_sets:
             return label in self.labels
@@ -161,7 +173,27 @@ class LoadedRelease:
         if isinstance(self.task, NumericScore):
             lowest, highest = written_number(self.task.lowest), written_number(self.task.highest)
             return f"a number from {lowest} to {highest}, or its text as answers are written"
+        if isinstance(self.task, Extraction):
+            named = ", ".join(self.task.spec.fields)
+            return f"a JSON object of {named}, or its text, with texts or null and the words that the text has"
         return f"{'a list of labels' if self.gives_sets else 'a label'}, as GET of this recipe lists them"
+
+    def as_kept(self, label: str, *, key: bytes, id: str) -> str:
+        """What the traffic log has of an answer: of a record what has none of the words of a text (tasks/records.py).
+
+        Args:
+            label: the answer.
+            key: of the installation, for this.
+            id: of the answer.
+        """
+        return without_words(label, self.task.spec, key=key, id=id) if isinstance(self.task, Extraction) else label
+
+    def truth_as_kept(self, truth: str, *, key: bytes, id: str) -> str | None:
+        """The same of what somebody says is right; None where it cannot be."""
+        if not self.can_be_true(truth):
+            return None
+        record = _as_answered(truth, self.task.spec) if isinstance(self.task, Extraction) else truth
+        return None if record is None else self.as_kept(record, key=key, id=id)
 
     def warm_up(self) -> None:
         """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""
@@ -220,6 +252,13 @@ class LoadedRelease:
             expected=f"a finite {what}",
             do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
         )
+
+
+def _as_answered(truth: str, spec: RecordSpec) -> str | None:
+    try:
+        return record_in_cell(truth, spec)
+    except NoRecordError:
+        return None
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:

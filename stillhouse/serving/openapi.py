@@ -11,12 +11,14 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.serving.answer import Answer, Answers, Question, Truth, WhoServes
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.http import BODY_SECONDS
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.refused import Refusal
 from stillhouse.serving.tokens import Scope
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.numbers import SPELLING
 from stillhouse.tasks.score import NumericScore
 
@@ -182,9 +184,12 @@ def _schemas_of(slot: Slot) -> Json:
             number = {"type": "number", "minimum": lowest, "maximum": highest}
             as_text = {**truth["truth"], "pattern": SPELLING}
             truth["truth"] = {"anyOf": [as_text, number], "description": as_text.pop("description")}
+        elif isinstance(champion.task, Extraction):
+            records = [_record(each.task.spec) for each in who_answer if isinstance(each.task, Extraction)]
+            truth["truth"] = {"anyOf": [truth["truth"], *records], "description": truth["truth"].pop("description")}
+            answer["record"] |= {"anyOf": records}
         else:
-            if not champion.gives_records:
-                truth["truth"]["enum"] = _labels(who_answer)
+            truth["truth"]["enum"] = _labels(who_answer)
         if champion.gives_sets:
             answer["labels"]["items"] = {"enum": _labels(who_answer)}
         else:
@@ -193,7 +198,25 @@ def _schemas_of(slot: Slot) -> Json:
             elif not champion.gives_records:
                 answer["label"]["enum"] = _labels(who_answer)
             del answer["labels"]
+        if not champion.gives_records:
+            del answer["record"]
     return schemas
+
+
+def _record(spec: RecordSpec) -> Json:
+    """An object of these fields."""
+    fields = {name: _field(field) for name, field in spec.fields.items()}
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": [name for name, field in spec.fields.items() if not field.optional],
+        "additionalProperties": False,
+    }
+
+
+def _field(field: FieldSpec) -> Json:
+    value: Json = {"type": "string"} if field.kind != "choice" else {"enum": list(field.of)}
+    return {"anyOf": [value, {"type": "null"}]} if field.optional else value
 
 
 def _labels(releases: Iterable[LoadedRelease]) -> list[str]:

@@ -61,11 +61,15 @@ class Shadowing:
         slots: what is served, by recipe; as long as a request waits in any of them nothing is asked.
         metrics: count how each ends.
         key: by which answers are drawn whose truth is asked for (feedback.py), and these with them.
+        compares_by: the key by which words of records are kept as digests.
         room: questions that wait at most.
     """
 
-    def __init__(self, slots: Mapping[str, Slot], metrics: Metrics, key: bytes, room: int = ROOM) -> None:
+    def __init__(
+        self, slots: Mapping[str, Slot], metrics: Metrics, key: bytes, *, compares_by: bytes, room: int = ROOM
+    ) -> None:
         self._slots, self._metrics, self._key, self._room = slots, metrics, key, room
+        self._compares_by = compares_by
         self._waiting: deque[ShadowQuestion] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._task: asyncio.Task[None] | None = None
@@ -131,7 +135,8 @@ class Shadowing:
             label, confidence = None, None
         else:
             challenger.breaker.answered()
-            label, confidence = said.label, said.confidence
+            label = challenger.release.as_kept(said.label, key=self._compares_by, id=question.id)
+            confidence = said.confidence
         self._count(question, "failed" if label is None else "answered")
         rollout, release = challenger.salt, challenger.release.release
         question.log.put(Shadowed(question.id, question.at, question.recipe, rollout, release, label, confidence))

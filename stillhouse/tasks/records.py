@@ -1,6 +1,7 @@
 """A record that is taken out of a text, as text: its spellings, and what of a cell is one.
 
-Belongs here: reading a record, finding its values in the text that it is of, and writing it for people again.
+Belongs here: reading a record, finding its values in the text that it is of, writing it for people again, and writing
+it without a word of the text.
 Does not: what a model that answers with records is (extraction.py), what a word is (words.py).
 
 A record has two spellings. In the first, JSON without blanks and with the fields in the order of their names, a person
@@ -8,11 +9,17 @@ reads it: `{"currency":"EUR","due":null,"vendor":"Acme Ltd"}`. In the second eac
 text has it first, as the number of its first word and how many words it has:
 `{"currency":"EUR","due":null,"vendor":[4,2]}`. That one is what rows, answers and truths are compared by, since a
 network points at words; with the text beside it each becomes the other.
+
+Where answers are kept and texts may not be, or not as long, a record is in a third spelling, in which no word of a text
+is: `{"currency":"EUR","due":null,"vendor":["fbgkahcd...",2]}`. In the place of words it has a digest of them that is
+made with a secret, and how many they are. Two records of one answer that mean the same words have the same one; of two
+answers not even that can be told.
 """
 
+import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +29,9 @@ from stillhouse.tasks.words import first_place, plainly_spelled, run_at, words_o
 _JSON = json.JSONDecoder()
 _BEGINS = re.compile(r'\{\s*"')
 _OBJECTS_AT_MOST = 100
+_AS_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+"""Of hexadecimal digits: a row of digits may look like a telephone number, and is redacted as one."""
+_DIGEST_CHARACTERS = 16
 _HALVES = re.compile("[\ud800-\udfff]")
 """Of characters: JSON may have them, as where a reply was cut off, and no text can."""
 
@@ -116,6 +126,89 @@ def spelled_out(places: str, text: str) -> str:
     return _written(
         {name: run_at(text, *value) if isinstance(value, list) else value for name, value in json.loads(places).items()}
     )
+
+
+def without_words(record: str, spec: RecordSpec, *, key: bytes, id: str) -> str:
+    """The third spelling of a record in its first.
+
+    Args:
+        record: in its first spelling.
+        spec: its fields.
+        key: of the installation, for this.
+        id: of the answer that it is, or that it is said of.
+    """
+    held = json.loads(record)
+    return json.dumps(
+        {
+            name: value
+            if value is None or (field := spec.fields.get(name)) is None or field.kind == "choice"
+            else _digested(name, words_of(value), key, id)
+            for name, value in held.items()
+        },
+        separators=(",", ":"),  # in ASCII: what is written down is given one spelling of accents first
+    )
+
+
+def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -> str | None:
+    """The first spelling of a record in its third; None where the text has not these words, or it has other fields.
+
+    Args:
+        kept: in its third spelling.
+        text: in its one spelling; personal data may have been taken out of it.
+        spec: its fields.
+        key: see `without_words`.
+        id: likewise.
+    """
+    words, held = words_of(text), json.loads(kept)
+    for name, value in held.items():
+        if isinstance(value, list):
+            many = value[1]
+            runs = (words[first : first + many] for first in range(len(words) - many + 1))
+            first = next((at for at, run in enumerate(runs) if _digested(name, run, key, id) == value), None)
+            if first is None:
+                return None
+            held[name] = run_at(text, first, many)
+    try:
+        return record_in_cell(json.dumps(held), spec) if held.keys() == spec.fields.keys() else None
+    except NoRecordError:
+        return None
+
+
+def counted_of(record: str) -> tuple[str, ...]:
+    """What is counted of a record in its second or third spelling, see `countable`; of any other text nothing."""
+    try:
+        held = json.loads(record)
+    except ValueError:
+        return ()
+    values = held.items() if isinstance(held, dict) else ()
+    return tuple(_counted(name, value[1] if isinstance(value, list) else value) for name, value in values)
+
+
+def countable(spec: RecordSpec) -> tuple[str, ...]:
+    """All that can be counted of records: of a choice its values, of words how many, and that there is no value.
+
+    So `currency: EUR`, `vendor: 2 words` and `due: no value`: records themselves are all different, as their words are.
+    """
+    return tuple(
+        _counted(name, value)
+        for name, field in spec.fields.items()
+        for value in (
+            *([None] if field.optional else []),
+            *(field.of if field.kind == "choice" else range(1, field.words_at_most + 1)),
+        )
+    )
+
+
+def _counted(name: str, value: str | int | None) -> str:
+    said = f"{value} word{'' if value == 1 else 's'}" if isinstance(value, int) else value
+    return f"{name}: {'no value' if said is None else said}"
+
+
+def _digested(name: str, words: Sequence[str], key: bytes, id: str) -> list[str | int]:
+    """Stands for words, in whatever case, in a field of one answer; and how many they are."""
+    meant = "\0".join([id, name, *(word.casefold() for word in words)])
+    digest = hmac.digest(key, meant.encode(), "sha256").hex().translate(_AS_LETTERS)
+    return [digest[:_DIGEST_CHARACTERS], len(words)]
 
 
 def fields_of(record: object) -> tuple[str, ...]:

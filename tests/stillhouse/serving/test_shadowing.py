@@ -245,7 +245,7 @@ def test_what_waits_when_the_process_ends_is_skipped_and_counted(
     caplog.set_level(logging.INFO)
     assert served.slot.serving is not None and served.slot.serving.challenger is not None
     metrics, kept = Metrics({RECIPE: served.slot}, {}), KeptRows()
-    shadowing = Shadowing({RECIPE: served.slot}, metrics, b"key")
+    shadowing = Shadowing({RECIPE: served.slot}, metrics, b"key", compares_by=b"words")
     questions = [ShadowQuestion(RECIPE, f"id{n}", 0.0, TEXT, served.slot.serving.challenger, kept) for n in range(4)]
 
     async def ends_while_one_is_asked() -> None:

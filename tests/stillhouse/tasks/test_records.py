@@ -1,6 +1,8 @@
-"""A record has two spellings, each of which follows from the other and the text; what is none says why."""
+"""A record has two spellings, each of which follows from the other and the text, and a third that has no words of it;
+what is none says why."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -8,14 +10,19 @@ from hypothesis import strategies as st
 
 from stillhouse.data.one_text import spelled
 from stillhouse.recipe.record import RecordSpec
+from stillhouse.serving.writing import redacted
 from stillhouse.tasks.records import (
     NoRecordError,
     RecordFault,
+    countable,
+    counted_of,
     fields_of,
     placed,
     record_in_cell,
     record_in_reply,
     spelled_out,
+    with_words,
+    without_words,
 )
 from stillhouse.tasks.words import run_at, words_of
 
@@ -154,3 +161,78 @@ def test_whatever_a_text_says_can_be_a_value_of_it(text: str, first: int, length
     buyer = json.loads(spelled_out(places, text))["buyer"]
     assert words_of(buyer) == words_of(run), "in the spelling of the text"
     assert placed(spelled_out(places, text), text, SPEC) == places
+
+
+KEY, ID = b"k" * 32, "an answer"
+
+
+def kept(record: str, *, id: str = ID, key: bytes = KEY) -> str:
+    return without_words(record_in_cell(record, SPEC), SPEC, key=key, id=id)
+
+
+def test_what_is_kept_of_a_record_has_no_word_of_its_text() -> None:
+    said = kept('{"buyer": "Acme Ltd", "unit": "eur"}')
+    held = json.loads(said)
+    assert (held["unit"], held["total"]) == ("EUR", None) and held["buyer"][1] == 2
+    assert re.fullmatch("[a-p]{16}", held["buyer"][0]) and "cme" not in said
+    assert said == kept('{"buyer": " ACME  ltd", "unit": "EUR", "total": ""}'), "the same words in another spelling"
+    others = {kept('{"buyer": "Acme", "unit": "EUR"}'), kept('{"buyer": "Ltd Acme", "unit": "EUR"}')}
+    unknown = {kept('{"buyer": "Acme Ltd", "unit": "EUR"}', id="other"), kept(said_plainly(), key=b"o" * 32)}
+    assert len({said, *others, *unknown}) == 5, "of two answers, or without the key, nobody can tell"
+    twins = json.loads(kept('{"buyer": "12.50", "total": 12.50, "unit": "EUR"}'))
+    assert twins["buyer"] != twins["total"], "nor of two fields"
+
+
+def said_plainly() -> str:
+    return '{"buyer": "Acme Ltd", "unit": "EUR"}'
+
+
+def test_what_is_kept_is_read_again_where_the_text_has_the_words() -> None:
+    said = kept('{"buyer": "acme ltd", "total": 12.50, "unit": "EUR"}')
+    assert with_words(said, TEXT, SPEC, key=KEY, id=ID) == '{"buyer":"Acme Ltd","total":"12.50","unit":"EUR"}'
+    for text, id, key in (("Pay Acme 12.50", ID, KEY), (TEXT, "other", KEY), (TEXT, ID, b"o" * 32), ("", ID, KEY)):
+        assert with_words(said, text, SPEC, key=key, id=id) is None
+    no_values = kept('{"buyer": "Acme", "unit": "EUR"}')
+    assert with_words(no_values, TEXT, SPEC, key=KEY, id=ID) == '{"buyer":"Acme","total":null,"unit":"EUR"}'
+
+
+def test_what_was_kept_under_other_fields_is_no_record_any_more() -> None:
+    said, was = kept(said_plainly()), SPEC.model_dump(mode="json")["fields"]
+    without = {name: field for name, field in was.items() if name != "total"}
+    for fields in (
+        without,
+        {**was, "total": {"kind": "verbatim"}},
+        {**was, "unit": {"kind": "choice", "of": ["A", "B"]}},
+    ):
+        changed = RecordSpec.model_validate({"words": 12, "fields": fields})
+        assert with_words(said, TEXT, changed, key=KEY, id=ID) is None
+
+
+@given(text=st.text(min_size=1, max_size=30), first=st.integers(0, 11), length=st.integers(1, 3), data=st.data())
+def test_whatever_can_be_a_value_is_kept_and_read_again(
+    text: str, first: int, length: int, data: st.DataObject
+) -> None:
+    text = spelled(text)
+    run = run_at(text, first, length)
+    if run is None:
+        return
+    unit = data.draw(st.sampled_from(["EUR", "US dollar"]))
+    said = kept(json.dumps({"buyer": run, "unit": unit}))
+    assert said.isascii() and redacted([said]) == [said], "it is written down as it is"
+    read = with_words(said, text, SPEC, key=KEY, id=ID)
+    assert read is not None and read.startswith("{") and json.loads(read)["unit"] == unit
+    found = json.loads(read)["buyer"]
+    assert found in text
+    assert [word.casefold() for word in words_of(found)] == [word.casefold() for word in words_of(run)]
+
+
+def test_records_are_counted_by_what_they_have_in_common() -> None:
+    assert countable(SPEC) == (
+        "buyer: 1 word", "buyer: 2 words", "buyer: 3 words", "total: no value", "total: 1 word", "unit: EUR",
+        "unit: US dollar",
+    )  # fmt: skip
+    expected = ("buyer: 2 words", "total: no value", "unit: EUR")
+    assert counted_of(kept(said_plainly())) == counted_of('{"buyer":[1,2],"total":null,"unit":"EUR"}') == expected
+    assert set(expected) <= set(countable(SPEC))
+    for other in ("HUM", "12.5", "[]", "null", "{", '"a"', ""):
+        assert counted_of(other) == ()
