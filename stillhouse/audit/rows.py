@@ -19,7 +19,7 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import ANSWERS, BASE, MEMBERS, PROMPTS, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
-from stillhouse.tasks import as_people_read_it
+from stillhouse.tasks import as_people_read_it, counts_as_people_read_them
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.columns import DISAGREEMENT, ERROR, MASS, RATIONALE, RAW, TOOK, VOTES
 from stillhouse.teachers.signal import SignalStore, signal_store
@@ -36,7 +36,7 @@ class TeacherSaid(Record):
         error: what was said in the place of one.
         raw: each reply that the answer was read from, with single blanks and without personal data.
         mass: the probability that was on labels at all.
-        votes: how often each label was answered, where it was asked several times.
+        votes: how often each label, or each value of a field, was answered, where it was asked several times.
         disagreement: share of an ensemble's members that say otherwise.
         rationale: why it answered so, in its words.
         observed: the model that a server said has answered.
@@ -122,12 +122,9 @@ def audit_row(builds: BuildStore, recipe: str, outside: AuditedAgainst, *, promp
         )
     facts = teacher.facts(TeacherFacts)
     row_of_signal = signal.frame("signal").filter(pl.col("prompt_id") == name)
-    said = _said(row_of_signal, facts, teacher.folder)
-    members, problems = _said_by_members(signal_store(builds), teacher, name)
+    said = _said(row_of_signal, facts, teacher.folder, row["text"])
+    members, problems = _said_by_members(signal_store(builds), teacher, name, row["text"])
     taught, because = _became(behind, row)
-
-    def shown(answer: str | None) -> str | None:
-        return None if answer is None else as_people_read_it(facts.task, answer, row["text"])
 
     return RowAudit(
         ok=found.ok and not problems,
@@ -135,9 +132,9 @@ def audit_row(builds: BuildStore, recipe: str, outside: AuditedAgainst, *, promp
         prompt_id=name,
         batch=batch,
         text=row["text"],
-        label=shown(row["label"]),
+        label=_shown(row["label"], facts, row["text"]),
         split=row["split"],
-        said=said.model_copy(update={"answer": shown(said.answer)}),
+        said=said,
         members=members,
         taught=taught,
         because=because,
@@ -186,13 +183,18 @@ def _the_row(behind: _Behind, prompt_id: str) -> tuple[str, dict[str, str]]:
     return min(found, key=lambda each: each[1]["label"] is None)
 
 
-def _said(rows: pl.DataFrame, facts: TeacherFacts, folder: Path) -> TeacherSaid:
+def _shown(answer: str | None, facts: TeacherFacts, text: str) -> str | None:
+    return None if answer is None else as_people_read_it(facts.task, answer, text)
+
+
+def _said(rows: pl.DataFrame, facts: TeacherFacts, folder: Path, text: str) -> TeacherSaid:
     """What a row of the signal says.
 
     Args:
         rows: this one.
         facts: of the teacher.
         folder: what it was made as; of a file of answers that is where the replies are.
+        text: that was answered.
     """
     (row,) = with_answers(rows, facts.task).iter_rows(named=True)
     votes = row.get(VOTES)
@@ -200,11 +202,11 @@ def _said(rows: pl.DataFrame, facts: TeacherFacts, folder: Path) -> TeacherSaid:
     rest = (ERROR, MASS, DISAGREEMENT, RATIONALE, *TOOK)
     return TeacherSaid(
         fingerprint=row["fingerprint"],
-        answer=row["answer"],
+        answer=_shown(row["answer"], facts, text),
         confidence=row["confidence"],
         failure=row["failure"],
         raw=raw,
-        votes=None if votes is None else dict(zip(facts.task.names, votes, strict=True)),
+        votes=None if votes is None else counts_as_people_read_them(facts.task, votes, text),
         observed=row["observed"],
         tokens=row["tokens"],
         **{name: row.get(name) for name in rest},
@@ -218,7 +220,9 @@ def _in_full(folder: Path, name: str) -> tuple[str, ...] | None:
     return tuple(found[RAW][0]) if RAW in answers.columns and found.height else None
 
 
-def _said_by_members(signal: SignalStore, teacher: Artifact, name: str) -> tuple[dict[str, TeacherSaid], list[str]]:
+def _said_by_members(
+    signal: SignalStore, teacher: Artifact, name: str, text: str
+) -> tuple[dict[str, TeacherSaid], list[str]]:
     """What each member of an ensemble said, out of what is kept of it; the artifact has what they say together."""
     said, problems = dict[str, TeacherSaid](), list[str]()
     for member, facts in teacher.facts(TeacherFacts).members.items():
@@ -227,7 +231,7 @@ def _said_by_members(signal: SignalStore, teacher: Artifact, name: str) -> tuple
         except StillhouseError as error:
             problems.append(f"what member {member} said is not kept: {one_line(error)}")
         else:
-            said[member] = _said(row, facts, teacher.folder / MEMBERS / member)
+            said[member] = _said(row, facts, teacher.folder / MEMBERS / member, text)
     return said, problems
 
 

@@ -5,6 +5,7 @@ four: a single label of a fixed set of classes, any number of labels of a fixed 
 Does not: measuring how often answers are right (stillhouse/evaluation/).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -18,6 +19,7 @@ from stillhouse.tasks.records import fields_of, spelled_out
 from stillhouse.tasks.score import NAMES, NumericScore
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.tasks.task import Task
+from stillhouse.tasks.words import run_at
 
 
 def _score(labels: Sequence[str], details: AnswerSpec | None) -> NumericScore:
@@ -63,6 +65,25 @@ def answers_with_sets(task: Task) -> bool:
 def as_people_read_it(task: Task, answer: str, text: str) -> str:
     """An answer to a text as it is shown: of a record the words and not where they are."""
     return spelled_out(answer, text) if isinstance(task, Extraction) else answer
+
+
+def counts_as_people_read_them(task: Task, counts: Sequence[int], text: str) -> dict[str, int]:
+    """How often each answer was given to a text, by its name: of a record only what was given, as the words of a field.
+
+    Args:
+        task: what an answer is.
+        counts: of each of its outputs.
+        text: that was answered.
+    """
+    if not isinstance(task, Extraction):
+        return dict(zip(task.names, counts, strict=True))
+    found = Counter[str]()
+    for field in task.fields:
+        for value, count in zip(field.values, counts[field.start : field.end], strict=True):
+            if count:
+                said = run_at(text, *value) if isinstance(value, tuple) else value
+                found[f"{field.name}: {'none' if said is None else said}"] += count
+    return dict(found)
 
 
 def label_names(kind: TaskKind, labels: pl.Series) -> tuple[str, ...]:

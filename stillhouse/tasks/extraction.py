@@ -229,13 +229,19 @@ class Extraction:
         """Of each field the most frequent answer; of as many the first."""
         return self.answers(self.constant(targets)[None, :])
 
+    def counts(self, targets: npt.NDArray[Any]) -> IntArray:
+        """How often each answer is given to each field; shape (outputs,)."""
+        numbers = self.in_fields(targets)
+        return np.concatenate(
+            [np.bincount(numbers[:, number], minlength=field.size) for number, field in enumerate(self.fields)]
+        )
+
     def voted(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
         """Log-probabilities: the mean of what each answer is worth, field by field."""
-        numbers, shares = self.in_fields(targets), list[FloatArray]()
-        for number, field in enumerate(self.fields):
+        counts, shares = self.counts(targets), list[FloatArray]()
+        for field in self.fields:
             answered, other = self._worth(field, accuracy)
-            counts = np.bincount(numbers[:, number], minlength=field.size)
-            shares.append(other + counts / len(targets) * (answered - other))
+            shares.append(other + field.of(counts) / len(targets) * (answered - other))
         return np.asarray(np.log(np.concatenate(shares)))
 
     def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:
@@ -274,12 +280,7 @@ class Extraction:
 
     def constant(self, targets: npt.NDArray[Any]) -> FloatArray:
         """Logarithms of how frequent each answer to a field is."""
-        numbers = self.in_fields(targets)
-        shares = [
-            np.bincount(numbers[:, number], minlength=field.size) / len(targets)
-            for number, field in enumerate(self.fields)
-        ]
-        return np.asarray(np.log(np.maximum(np.concatenate(shares), SMALLEST_PROBABILITY)))
+        return np.asarray(np.log(np.maximum(self.counts(targets) / len(targets), SMALLEST_PROBABILITY)))
 
     def outputs_of(self, scores: FloatArray) -> FloatArray:
         """Log-probabilities of each field, none as low as what is impossible."""

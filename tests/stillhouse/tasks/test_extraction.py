@@ -14,7 +14,7 @@ from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.recipe.losses import OF_RECORDS, LossTerm
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.tasks import as_people_read_it, label_names, one_name_a_row, task_of
+from stillhouse.tasks import as_people_read_it, counts_as_people_read_them, label_names, one_name_a_row, task_of
 from stillhouse.tasks.extraction import IMPOSSIBLE, UNKNOWN, Extraction
 from stillhouse.tasks.records import placed, spelled_out
 from stillhouse.tasks.task import Doubt
@@ -51,6 +51,18 @@ def test_each_output_has_a_name_and_every_field_its_own() -> None:
         "tone: kind",
         "tone: stern",
     )
+
+
+def test_how_often_an_answer_was_given_is_told_in_the_words_of_the_text() -> None:
+    counts = TASK.counts(TASK.targets(pl.Series([RECORD, RECORD, OTHER])))
+    assert counts_as_people_read_them(TASK, counts.tolist(), "Pay the Acme Bank now") == {
+        "buyer: Acme Bank": 2, "buyer: Acme": 1, "due: none": 2, "due: now": 1, "money: USD": 3, "tone: kind": 2,
+        "tone: none": 1,
+    }  # fmt: skip
+    nothing = TASK.counts(TASK.targets(pl.Series([], dtype=pl.String)))
+    assert counts_as_people_read_them(TASK, nothing.tolist(), "Pay") == {}
+    labels = task_of("single_label", ("access", "billing"))
+    assert counts_as_people_read_them(labels, [0, 3], "any") == {"access": 0, "billing": 3}
 
 
 @given(number=ANY)
