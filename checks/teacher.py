@@ -106,7 +106,14 @@ def neighbours_are_kept_by_fine_tuning(context: GateContext) -> Finding:
 def the_pilots_answers_can_be_read(context: GateContext) -> Finding:
     """Of a model behind a server, before the rest is asked: how many validation rows have no answer that counts."""
     limit = context.recipe.limits.unanswered_prompts_at_most
-    findings = {name: _few_are_without_an_answer(said, limit) for name, said in _said_by_servers(context).items()}
+    advice = (
+        "write a prompt that makes it give words of the text as they are"
+        if context.recipe.gives_records
+        else "write a prompt that makes it name a label"
+    )
+    findings = {
+        name: _few_are_without_an_answer(said, limit, advice) for name, said in _said_by_servers(context).items()
+    }
     return worst_of(findings or {"": passed_if(True, "asked of models behind a server")})
 
 
@@ -116,14 +123,14 @@ def _said_by_servers(context: GateContext) -> dict[str, SaidFacts]:
     return {name: each.said for name, each in members if each.said is not None and each.said.usd_a_prompt is not None}
 
 
-def _few_are_without_an_answer(said: SaidFacts, limit: float) -> Finding:
+def _few_are_without_an_answer(said: SaidFacts, limit: float, advice: str) -> Finding:
     silent = sum(said.failures.values())
     reasons = ", ".join(f"{texts:,} {reason}" for reason, texts in said.failures.items())
     share = silent / max(said.texts, 1)
     return passed_if(
         share <= limit,
         f"{silent:,} of {said.texts:,} texts have no answer that counts{f' ({reasons})' if reasons else ''}: "
-        f"{share:.1%}, limit {limit:.0%}" + ("" if share <= limit else "; write a prompt that makes it name a label"),
+        f"{share:.1%}, limit {limit:.0%}" + ("" if share <= limit else f"; {advice}"),
         observed=share,
         limit=limit,
     )

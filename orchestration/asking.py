@@ -32,7 +32,7 @@ from stillhouse.tasks.task import Task
 from stillhouse.teachers.batch_api import BatchRead, batch_lines, read_batch
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import asking_of, asking_of_alternative, request_lines
-from stillhouse.teachers.stored import held_to
+from stillhouse.teachers.stored import at_home, held_to
 from stillhouse.teachers.stored_answers import read_answers
 
 TIMED = 100
@@ -97,7 +97,7 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path, *, of: str 
         asked = _write_what_the_log_lacks(server, missing, path)
         return asked.model_copy(update={"prompts": prompts.height, "left_for_calls": by_calls.height})
     _, prompts, task = _to_be_asked(builds, file)
-    missing = prompts.join(_answered(named, task.names), on="prompt_id", how="anti").sort("prompt_id")
+    missing = prompts.join(_answered(named, prompts, task.names), on="prompt_id", how="anti").sort("prompt_id")
     _write_lines(path, request_lines(asking_of(named, task.names), missing))
     characters = int(missing["text"].str.len_chars().sum())
     return Asked(requests=missing.height, prompts=prompts.height, characters=characters)
@@ -217,9 +217,12 @@ def _of_batches(builds: BuildStore, file: RecipeFile) -> list[pl.DataFrame]:
     ]
 
 
-def _answered(file: RecipeFile, labels: tuple[str, ...]) -> pl.DataFrame:
+def _answered(file: RecipeFile, prompts: pl.DataFrame, labels: tuple[str, ...]) -> pl.DataFrame:
     """Ids of prompts that have an answer which counts; none where there is no file of answers yet."""
     if not may_be_there(file.recipe.teacher.source, file.root):
         return pl.DataFrame(schema={"prompt_id": pl.String})
-    answers = held_to(read_answers(file).answers, labels, file.recipe.data.labels, file.recipe.data.answer)
+    data = file.recipe.data
+    answers = held_to(read_answers(file).answers, labels, data.labels, data.answer)
+    if data.record is not None:
+        answers = at_home(answers, prompts, data.record)
     return answers.filter(pl.col("failure").is_null()).select("prompt_id")

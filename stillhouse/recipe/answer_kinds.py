@@ -4,9 +4,8 @@ Belongs here: which fields go with which kind of answer, each mistake with the f
 Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of them (contract.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.asking import SET_OF_LABELS, SoftLabels
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
@@ -104,10 +103,7 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         bar: what is asked.
     """
     here = f"where data.answer is {answer}"
-    members = {
-        ("teacher", *(("ensemble", "members", name) if name else ())): each for name, each in teacher.by_member.items()
-    }
-    for place, each in members.items():
+    for place, each in _by_place(teacher).items():
         yield from _unfit_member(place, each, here)
         if each.training is not None:
             yield from _no_contrast(answer, (*place, "training"), each.training)
@@ -123,6 +119,33 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
 
 
+def _by_place(teacher: TeacherSpec) -> dict[Field, TeacherSpec]:
+    """Whoever answers, by the part of the recipe that says it."""
+    return {
+        ("teacher", *(("ensemble", "members", name) if name else ())): each for name, each in teacher.by_member.items()
+    }
+
+
+def _no_letters(place: Field, member: TeacherSpec, here: str, has: str) -> Iterator[tuple[Field, str]]:
+    """Where a teacher, or an alternative to it, is asked for the letter of a label.
+
+    Args:
+        place: of the teacher in the recipe.
+        member: the teacher.
+        here: where an answer is no label.
+        has: what replies that say the same have in common.
+    """
+    asked = {(*place, "ask"): member.ask}
+    asked |= {(*place, "alternatives", index): each for index, each in enumerate(member.alternatives)}
+    for at, ask in asked.items():
+        if ask is not None and ask.soft_labels is not None and ask.soft_labels.by is SoftLabels.LOGPROBS:
+            yield (
+                (*at, "soft_labels", "by"),
+                f"a letter is one label of several; {here} use {SoftLabels.SAMPLES}, of which the share that {has} "
+                "says how sure it is, or leave soft_labels out",
+            )
+
+
 def _unfit_member(place: Field, member: TeacherSpec, here: str) -> Iterator[tuple[Field, str]]:
     """What of one teacher, or a member, does not go with sets."""
     if member.kind is TeacherKind.CAUSAL_LM:
@@ -132,15 +155,7 @@ def _unfit_member(place: Field, member: TeacherSpec, here: str) -> Iterator[tupl
             f"ask it behind a server (kind: {TeacherKind.ENDPOINT}), or use {TeacherKind.ENCODER}, "
             f"{TeacherKind.CLASSIFIER} or {TeacherKind.STORED}",
         )
-    asked = {(*place, "ask"): member.ask}
-    asked |= {(*place, "alternatives", index): each for index, each in enumerate(member.alternatives)}
-    for at, ask in asked.items():
-        if ask is not None and ask.soft_labels is not None and ask.soft_labels.by is SoftLabels.LOGPROBS:
-            yield (
-                (*at, "soft_labels", "by"),
-                f"a letter is one label of several; {here} use {SoftLabels.SAMPLES}, of which the share that has a "
-                "label says how sure it is, or leave soft_labels out",
-            )
+    yield from _no_letters(place, member, here, "has a label")
     if member.answers.rationale == SET_OF_LABELS and member.kind is TeacherKind.ENDPOINT:
         yield (*place, "answers", "rationale"), f"another name than {SET_OF_LABELS}, which is the answer's {here}"
     if member.answers.probabilities is not None:
@@ -186,19 +201,25 @@ def unfit_for_numbers(
 
 
 def unfit_for_records(
-    answer: TaskKind, teacher: TeacherSpec, bar: BarSpec, slices: Sequence[SliceSpec], students: Sequence[StudentSpec]
+    answer: TaskKind,
+    fields: Collection[str],
+    teacher: TeacherSpec,
+    bar: BarSpec,
+    slices: Sequence[SliceSpec],
+    students: Sequence[StudentSpec],
 ) -> Iterator[tuple[Field, str]]:
     """What of a teacher, a bar, slices and students does not go with answers that are records.
 
     Args:
         answer: the kind, one of `RECORDS`.
+        fields: names of those of a record.
         teacher: who answers.
         bar: what is asked.
         slices: what is judged on its own.
         students: that learn.
     """
     here = f"where data.answer is {answer}"
-    yield from _unfit_teacher_of_records(teacher, here)
+    yield from _unfit_teacher_of_records(teacher, fields, here)
     if bar.metric != "accuracy":
         yield (
             ("bar", "metric"),
@@ -221,22 +242,19 @@ def _no_slices_by_label(slices: Sequence[SliceSpec], what: str) -> Iterator[tupl
             )
 
 
-def _unfit_teacher_of_records(teacher: TeacherSpec, here: str) -> Iterator[tuple[Field, str]]:
-    if teacher.kind is not TeacherKind.STORED:
-        yield (
-            ("teacher", "kind"),
-            f"{teacher.kind} answers with labels; {here} use {TeacherKind.STORED}, whose file has a JSON object for "
-            "each text",
-        )
-    for name in ("ask", "review"):
-        if getattr(teacher, name):
-            yield ("teacher", name), f"must be left out {here}: it is about labels"
-    answers = teacher.answers
-    if answers.probabilities is not None:
-        yield ("teacher", "answers", "probabilities"), f"must be left out {here}: they are those of labels"
-    if answers.format is AnswersFormat.BATCH and answers.requests is None:
-        yield (
-            ("teacher", "answers", "format"),
-            f"batch needs answers.requests, the file that was sent, {here}: values are looked for in the text that was "
-            "asked",
-        )
+def _unfit_teacher_of_records(teacher: TeacherSpec, fields: Collection[str], here: str) -> Iterator[tuple[Field, str]]:
+    for place, each in _by_place(teacher).items():
+        if each.kind not in (TeacherKind.STORED, TeacherKind.ENDPOINT):
+            yield (
+                (*place, "kind"),
+                f"{each.kind} answers with labels; {here} use {TeacherKind.STORED}, whose file has a JSON object for "
+                f"each text, or {TeacherKind.ENDPOINT}, a server that is asked for one",
+            )
+        yield from _no_letters(place, each, here, "has a value")
+        if each.answers.rationale in fields and each.kind is TeacherKind.ENDPOINT:
+            yield (
+                (*place, "answers", "rationale"),
+                f"another name than {each.answers.rationale}, which is a field of the record",
+            )
+        if each.answers.probabilities is not None:
+            yield (*place, "answers", "probabilities"), f"must be left out {here}: they are those of labels"

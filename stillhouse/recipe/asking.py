@@ -49,15 +49,16 @@ class AskSpec(Part):
     prompt: str | None = Field(
         None,
         description="a file, from where the recipe's paths start, in which {text}, {labels} and {task} stand for what "
-        "they say; a plain one when left out",
+        "they say, or {fields} for the fields of a record; a plain one when left out",
     )
     settings: dict[str, str | int | float | bool] = Field(
         {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
     )
     structured: bool = Field(
         False,
-        description="an endpoint is held to JSON with one of the labels, or a list of them where data.answer says so "
-        "(response_format with a json_schema), as vLLM, llama.cpp, Ollama and OpenAI understand; not every model does",
+        description="an endpoint is held to JSON with one of the labels, where data.answer says so a list of them or "
+        "a record (response_format with a json_schema), as vLLM, llama.cpp, Ollama and OpenAI understand; "
+        "not every model does",
     )
     soft_labels: SoftLabelsSpec | None = Field(
         None, description="students learn how sure an endpoint is, too; the answers alone when left out"

@@ -258,7 +258,9 @@ class Recipe(RecipeParts):
             unfit = unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
             parts = BY_CLASS_OR_PROBABILITY
         else:
-            unfit = unfit_for_records(answer, self.teacher, self.bar, self.slices, self.students)
+            unfit = unfit_for_records(
+                answer, self.data.fields or (), self.teacher, self.bar, self.slices, self.students
+            )
             parts = NOT_OF_RECORDS
         for field, mistake in unfit:
             raise FieldError(mistake, *field)

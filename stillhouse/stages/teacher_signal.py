@@ -13,6 +13,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages import asking
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
+from stillhouse.tasks import as_people_read_it
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review
 from stillhouse.teachers.signal import CaptureReport, SignalStore
@@ -47,7 +48,9 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
             unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
             answered = answers.filter(pl.col("failure").is_null())
             sample = with_answers(unlabelled.join(answered, on="prompt_id"), facts.task).sort("prompt_id")
-            sample = sample.select("prompt_id", "text", "answer", "confidence")
+            said = zip(sample["answer"], sample["text"], strict=True)
+            shown = [as_people_read_it(facts.task, answer, text) for answer, text in said]
+            sample = sample.select("prompt_id", "text", pl.Series("answer", shown, dtype=pl.String), "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
         return SignalFacts(
             fingerprint=facts.fingerprint,

@@ -60,35 +60,41 @@ class NoRecordError(ValueError):
         self.fault = fault
 
 
-def record_in_cell(cell: str, spec: RecordSpec) -> str:
+def record_in_cell(cell: str, spec: RecordSpec, beside: str | None = None) -> str:
     """The first spelling of the record that a cell holds.
 
     Args:
         cell: a JSON object, in which a field that is not there, null or blank has no value.
         spec: its fields.
+        beside: what else it may have, such as why it is so; no part of the record.
 
     Raises:
         NoRecordError: if it is none, a field is not of the recipe, or a value is none that its field may have.
     """
     held = _object(cell)
-    unknown = [name for name in held if name not in spec.fields]
+    unknown = [name for name in held if name not in spec.fields and name != beside]
     if unknown:
         raise NoRecordError(RecordFault.NO_RECORD, f"the recipe has no field {unknown[0]!r}")
     return _written({name: _value(name, held.get(name), field) for name, field in spec.fields.items()})
 
 
-def record_in_reply(reply: str, spec: RecordSpec) -> str:
+def record_in_reply(reply: str, spec: RecordSpec, beside: str | None = None) -> str:
     """The first spelling of the record in what a language model said, which may have words around it.
 
     Of several records nobody knows which is the answer, unless they are the same; braces that hold no JSON are words.
+
+    Args:
+        reply: all of it.
+        spec: the fields.
+        beside: see `record_in_cell`.
 
     Raises:
         NoRecordError: see `record_in_cell`; and if several objects of the reply are not the same record.
     """
     objects = _objects_in(reply)
     if len(objects) < 2:
-        return record_in_cell(objects[0] if objects else reply, spec)
-    if len(found := {record_in_cell(each, spec) for each in objects}) > 1:
+        return record_in_cell(objects[0] if objects else reply, spec, beside)
+    if len(found := {record_in_cell(each, spec, beside) for each in objects}) > 1:
         raise NoRecordError(RecordFault.NO_RECORD, f"it has {len(found)} different records")
     return found.pop()
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from stillhouse.digests import digest_of
 from stillhouse.recipe.asking import LONGEST
 from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.record import RecordSpec
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Asking:
         revision: what the recipe says of the model's version.
         codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
         samples: answers to each text.
-        choices: the labels, where JSON with one of them, or with a list of them, is asked; else none.
+        choices: the labels, where JSON with one of them, or with a list of them, is asked, or the fields of a record
+            that is asked as JSON of just this form; else none.
         rationale: what is called in that JSON why it is so; None where it is not asked.
         rationale_pattern: takes why it is so out of a reply; None where that is not read.
         answer: what an answer is.
+        record: of a record, its fields and how much of a text is read; else None.
     """
 
     model: str
@@ -48,13 +51,15 @@ class Asking:
     rationale_pattern: str | None = None
     # Left out of one label, so that what was asked before there were sets keeps its digest, and a release its bytes.
     answer: Annotated[TaskKind, Field(exclude_if=lambda kind: kind == "single_label")] = "single_label"
+    record: Annotated[RecordSpec | None, Field(exclude_if=lambda spec: spec is None)] = None
 
     @property
     def digest(self) -> str:
         """Digest of all of it."""
-        later = {"rationale": None, "rationale_pattern": None, "answer": "single_label"}  # without them it is as it was
-        said = asdict(self).items()
-        return digest_of({name: value for name, value in said if name not in later or value != later[name]})
+        # Without them it is as it was.
+        later = {"rationale": None, "rationale_pattern": None, "answer": "single_label", "record": None}
+        said = asdict(self) | {"record": self.record and self.record.model_dump(mode="json")}
+        return digest_of({name: value for name, value in said.items() if name not in later or value != later[name]})
 
     @property
     def asks_why(self) -> bool:

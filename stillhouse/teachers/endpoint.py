@@ -290,7 +290,8 @@ class EndpointTeacher:
             prompts: columns prompt_id and text.
             occasion: for which they are asked again, whatever was said before; once for each.
         """
-        bodies = {name: body_of(self.asking, text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
+        texts = dict(prompts.select("prompt_id", "text").iter_rows())
+        bodies = {name: body_of(self.asking, text) for name, text in texts.items()}
         samples = range(self.asking.samples)
         digests = {name: [self._digest(body, sample, occasion) for sample in samples] for name, body in bodies.items()}
         with self.calls.one_at_a_time(self.asking.digest):
@@ -300,7 +301,7 @@ class EndpointTeacher:
             if missing:
                 known |= self._ask_all(missing)
         said = {name: [known[digest] for digest in each] for name, each in digests.items()}
-        return Replies(said, self.asking, self.task)
+        return Replies(said, self.asking, self.task, texts)
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
         over = threading.Event()

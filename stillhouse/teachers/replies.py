@@ -1,4 +1,4 @@
-"""What the replies of a server mean: the label of each text, or its labels, and how sure the teacher is of them.
+"""What the replies of a server mean: the label of each text, its labels or its record, and how sure the teacher is.
 
 Belongs here: reading one reply, several to one text, and the alternatives of a letter.
 Does not: asking (endpoint.py), what an answer alone is worth (stored.py), the arithmetic of probabilities
@@ -9,7 +9,7 @@ import statistics
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,12 +18,14 @@ import polars as pl
 from stillhouse.arrays import FloatArray
 from stillhouse.data.privacy import redact_text
 from stillhouse.recipe.data import SETS
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import names_of
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, MASS, RATIONALE, RAW, SAID, VOTES, further_columns
 from stillhouse.teachers.requests import answer_in, rationale_in
+from stillhouse.teachers.said_records import records_in
 from stillhouse.teachers.soft_labels import by_alternatives
 from stillhouse.teachers.stored import Failure, held_to, one_spelling
 
@@ -39,11 +41,13 @@ class Replies:
         said: to each prompt, by its id: one reply, or as many as there are samples.
         asking: what was asked.
         task: what an answer is.
+        texts: of the prompts, which have to have the values of records; not asked for of labels.
     """
 
     said: Mapping[str, Sequence[Reply]]
     asking: Asking
     task: Task
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def answers(self) -> pl.DataFrame:
@@ -195,7 +199,9 @@ class Replies:
         return {name: self.task.targets(by_prompt.get(name, nothing)) for name in self.said}
 
     def _votes(self, name: str) -> list[int]:
-        """How often a prompt was answered with each label, by itself or in a set, in the task's order."""
+        """How often a prompt was answered with each label, by itself or in a set, or so to each field, in order."""
+        if isinstance(self.task, Extraction):
+            return [int(count) for count in self.task.counts(self._given[name])]
         answers = self.task.written(self._given[name])
         is_set = self.asking.answer in SETS
         votes = Counter(label for each in answers for label in (names_of(each) if is_set else (each,)))
@@ -209,6 +215,11 @@ class Replies:
         ]
         schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
         found = pl.DataFrame(rows, schema=schema, orient="row")
+        if self.asking.record is not None:
+            texts = (self.texts[name] for name in replies)
+            found = found.with_columns(
+                records_in(zip(found["answer"], texts, strict=True), self.asking.record, beside=self.asking.rationale)
+            )
         if self.asking.asks_why:
             why = [rationale_in(each.content, self.asking) if each.content else None for each in replies.values()]
             clean = [said and _without_people(said) for said in why]

@@ -2,9 +2,9 @@
 
 Belongs here: what is sent for a text, which part of a reply is its answer, and one request for each prompt in the lines
 that OpenAI's batch API, `vllm run-batch` and their like read.
-Does not: the record of what is asked (asked.py), the prompt around a text (prompting.py), which prompts have no answer
-yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of a batch (batch_api.py, and
-stored_answers.py of a stored teacher).
+Does not: what all of it is kept as (asked.py), the prompt around a text (prompting.py), how fields of a record are
+described (asked_records.py), which prompts have no answer yet (orchestration/asking.py), making calls (endpoint.py),
+reading the replies of a batch (batch_api.py, and stored_answers.py of a stored teacher).
 """
 
 import json
@@ -16,11 +16,17 @@ import polars as pl
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.asking import LABEL, LONGEST, SET_OF_LABELS, AskSpec, SoftLabels
-from stillhouse.recipe.data import SETS, TaskKind
+from stillhouse.recipe.data import RECORDS, SETS, TaskKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.teachers.asked import Asking
-from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
+from stillhouse.teachers.asked_records import (
+    PROMPT_FOR_A_RECORD,
+    PROMPT_FOR_A_RECORD_AND_A_REASON,
+    forms_of,
+    in_words,
+)
+from stillhouse.teachers.prompting import FIELDS, LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
 
@@ -53,7 +59,9 @@ def body_of(asking: Asking, text: str) -> dict[str, Any]:
 
 
 def answer_in(content: str, asking: Asking) -> str | None:
-    """The part of a reply that should be a label, or a list of them; None where the pattern does not find one."""
+    """The part of a reply that should be a label, a list of them or a record; None where the pattern finds none."""
+    if asking.record is not None:  # in its own spelling: signs that are no part of a label may be one of a word
+        return taken(" ".join(content.split()), asking.answer_pattern, "answer") or None
     if asking.choices:  # some answer with the label alone all the same
         said = _in_json(content, _called(asking.answer))
         if asking.answer in SETS and isinstance(said, list):
@@ -74,7 +82,7 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
 
     Args:
         file: the recipe, which says how to ask.
-        labels: those that may be answered.
+        labels: those that may be answered; of records nobody asks for them.
 
     Raises:
         StillhouseError: if the file of the prompt cannot be read, or has no place for the text.
@@ -94,7 +102,7 @@ def asking_of_alternative(file: RecipeFile, index: int, labels: Sequence[str]) -
     Args:
         file: the recipe.
         index: of the alternative among them.
-        labels: those that may be answered.
+        labels: those that may be answered; of records nobody asks for them.
 
     Raises:
         StillhouseError: likewise.
@@ -120,23 +128,29 @@ def _asking(
         )
     if codes:
         settings |= {name: 1 for name in LONGEST if name in settings}  # a letter is one token
-    shown = [f"{code}: {label}" for code, label in codes.items()] if codes else labels
+    data = file.recipe.data
+    record = data.record
     rationale = None if why is None else why.rationale
-    answer = file.recipe.data.answer
-    plain = _plain_prompt(answer, by_letter=bool(codes), why=rationale is not None)
+    if record is not None:
+        shown, place = in_words(record), FIELDS
+    else:
+        shown, place = [f"{code}: {label}" for code, label in codes.items()] if codes else list(labels), LABELS
+    plain = _plain_prompt(data.answer, by_letter=bool(codes), why=rationale is not None)
+    template = template_of(file, part, spec.prompt) or plain
     return Asking(
         spec.model,
-        filled_in(template_of(file, part, spec.prompt) or plain, file.recipe.task, shown),
+        filled_in(template, file.recipe.task, shown, place),
         settings,
         answer_pattern,
-        file.recipe.data.labels,
+        data.labels,
         revision,
         codes,
         soft.samples if soft and soft.by is SoftLabels.SAMPLES else 1,
-        tuple(labels) if spec.structured else (),
+        tuple(record.fields if record else labels) if spec.structured else (),
         rationale,
         None if why is None else why.rationale_pattern,
-        answer,
+        data.answer,
+        record,
     )
 
 
@@ -158,6 +172,8 @@ def request_line(custom_id: str, body: dict[str, Any]) -> str:
 
 
 def _plain_prompt(answer: TaskKind, *, by_letter: bool, why: bool) -> str:
+    if answer in RECORDS:
+        return PROMPT_FOR_A_RECORD_AND_A_REASON if why else PROMPT_FOR_A_RECORD
     if answer in SETS:
         return PROMPT_FOR_A_SET_AND_A_REASON if why else PROMPT_FOR_A_SET
     return PROMPT_FOR_A_LETTER if by_letter else PROMPT_FOR_A_REASON if why else PLAIN_PROMPT
@@ -169,13 +185,16 @@ def _called(answer: TaskKind) -> str:
 
 
 def _form_of(asking: Asking) -> dict[str, Any]:
-    """The form of an answer that is one of some labels, or a list of them, as servers are held to one."""
-    said: dict[str, Any] = {"type": "string", "enum": list(asking.choices)}
-    if asking.answer in SETS:  # one that is named twice counts once: few servers know `uniqueItems`
-        said = {"type": "array", "items": said}
+    """The form of an answer that is one of some labels, a list of them or a record, as servers are held to one."""
+    if asking.record is not None:
+        said = forms_of(asking.record)
+    else:
+        label = {"type": "string", "enum": list(asking.choices)}
+        # One that is named twice counts once: few servers know `uniqueItems`.
+        said = {_called(asking.answer): {"type": "array", "items": label} if asking.answer in SETS else label}
     # Why comes first, so that the answer follows from it.
     why = {} if asking.rationale is None else {asking.rationale: {"type": "string"}}
-    properties = {**why, _called(asking.answer): said}
+    properties = {**why, **said}
     schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 

@@ -70,9 +70,9 @@ def held_to(
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            of records the place of each value, with its words in `record`, or nothing and in `flaw` why. `rationale`
-            and `probabilities` (see `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`, the whole
-            reply, likewise.
+            of records the place of each value, or its words where the text is not known yet, with the words in
+            `record`, or nothing and in `flaw` why. `rationale` and `probabilities` (see `shares_of`), `tokens` and
+            `tokens_out`, where they are read; `raw`, the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
         answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it. It
@@ -278,7 +278,7 @@ class StoredTeacher:
     def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
         """The stored answer to each prompt as outputs, or why there is none."""
         answers = self.answers
-        if isinstance(self.task, Extraction):
+        if isinstance(self.task, Extraction) and RECORD in answers.columns:  # a server was asked the text itself
             answers = at_home(answers, prompts, self.task.spec)
         rows = prompts.join(answers, on="prompt_id", how="left", maintain_order="left")
         rows = rows.with_columns(

@@ -21,10 +21,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import RECORDS, SETS
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import NoRecordError, record_in_reply, spelled_out
-from stillhouse.teachers.columns import FLAW, PROBABILITIES, RATIONALE, RAW, RECORD, TOOK
+from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.protocol import counted_tokens
+from stillhouse.teachers.said_records import records_in
 from stillhouse.teachers.stored import taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
 
@@ -107,7 +106,13 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     took = _counted(file, found[_USAGE]) if usage else []
     in_full = _without_people(found[RAW])
     record = file.recipe.data.record
-    answers = [found["label"].alias("answer")] if record is None else _records(found, record)
+    if record is None:
+        answers = [found["label"].alias("answer")]
+    else:
+        # Where the ids are those of prompts, their texts come later.
+        asked = pl.lit(None, pl.String) if named_by_us else normalise(pl.col("text"))
+        sent = redacted(found).rows.with_columns(text=asked)["text"]
+        answers = records_in(zip(found["label"], sent, strict=True), record, place=placed_without_people)
     read = [ids.alias("prompt_id"), *answers, *reasons, *said, *took, in_full]
     order = ["prompt_id", *(each.name for each in answers), *further, *(each.name for each in took), RAW]
     return AnswersRead(
@@ -117,30 +122,6 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         without_text=rows.height - found.height,
         without_rationale=unexplained,
     )
-
-
-def _records(found: pl.DataFrame, record: RecordSpec) -> list[pl.Series]:
-    """The record that each reply is, as places in the text that was asked and in words, and why it is none.
-
-    This is where what a language model invents is found: a value that is not in the text has no place.
-
-    Args:
-        found: `text`, that was asked, and `label`, the reply.
-        record: the fields.
-    """
-    texts = redacted(found).rows.select(normalise(pl.col("text")))["text"]
-    read: dict[str, list[str | None]] = {"answer": [], FLAW: [], RECORD: []}
-    for text, said in zip(texts, found["label"], strict=True):
-        place, flaw, words = None, None, None
-        if said is not None:
-            try:
-                place = placed_without_people(record_in_reply(said, record), text, record)
-                words = spelled_out(place, text)
-            except NoRecordError as error:
-                flaw = error.fault.value
-        for column, value in (("answer", place), (FLAW, flaw), (RECORD, words)):
-            read[column].append(value)
-    return [pl.Series(name, values, dtype=pl.String) for name, values in read.items()]
 
 
 def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:

@@ -42,14 +42,17 @@ BILL = "The star hotel asked for euro by 1931 . What is a fear of snakes ?"
 RECORD = {"payee": "star hotel", "due": "1931", "currency": "EUR"}
 
 
-def recipe_of_records(folder: Path) -> RecipeFile:
-    rows = sentences(ROWS)
-    answered(rows).select("text", "answer").write_csv(folder / "replies.csv")
+def recipe_of_records(
+    folder: Path, *, rows: int = ROWS, changed: dict[str, Any] | None = None, **teacher: Any
+) -> RecipeFile:
+    """With a file of answers, or a teacher that is said otherwise; one of its students learns from labels alone."""
+    known = sentences(rows)
+    answered(known).select("text", "answer").write_csv(folder / "replies.csv")
     broken = pl.DataFrame({
         "text": ["Pay the bank of nowhere in dollar", "Pay somebody in euro"],
         "record": [json.dumps({"payee": "Acme Holdings", "currency": "USD"}), "somebody"], "order": ["0", "0"],
     })  # fmt: skip
-    pl.concat([rows, broken]).write_csv(folder / "questions.csv")
+    pl.concat([known, broken]).write_csv(folder / "questions.csv")
     learning = {"learning_rate": 1e-3, "max_tokens": 48}
     stored = {
         "kind": "stored", "source": str(folder / "replies.csv"), "revision": "a large model, in October",
@@ -66,13 +69,14 @@ def recipe_of_records(folder: Path) -> RecipeFile:
         "answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST, "hidden_label_share": 0.8,
     }  # fmt: skip
     about: dict[str, Any] = {
-        "task": "Take out of a letter who is to be paid, by when and in what.", "teacher": stored, "data": data,
+        "task": "Take out of a letter who is to be paid, by when and in what.", "teacher": {**stored, **teacher},
+        "data": data,
         "base": {"source": str(small_teacher(folder / "teacher")), "revision": "test", "licence": "Apache-2.0"},
         "students": students, "bar": {"margin": 0.1}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 30},
         "slices": [{"name": "orders", "column": "order", "values": ["0"], "critical": True, "margin": 0.1}],
         "limits": {"unanswered_prompts_at_most": 0.15},  # it invents one in ten, and that is known
     }  # fmt: skip
-    return small_recipe(folder, **about)
+    return small_recipe(folder, **{**about, **(changed or {})})
 
 
 def test_where_rules_do_there_is_no_need_of_a_student(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from stillhouse.recipe.reading import read_recipe
 from stillhouse.recipe.record import RecordSpec
 from tests.stillhouse.recipe.test_answer_kinds import (
     AWAY,
+    CHEAPER,
     ELSEWHERE,
     LANGUAGE_MODEL,
     SERVER,
     STUDENT,
+    of_server,
     of_stored,
     refused_in_its_line,
     student,
@@ -33,6 +35,16 @@ def recipe(folder: Path, **changes: Any) -> Path:
     return other_recipe(
         folder, **{"slices": [], "stress": None, "data": data, **of_stored(), **student(loss="kl"), **changes}
     )
+
+
+def together(other: dict[str, Any], **ensemble: Any) -> dict[str, Any]:
+    """A file of answers with another teacher."""
+    members = {"x": ELSEWHERE, "y": other}
+    return {
+        "teacher": {"kind": "ensemble", "ensemble": {"members": members, **ensemble}, "minimum_accuracy": 0.5,
+                    "reason": "Two see more than one."},
+        **AWAY,
+    }  # fmt: skip
 
 
 def of_fields(**changed: Any) -> dict[str, Any]:
@@ -64,11 +76,34 @@ def of_fields(**changed: Any) -> dict[str, Any]:
             "slices.0.column",
             "label is a record.*name a further column",
         ),
-        ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with labels.*use stored"),
+        (
+            of_server(soft_labels={"by": "logprobs"}),
+            "teacher.ask.soft_labels.by",
+            "a letter is one label.*use samples, of which the share that has a value",
+        ),
+        (
+            {"teacher": {**SERVER, "alternatives": [CHEAPER | {"soft_labels": {"by": "logprobs"}}]}, **AWAY},
+            "teacher.alternatives.0.soft_labels.by",
+            "a letter is one label.*use samples",
+        ),
+        (
+            {"teacher": {**SERVER, "ask": {"model": "m", "structured": True}, "answers": {"rationale": "vendor"}},
+             **AWAY},
+            "teacher.answers.rationale",
+            "another name than vendor, which is a field",
+        ),
+        (
+            together(LANGUAGE_MODEL),
+            "teacher.ensemble.members.y.kind",
+            "causal_lm answers with labels.*use stored.*or endpoint",
+        ),
+        (
+            together({**ELSEWHERE, "answers": {"probabilities": "p"}}),
+            "teacher.ensemble.members.y.answers.probabilities",
+            "those of labels",
+        ),
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
-        (of_stored(ask={"model": "m"}), "teacher.ask", "it is about labels"),
         (of_stored(answers={"probabilities": "p"}), "teacher.answers.probabilities", "those of labels"),
-        (of_stored(answers={"format": "batch"}), "teacher.answers.format", "the text that was asked"),
         ({"data": {"fields": None}}, "data.answer", "fields must say what a record holds"),
         ({"data": {"fields": {}}}, "data.answer", "fields must say what a record holds"),
         ({"data": {"labels": {"good": "5"}}}, "data.labels", "a choice names its own values"),
@@ -108,6 +143,13 @@ def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
         student(loss="answers", smoothing=0.2),
         student(loss="kl", temperature=2.0, label_weight=0.5),
         of_stored(answers={"format": "batch", "requests": "sent.jsonl"}),
+        of_stored(answers={"format": "batch"}, ask={"model": "m"}, review={"size": 40}),
+        of_server(),
+        of_server(structured=True, soft_labels={"by": "samples"}, settings={"max_tokens": 90, "temperature": 1}),
+        {"teacher": {**SERVER, "alternatives": [CHEAPER], "review": {"size": 40}}, **AWAY},
+        {"teacher": {**SERVER, "ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}, **AWAY},
+        together(SERVER),
+        together(SERVER, combine="votes", agree_at_least=1.0),
         {"data": {"words_at_most": 32}},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
     ],

@@ -18,7 +18,7 @@ from stillhouse.teachers.stored import Failure, StoredTeacher, at_home, held_to
 from stillhouse.teachers.stored_answers import read_answers
 from stillhouse.teachers.verification import verify_signal
 from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
-from tests.stillhouse.teachers.answered import DEMO
+from tests.stillhouse.teachers.answered import DEMO, reply, written
 
 
 def recipe(folder: Path, **answers: Any) -> RecipeFile:
@@ -114,6 +114,26 @@ def test_replies_of_a_batch_are_held_against_the_texts_that_were_sent(tmp_path: 
     file = recipe(tmp_path, format="batch", requests=str(tmp_path / "sent.jsonl"), text_pattern=r"Bill:\s(?P<text>.*)")
     (answer,) = read_answers(file).answers["answer"]
     assert answer == '{"currency":"USD","due":null,"payee":[2,2]}'
+
+
+def test_replies_that_are_known_by_their_prompts_are_held_against_these(tmp_path: Path) -> None:
+    """As `stillhouse ask` has them asked: what was sent is in no file, and is the text of the prompt."""
+    texts = pl.Series([TEXT, "Pay the Coyote Bank, in dollars", "Pay nobody"])
+    prompts = pl.DataFrame({"prompt_id": prompt_ids(texts), "text": texts})
+    said = json.dumps({"payee": "Acme Bank", "currency": "USD"})
+    replies = [(prompts["prompt_id"][0], said), (prompts["prompt_id"][1], said), (prompts["prompt_id"][2], "nobody")]
+    written(tmp_path / "replies.jsonl", [reply(*each) for each in replies])
+    file = recipe(tmp_path, format="batch")
+    assert file.recipe.data.record is not None
+    answers = held_to(read_answers(file).answers, (), {}, "fields")
+    task = Extraction(file.recipe.data.record)
+    for found in (at_home(answers, prompts, task.spec), StoredTeacher(answers, 0.9, task).ask(prompts)):
+        failures = dict(found.select("prompt_id", "failure").iter_rows())
+        assert [failures[name] for name in prompts["prompt_id"]] == [
+            None, RecordFault.NOT_IN_TEXT, RecordFault.NO_RECORD,
+        ]  # fmt: skip
+    outputs = np.array(StoredTeacher(answers, 0.9, task).ask(prompts)["logits"].drop_nulls().to_list())
+    assert task.written(task.answers(outputs)) == ['{"currency":"USD","due":null,"payee":[2,2]}']
 
 
 def test_every_invented_value_is_found_and_no_other(tmp_path: Path) -> None:
