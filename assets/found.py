@@ -21,7 +21,7 @@ from stillhouse.stages.facts import TeacherFacts
 def note_weak_slices(
     context: StageContext, evaluation: Artifact, judged: Sequence[Evaluation], prompts: Artifact
 ) -> None:
-    """Ask for rows of each slice that the student of the report does not hold.
+    """Ask for rows of each slice and field that the student of the report does not hold.
 
     Args:
         context: of the run that has judged.
@@ -35,6 +35,7 @@ def note_weak_slices(
     recipe, rows = context.file.recipe, prompts.frame("prompts").filter(pl.col("split") == "train")
     members = slice_masks(rows, recipe.slices, are_sets=recipe.gives_sets).sum(axis=1) if recipe.slices else ()
     learned_from = {spec.name: int(number) for spec, number in zip(recipe.slices, members, strict=True)}
+    learned_from |= dict.fromkeys(recipe.bar.fields, rows.height)
     reported = reported_of(recipe, list(judged), smallest_that_clears(judged))
     for asked in data_requests(reported, learned_from):
         facts = {**asked.model_dump(mode="json"), "student": reported.name, "evaluation": evaluation.digest}

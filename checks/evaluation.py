@@ -38,13 +38,15 @@ def the_golden_set_is_the_frozen_one(context: GateContext) -> Finding:
     return none_of(len(others), f"{held}; judged by other rows: {judged}")
 
 
-@gate("a declared slice without a verdict is a slice that nobody looked at")
+@gate("a declared slice or field without a verdict is one that nobody looked at")
 def every_declared_slice_has_a_verdict(context: GateContext) -> Finding:
     """INCONCLUSIVE is a verdict."""
-    declared = {item.name for item in context.recipe.slices}
+    fields = context.recipe.bar.fields
+    declared = {*fields, *(item.name for item in context.recipe.slices)}
     missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(context.artifact.folder)}
     holes = [f"{name}: {', '.join(slices)}" for name, slices in missing.items() if slices]
-    return none_of(len(holes), "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
+    what = "slices and fields" if fields else "slices"
+    return none_of(len(holes), "; ".join(holes) if holes else f"{len(declared)} {what} judged for each student")
 
 
 @gate("a student that serves some groups of people worse should be found here and not by them")

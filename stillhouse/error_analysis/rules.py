@@ -190,12 +190,12 @@ def _kinds_missed(facts: Facts) -> set[ClaimKind]:
 
 def _misses_only_floors(facts: Facts) -> bool:
     """Whether all that does not hold asks for so much whatever the teacher does: it is within each margin of it."""
-    return _kinds_missed(facts) <= {ClaimKind.FLOOR, ClaimKind.SLICE_FLOOR}
+    return _kinds_missed(facts) <= {ClaimKind.FLOOR, ClaimKind.SLICE_FLOOR, ClaimKind.FIELD_FLOOR}
 
 
 def _misses_nothing_relative(facts: Facts) -> bool:
     """Whether it is within each margin of its teacher, and fails what else the bar asks."""
-    return _kinds_missed(facts).isdisjoint({ClaimKind.NON_INFERIORITY, ClaimKind.SLICE})
+    return _kinds_missed(facts).isdisjoint({ClaimKind.NON_INFERIORITY, ClaimKind.SLICE, ClaimKind.FIELD})
 
 
 def _gravest(facts: Facts) -> str:

@@ -17,7 +17,7 @@ from stillhouse.base import Record
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures.bar_metric import bar_metric_test
 from stillhouse.evaluation.models import golden_targets, group_codes
-from stillhouse.evaluation.slices.declared import slice_masks, slice_table
+from stillhouse.evaluation.slices.declared import right_by_part, slice_masks, slice_table, with_fields
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.data import ScoreSpec
 from stillhouse.records.champions import Served
@@ -46,7 +46,9 @@ class AgainstChampion(Record):
         default=None,
         description="On all rows, with the champion in the teacher's place, the challenger in the student's.",
     )
-    claims: tuple[Claim, ...] = Field(default=(), description="All rows first, then each critical slice; all bind.")
+    claims: tuple[Claim, ...] = Field(
+        default=(), description="All rows first, then each critical slice and field; all bind."
+    )
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ def compare_with_champion(
     """Test that a challenger is not worse than the champion by the margin or more.
 
     By the tests that hold a student against its teacher (accuracy_test.py, metric_test.py), with the champion in the
-    teacher's place: on all rows in the bar's metric at its error rate, and in accuracy on each critical slice, which
-    share one error rate by Holm's procedure.
+    teacher's place: on all rows in the bar's metric at its error rate, and in accuracy on each critical slice and of
+    each critical field, which share one error rate by Holm's procedure.
 
     Args:
         rival: the champion.
@@ -153,8 +155,12 @@ def compare_with_champion(
         else bar_metric_test(terms.bar, task, targets, of_champion, of_challenger, groups=whole, margin=margin)
     )
     critical = [spec.model_copy(update={"floor": None}) for spec in terms.slices if spec.critical]
+    fields = [spec.model_copy(update={"floor": None}) for spec in terms.bar.judged_fields if spec.critical]
     slices = slice_table(
-        critical, slice_masks(rows, critical, are_sets=answers_with_sets(task)), right, challenger_right,
+        [*critical, *fields],
+        with_fields(slice_masks(rows, critical, are_sets=answers_with_sets(task)), fields),
+        right_by_part(right, len(critical), fields, task, of_champion, targets),
+        right_by_part(challenger_right, len(critical), fields, task, of_challenger, targets),
         margin=margin, alpha=terms.bar.alpha, groups=whole,
     )  # fmt: skip
     claims = champion_claims(test, slices, who)

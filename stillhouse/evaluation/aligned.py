@@ -12,7 +12,7 @@ import polars as pl
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.models import EvaluatedModel, align, golden_targets, group_codes
-from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
+from stillhouse.evaluation.slices.declared import SliceResult, right_by_part, slice_masks, slice_table, with_fields
 from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.tasks import answers_with_sets
 from stillhouse.tasks.task import Targets, Task
@@ -110,12 +110,13 @@ class Aligned:
 
     @cached_property
     def slices(self) -> tuple[SliceResult, ...]:
-        """The declared slices as judged; gaps are between them."""
+        """The declared slices as judged, and fields behind them; gaps are between the slices."""
+        slices, fields = self.terms.slices, self.bar.judged_fields
         return slice_table(
-            self.terms.slices,
-            self.masks,
-            self.teacher_correct,
-            self.correct,
+            (*slices, *fields),
+            with_fields(self.masks, fields),
+            right_by_part(self.teacher_correct, len(slices), fields, self.task, self.teacher_logits, self.targets),
+            right_by_part(self.correct, len(slices), fields, self.task, self.logits, self.targets),
             margin=self.bar.margin,
             alpha=self.bar.alpha,
             groups=self.groups,

@@ -41,11 +41,14 @@ class ClaimKind(StrEnum):
     SLICE = "slice"
     SLICE_FLOOR = "slice_floor"
     SLICE_GAP = "slice_gap"
+    FIELD = "field"
+    FIELD_FLOOR = "field_floor"
     FAIRNESS = "fairness"
     BEHAVIOUR = "behaviour"
     STRESS = "stress"
     CHAMPION = "champion"
     CHAMPION_SLICE = "champion_slice"
+    CHAMPION_FIELD = "champion_field"
     LATENCY_RATIO = "latency_ratio"
     LATENCY_RATIO_WALL = "latency_ratio_wall"
     LATENCY_MS = "latency_ms"
@@ -60,7 +63,7 @@ _BEFORE_SUBJECT = "/"
 
 
 def named(kind: ClaimKind, subject: str | None = None) -> str:
-    """The name of a claim of a kind, about a slice, column, behavioural test or perturbation where it is about one."""
+    """The name of a claim of a kind, about a slice, field, column, behavioural test or perturbation if about one."""
     return kind.value if subject is None else f"{kind.value}{_BEFORE_SUBJECT}{subject}"
 
 
@@ -80,7 +83,7 @@ class Claim(Record):
 
     @property
     def subject(self) -> str | None:
-        """The slice, column, behavioural test or perturbation that it is about; None where it is about all rows."""
+        """The slice, field, column, behavioural test or perturbation that it is about; None where about all rows."""
         _, slash, subject = self.name.partition(_BEFORE_SUBJECT)
         return subject if slash else None
 
@@ -109,22 +112,21 @@ def calibration_claims(result: CalibrationTest | None) -> list[Claim]:
 
 
 def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
-    """What the bar asks of each slice; only critical slices bind."""
+    """What the bar asks of each slice and field; only critical ones bind."""
     claims = []
     for result in slices:
-        subject = f"accuracy on '{result.name}'"
-        if result.non_inferiority is None:
-            claims.append(_empty_slice(named(ClaimKind.SLICE, result.name), result))
-            continue
-        claims.append(
-            _non_inferiority(
-                named(ClaimKind.SLICE, result.name), "slices", subject, result.non_inferiority, binding=result.critical
-            )
+        kind, of_floor = (
+            (ClaimKind.FIELD, ClaimKind.FIELD_FLOOR) if result.is_field else (ClaimKind.SLICE, ClaimKind.SLICE_FLOOR)
         )
+        name, subject = named(kind, result.name), _subject(result)
+        if result.non_inferiority is None:
+            claims.append(_empty_slice(name, result))
+            continue
+        claims.append(_non_inferiority(name, "slices", subject, result.non_inferiority, binding=result.critical))
         if result.floor is not None and result.student_accuracy is not None:
             claims.append(
                 _floor(
-                    named(ClaimKind.SLICE_FLOOR, result.name),
+                    named(of_floor, result.name),
                     "slices",
                     subject,
                     result.floor,
@@ -137,22 +139,22 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
 
 
 def champion_claims(result: NonInferiority | MetricTest, slices: Sequence[SliceResult], champion: str) -> list[Claim]:
-    """What is asked of a student that wants to replace another: to be no worse on all rows and on critical slices.
+    """What is asked of a student that wants to replace another: to be no worse on all rows and on critical parts.
 
     Args:
         result: of all golden rows, with the champion in the teacher's place.
-        slices: the critical ones, likewise.
+        slices: the critical slices and fields, likewise.
         champion: what sentences call the one that serves.
     """
     words = {"reference": champion, "equal": "as good as the champion"}
     subject = result.metric_in_words if isinstance(result, MetricTest) else "accuracy"
     claims = [_non_inferiority(named(ClaimKind.CHAMPION), "quality", subject, result, binding=True, **words)]
     for each in slices:
-        name, of_slice = named(ClaimKind.CHAMPION_SLICE, each.name), f"accuracy on '{each.name}'"
+        name = named(ClaimKind.CHAMPION_FIELD if each.is_field else ClaimKind.CHAMPION_SLICE, each.name)
         claims.append(
             _empty_slice(name, each)
             if each.non_inferiority is None
-            else _non_inferiority(name, "slices", of_slice, each.non_inferiority, binding=True, **words)
+            else _non_inferiority(name, "slices", _subject(each), each.non_inferiority, binding=True, **words)
         )
     return claims
 
@@ -205,6 +207,11 @@ def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
 def overall(claims: Sequence[Claim]) -> Verdict:
     """The verdict of all binding claims together; no binding claim proves nothing."""
     return Verdict.worst(claim.verdict for claim in claims if claim.binding)
+
+
+def _subject(result: SliceResult) -> str:
+    """What is compared, as sentences name it."""
+    return f"accuracy {'of' if result.is_field else 'on'} '{result.name}'"
 
 
 def _empty_slice(name: str, result: SliceResult) -> Claim:

@@ -1,4 +1,4 @@
-"""Which rows a model would need most: of each slice that it does not hold, how many more.
+"""Which rows a model would need most: of each slice and field that it does not hold, how many more.
 
 Belongs here: reading that off an evaluation.
 Does not: the verdicts (slices/declared.py), asking anybody for rows (orchestration/new_events.py).
@@ -11,6 +11,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.slices.declared import SliceResult
+from stillhouse.recipe.bar import FieldSlice, SliceSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.statistics.verdicts import Verdict
 
@@ -19,9 +20,10 @@ FEW = 0.05
 
 
 class DataRequest(Record):
-    """More rows of one slice."""
+    """More rows of one slice, or for one field of records."""
 
-    name: str = Field(description="Of the slice.")
+    name: str = Field(description="Of the slice or field.")
+    is_field: bool = Field(default=False, exclude_if=lambda given: not given)
     critical: bool
     verdict: Verdict
     rows: int = Field(description="Golden rows of it that there are.")
@@ -33,11 +35,12 @@ class DataRequest(Record):
         """What is asked for and why."""
         why = "is shown to be worse than asked" if self.to_learn_from else f"cannot be judged by {self.rows:,} rows"
         what = "to learn from" if self.to_learn_from else "that people labelled, to judge by"
-        return f"the slice '{self.name}' {why}: {self.rows_needed:,} more rows of it are needed {what}"
+        part, of_it = ("field", "") if self.is_field else ("slice", " of it")
+        return f"the {part} '{self.name}' {why}: {self.rows_needed:,} more rows{of_it} are needed {what}"
 
 
 def data_requests(evaluation: Evaluation, learned_from: Mapping[str, int]) -> list[DataRequest]:
-    """What is asked for, the critical slices first.
+    """What is asked for, the critical slices and fields first.
 
     A slice that is not proven either way needs as many rows as its tests say. One that is shown to be worse needs rows
     to learn from; how many would do nobody knows before, so it is as many again as there are, the step in which the
@@ -45,7 +48,7 @@ def data_requests(evaluation: Evaluation, learned_from: Mapping[str, int]) -> li
 
     Args:
         evaluation: of the model that is reported.
-        learned_from: how many rows of each slice there are to learn from, by its name.
+        learned_from: how many rows of each slice and field there are to learn from, by its name.
     """
     found = []
     for result in evaluation.slices:
@@ -58,6 +61,7 @@ def data_requests(evaluation: Evaluation, learned_from: Mapping[str, int]) -> li
         found.append(
             DataRequest(
                 name=result.name,
+                is_field=result.is_field,
                 critical=result.critical,
                 verdict=result.verdict,
                 rows=result.rows,
@@ -73,6 +77,7 @@ def _to_judge_by(evaluation: Evaluation, result: SliceResult) -> int:
     needed = [test.rows_needed for test in tests if test.rows_needed is not None]
     if needed:
         return max(needed)
-    spec = next(spec for spec in evaluation.terms.slices if spec.name == result.name)
     bar = evaluation.terms.bar
+    specs: tuple[SliceSpec | FieldSlice, ...] = (*evaluation.terms.slices, *bar.judged_fields)
+    spec = next(spec for spec in specs if spec.name == result.name)
     return rows_needed_for(spec.margin or bar.margin, evaluation.non_inferiority.discordance or FEW, bar.alpha)

@@ -48,6 +48,7 @@ from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 
@@ -71,7 +72,9 @@ class Evaluation(Record):
         default=None, description="What binds instead when the bar names another metric or rows come in groups."
     )
     fidelity: Fidelity
-    slices: tuple[SliceResult, ...]
+    slices: tuple[SliceResult, ...] = Field(
+        description="The declared slices, and behind them the fields of records that the bar names."
+    )
     slice_gap: GapTest | None = Field(description="Null when the bar sets no limit.")
     calibration_test: CalibrationTest | None = Field(description="Null when the bar sets no limit.")
     slice_calibration: tuple[SliceCalibration, ...] = Field(description="Of the declared slices; reported only.")
@@ -286,6 +289,15 @@ def _check_roles(model: EvaluatedModel, teacher: EvaluatedModel) -> None:
 
 def _check_terms(terms: Terms, task: Task, groups: str | None) -> None:
     bar, classes = terms.bar, task.classes
+    known = [field.name for field in task.fields] if isinstance(task, Extraction) else []
+    foreign = [name for name in bar.fields if name not in known]
+    if foreign:
+        raise StillhouseError(
+            f"the answers have no field '{foreign[0]}'",
+            where=f"bar.fields.{foreign[0]}",
+            expected=f"one of {', '.join(known)}" if known else "nothing by field: the answers are no records",
+            do="Correct the recipe's bar.",
+        )
     if classes is None:
         ranks = isinstance(task, NumericScore) and groups is not None
         asked = {

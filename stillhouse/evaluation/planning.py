@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.evaluation.slices.declared import slice_masks
-from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.bar import BarSpec, FieldSlice, SliceSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.statistics.verdicts import POWER
 
@@ -28,11 +28,13 @@ _STEP = 1e-4
 class PlannedClaim(Record):
     """One non-inferiority claim of the bar, and whether the golden set is large enough for it."""
 
-    name: str = Field(description="The slice, or what the bar's own claim rests on: mostly 'all golden rows'.")
+    name: str = Field(description="The slice or field, or what the bar's own claim rests on: mostly 'all golden rows'.")
     binding: bool = Field(description="Whether the verdict depends on it.")
     rows: int = Field(description="Golden rows at hand; for macro F1 as many evenly spread ones as they are worth.")
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
-    alpha: float = Field(description="One-sided error rate; of a critical slice, the least that Holm can leave it.")
+    alpha: float = Field(
+        description="One-sided error rate; of a critical slice or field, the least that Holm leaves it."
+    )
     rows_needed: int = Field(description="For 80 % power to pass a student as good as its teacher.")
     smallest_margin: float | None = Field(description="That these rows can support; null if they support none.")
     supported: bool
@@ -64,7 +66,7 @@ def plan(
 
     Args:
         golden: the golden rows, with the columns of the slices and, for a metric other than accuracy, `label`.
-        bar: quality bar.
+        bar: quality bar, with the fields that are judged by themselves.
         slices: declared slices.
         are_sets: whether labels are sets of labels.
         queries: where the bar is of rankings, the column whose equal values are the documents of a query.
@@ -74,13 +76,17 @@ def plan(
         StillhouseError: if a slice's column is missing.
     """
     counts = slice_masks(golden, slices, are_sets=are_sets).sum(axis=1).tolist()
-    family = max(1, sum(spec.critical for spec in slices))
+    parts: list[tuple[str, SliceSpec | FieldSlice, int]] = [
+        (spec.name, spec, rows) for spec, rows in zip(slices, counts, strict=True)
+    ]
+    parts += [(f"field {field.name}", field, golden.height) for field in bar.judged_fields]
+    family = max(1, sum(spec.critical for _, spec, _ in parts))
     whole, height = _rows_that_count(golden, bar, queries)
     claims = [_claim(whole, height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
-    for spec, rows in zip(slices, counts, strict=True):
+    for name, spec, rows in parts:
         alpha = bar.alpha / family if spec.critical else bar.alpha
         margin = spec.margin or bar.margin
-        claims.append(_claim(spec.name, rows, margin, alpha, binding=spec.critical, discordance=discordance))
+        claims.append(_claim(name, rows, margin, alpha, binding=spec.critical, discordance=discordance))
     return Plan(discordance=discordance, claims=tuple(claims))
 
 

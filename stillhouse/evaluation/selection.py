@@ -79,7 +79,7 @@ def _size(evaluation: Evaluation) -> str:
 
 
 def _check_comparable(evaluations: Sequence[Evaluation]) -> None:
-    terms = {(each.golden_digest, each.teacher.digest, each.terms) for each in evaluations}
+    terms = {(each.golden_digest, each.teacher.digest, each.terms.model_dump_json()) for each in evaluations}
     if len(terms) > 1:
         raise StillhouseError(
             "the evaluations are of different golden sets, teachers or terms",

@@ -212,7 +212,7 @@ def unfit_for_records(
 
     Args:
         answer: the kind, one of `RECORDS`.
-        fields: names of those of a record.
+        fields: that a record has.
         teacher: who answers.
         bar: what is asked.
         slices: what is judged on its own.
@@ -227,6 +227,14 @@ def unfit_for_records(
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+    for name in bar.fields:
+        if name not in fields:
+            yield ("bar", "fields", name), f"data.fields has none of this name, only {', '.join(fields)}"
+        if name in (each.name for each in slices):
+            yield (
+                ("bar", "fields", name),
+                "a slice has this name, too, and reports could not tell them apart: rename it",
+            )
     yield from _no_slices_by_label(slices, f"a record {here}")
     for place, student in enumerate(students):
         if not student.layers:

@@ -24,6 +24,26 @@ def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
     return named[metric]
 
 
+class FieldBar(Record):
+    """What is asked of one field of records by itself."""
+
+    critical: bool = Field(
+        description="True: the field binds the verdict, and too few rows close the gate. False: it is reported only."
+    )
+    margin: Fraction | None = Field(
+        default=None, description="Largest acceptable drop of this field from the teacher; the bar's own when left out."
+    )
+    floor: Fraction | None = Field(
+        default=None, description="Lowest acceptable share of rows with this field right; proven, not just measured."
+    )
+
+
+class FieldSlice(FieldBar):
+    """A field with its name, as slices have theirs."""
+
+    name: Name
+
+
 class BarSpec(Record):
     """The quality bar: how much quality a student may lose, and how sure we must be that it lost no more."""
 
@@ -54,7 +74,7 @@ class BarSpec(Record):
     champion_margin: Fraction | None = Field(
         default=None,
         description="Largest acceptable drop from the champion that a new student would replace, on all golden rows "
-        "and on critical slices without a margin of their own; the bar's margin when left out.",
+        "and on critical slices and fields without a margin of their own; the bar's margin when left out.",
     )
     alpha: Annotated[float, Field(gt=0.0, lt=0.5, allow_inf_nan=False)] = Field(
         default=0.05,
@@ -80,6 +100,12 @@ class BarSpec(Record):
             "confidence and accuracy 5 points apart on average); proven, not just measured."
         ),
     )
+    fields: dict[Name, FieldBar] = Field(
+        default={},
+        exclude_if=lambda fields: not fields,  # so that a recipe without the field keeps its digest
+        description="Where answers are records, what is asked of a field by itself, by its name. It is judged as a "
+        "slice is, on all golden rows: an answer is right where this field is.",
+    )
 
     @model_validator(mode="after")
     def _a_class_goes_with_recall(self) -> "BarSpec":
@@ -91,6 +117,11 @@ class BarSpec(Record):
     def metric_in_words(self) -> str:
         """What is compared with the teacher, as sentences name it."""
         return name_of_metric(self.metric, self.metric_class)
+
+    @property
+    def judged_fields(self) -> tuple[FieldSlice, ...]:
+        """Fields that are judged by themselves, in the order of their names."""
+        return tuple(FieldSlice(name=name, **dict(each)) for name, each in sorted(self.fields.items()))
 
 
 class SliceSpec(Record):

@@ -250,6 +250,8 @@ class Recipe(RecipeParts):
             raise FieldError(
                 f"must be left out where data.answer is {answer}: classes are ranked to the last", "bar", "ndcg_at"
             )
+        if answer not in RECORDS and self.bar.fields:
+            raise FieldError(f"must be left out where data.answer is {answer}: it has no fields", "bar", "fields")
         if answer not in (*SETS, *NUMBERS, *RECORDS):
             return self
         if answer in SETS:
@@ -259,7 +261,7 @@ class Recipe(RecipeParts):
             parts = BY_CLASS_OR_PROBABILITY
         else:
             unfit = unfit_for_records(
-                answer, self.data.fields or (), self.teacher, self.bar, self.slices, self.students
+                answer, self.data.fields or {}, self.teacher, self.bar, self.slices, self.students
             )
             parts = NOT_OF_RECORDS
         for field, mistake in unfit:

@@ -167,6 +167,7 @@ class RiskSpec(Part):
 def undecided(terms: Terms) -> list[str]:
     """What is measured of a recipe's models and decides nothing, and what would have it decide, in a sentence each."""
     found = [f"the slice {each.name} is not critical" for each in terms.slices if not each.critical]
+    found += [f"the field {each.name} is not critical" for each in terms.bar.judged_fields if not each.critical]
     found += [f"the behavioural test {each.name} is not critical" for each in terms.behaviour if not each.critical]
     lines = [f"{each}: give it `critical: true`, or leave it out" for each in found]
     found = [f"the sensitive column {each.column}" for each in terms.sensitive if each.gap_at_most is None]

@@ -83,9 +83,10 @@ class CardClaim(_OnCard):
 
 
 class CardSlice(_OnCard):
-    """How good both are on a slice."""
+    """How good both are on a slice, or a field."""
 
     name: str
+    is_field: bool = False
     rows: int
     teacher_accuracy: float | None
     student_accuracy: float | None

@@ -26,11 +26,14 @@ CLAIM_NAMES: dict[ClaimKind, str] = {
     ClaimKind.SLICE: "slice '{}'",
     ClaimKind.SLICE_FLOOR: "floor of '{}'",
     ClaimKind.SLICE_GAP: "gap between slices",
+    ClaimKind.FIELD: "field '{}'",
+    ClaimKind.FIELD_FLOOR: "floor of field '{}'",
     ClaimKind.BEHAVIOUR: "behaviour '{}'",
     ClaimKind.STRESS: "stress by '{}'",
     ClaimKind.FAIRNESS: "fairness by '{}'",
     ClaimKind.CHAMPION: "quality beside the champion",
     ClaimKind.CHAMPION_SLICE: "slice '{}' beside the champion",
+    ClaimKind.CHAMPION_FIELD: "field '{}' beside the champion",
 }
 
 KIND_NAMES = {

@@ -127,9 +127,12 @@ class ReportedAnalysis(_Reported, ErrorAnalysis):
 
 
 class ReportedSlice(Record):
-    """What was measured on one slice, and what it proves."""
+    """What was measured on one slice, or of one field, and what it proves."""
 
     name: str
+    is_field: bool = Field(
+        default=False, exclude_if=lambda given: not given, description="Of records: a field of all golden rows."
+    )
     rows: int
     teacher_accuracy: float | None = Field(description="Null on an empty slice.")
     student_accuracy: float | None = Field(description="Null on an empty slice.")
@@ -151,6 +154,7 @@ class ReportedSlice(Record):
         test = result.non_inferiority
         return cls(
             name=result.name,
+            is_field=result.is_field,
             rows=result.rows,
             teacher_accuracy=result.teacher_accuracy,
             student_accuracy=result.student_accuracy,

@@ -19,6 +19,7 @@ from stillhouse.stages.facts import AnswersFacts
 def terms(recipe: Recipe) -> list[dict[str, str]]:
     """The contract on one page."""
     bar = recipe.bar
+    fields = ", ".join(each.name for each in bar.judged_fields if each.critical)
     said = {
         "task": recipe.task,
         "pain": ", ".join(recipe.pain) or "none",
@@ -29,6 +30,7 @@ def terms(recipe: Recipe) -> list[dict[str, str]]:
         "bar": f"{bar.metric_in_words} at most {bar.margin:.1%} below the teacher, error rate {bar.alpha:.0%}",
         "floor": "none" if bar.floor is None else f"{bar.floor:.1%}",
         "critical slices": ", ".join(item.name for item in recipe.slices if item.critical) or "none",
+        **({"critical fields": fields} if fields else {}),
         "budget": ", ".join(_asked_of_the_budget(recipe.budget)),
         "sensitive": ", ".join(item.column for item in recipe.sensitive) or "none",
         "candidates": ", ".join(student.name for student in recipe.students),

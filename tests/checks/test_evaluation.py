@@ -91,6 +91,12 @@ def test_each_declared_slice_has_a_verdict(judged: dict[Path, list[Any]]) -> Non
     assert answer_of(every_declared_slice_has_a_verdict, evaluation()) == (PASS, "8 slices judged for each student")
     judged[HERE][1].slices = every[2:]
     assert answer_of(every_declared_slice_has_a_verdict, evaluation()) == (FAIL, "b: people, places")
+    asked = SimpleNamespace(slices=(), bar=SimpleNamespace(fields={"total": None, "due": None}))
+    judged[HERE] = [of("a", slices=[SimpleNamespace(name="total")])]
+    assert answer_of(every_declared_slice_has_a_verdict, evaluation(), recipe=asked) == (FAIL, "a: due")
+    judged[HERE] = [of("a", slices=[SimpleNamespace(name=name) for name in asked.bar.fields])]
+    said = "2 slices and fields judged for each student"
+    assert answer_of(every_declared_slice_has_a_verdict, evaluation(), recipe=asked) == (PASS, said)
 
 
 def test_each_sensitive_column_is_reported_for_each_student(judged: dict[Path, list[Any]]) -> None:

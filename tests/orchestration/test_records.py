@@ -1,6 +1,7 @@
 """Records that are taken out of texts: from rows and a file of a language model's answers to a champion that is asked.
 
-One in ten of the answers has a value that the model invented.
+One in ten of the answers has a value that the model invented. The bar first asks more of one field than a student can
+show, and then less.
 """
 
 import json
@@ -13,6 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from checks.gate_states import GateState
+from orchestration.approvals import amend_bar
 from orchestration.auditing import audit_recipe, audit_teachers_row
 from orchestration.recipe_check import check
 from orchestration.run import Outcome, distil
@@ -43,9 +46,17 @@ RECORD = {"payee": "star hotel", "due": "1931", "currency": "EUR"}
 
 
 def recipe_of_records(
-    folder: Path, *, rows: int = ROWS, changed: dict[str, Any] | None = None, **teacher: Any
+    folder: Path,
+    *,
+    floor: float = 0.8,
+    rows: int = ROWS,
+    changed: dict[str, Any] | None = None,
+    **teacher: Any,
 ) -> RecipeFile:
-    """With a file of answers, or a teacher that is said otherwise; one of its students learns from labels alone."""
+    """With a file of answers, or a teacher that is said otherwise; one of its students learns from labels alone.
+
+    Of fields the payee has this floor, and the currency a margin.
+    """
     known = sentences(rows)
     answered(known).select("text", "answer").write_csv(folder / "replies.csv")
     broken = pl.DataFrame({
@@ -72,7 +83,10 @@ def recipe_of_records(
         "task": "Take out of a letter who is to be paid, by when and in what.", "teacher": {**stored, **teacher},
         "data": data,
         "base": {"source": str(small_teacher(folder / "teacher")), "revision": "test", "licence": "Apache-2.0"},
-        "students": students, "bar": {"margin": 0.1}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 30},
+        "students": students, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 30},
+        "bar": {"margin": 0.1, "fields": {
+            "payee": {"critical": True, "floor": floor}, "currency": {"critical": True, "margin": 0.08},
+        }},
         "slices": [{"name": "orders", "column": "order", "values": ["0"], "critical": True, "margin": 0.1}],
         "limits": {"unanswered_prompts_at_most": 0.15},  # it invents one in ten, and that is known
     }  # fmt: skip
@@ -98,18 +112,40 @@ class Round:
     place: Place
     file: RecipeFile
     outcome: Outcome
+    closed: dict[str, GateState]
+    """Gates of the round before, under a bar that asked too much of one field."""
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
     with a_place(tmp_path_factory.mktemp("records"), baselines=False) as place:
-        file = recipe_of_records(place.folder)
-        assert check(Recipes((file,), ())).all_is_well
-        yield Round(place, file, distil(file, place.home, Terminal(quiet=True)))
+        strict = recipe_of_records(place.folder, floor=0.999)
+        assert check(Recipes((strict,), ())).all_is_well
+        closed = {gate.name: gate for gate in distil(strict, place.home, Terminal(quiet=True)).closed}
+        file = recipe_of_records(place.folder, floor=0.8)
+        amend_bar(place.builds, file, by="Ann", reason="four payees of five are enough here")
+        yield Round(place, file, distil(file, place.home, Terminal(quiet=True)), closed)
 
 
 def test_records_are_run_to_a_champion(ran: Round) -> None:
-    assert ran.outcome.succeeded, [f"{gate.name}: {gate.finding}" for gate in ran.outcome.closed]
+    assert ran.outcome.succeeded, [f"{gate.name}: {gate.sentence}" for gate in ran.outcome.closed]
+
+
+def test_a_critical_field_that_does_not_hold_closes_the_gate_with_its_name(ran: Round) -> None:
+    said = ran.closed["a_student_clears_the_bar"].sentence
+    assert "accuracy of 'payee'" in said and "the floor of 99.9%" in said, said
+
+
+def test_fields_that_hold_pass_each_by_itself(ran: Round) -> None:
+    report = json.loads((ran.place.newest("release").folder / "report.json").read_text())
+    claims = {each["name"]: each for each in report["claims"]}
+    for name in ("field/payee", "field_floor/payee", "field/currency"):
+        assert (claims[name]["verdict"], claims[name]["binding"]) == ("pass", True)
+    assert [(each["name"], each.get("is_field", False)) for each in report["slices"]] == [
+        ("orders", False), ("currency", True), ("payee", True),
+    ]  # fmt: skip
+    card = (ran.place.newest("release").folder / "README.md").read_text()
+    assert "| field payee |" in card and "accuracy of 'payee' holds the floor of 80.0%" in card
 
 
 def test_what_the_model_invented_is_in_the_reject_ledger_with_its_reason(ran: Round) -> None:

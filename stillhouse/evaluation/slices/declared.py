@@ -2,6 +2,8 @@
 
 Belongs here: membership, the per-slice table, non-inferiority with family-wise control, floors.
 Does not: discovering slices nobody declared (discovery.py), deciding what a failed slice blocks (checks/).
+
+A field of records is such a part, too: of all rows, each of which is right where the field is.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from pydantic import Field
 from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.bar import FieldSlice, SliceSpec
 from stillhouse.statistics.accuracy_test import (
     NonInferiority,
     non_inferiority_from_counts,
@@ -24,13 +26,20 @@ from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.multiplicity import holm_levels
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import carries_any
+from stillhouse.tasks.task import Logits, Targets, Task
 
 
 class SliceResult(Record):
     """What was measured on one slice, and what it proves."""
 
     name: str
+    is_field: bool = Field(
+        default=False,
+        exclude_if=lambda given: not given,  # so that a record of slices is what it was
+        description="Whether it is a field of records, of all golden rows.",
+    )
     critical: bool = Field(description="Whether the slice binds the overall verdict.")
     rows: int
     teacher_accuracy: float | None = Field(description="Null on an empty slice.")
@@ -96,8 +105,46 @@ def is_member(spec: SliceSpec, *, are_sets: bool) -> pl.Expr:
     )
 
 
+def with_fields(masks: BoolArray, fields: Sequence[FieldSlice]) -> BoolArray:
+    """The rows of slices, and below them those of fields, which are all.
+
+    Args:
+        masks: shape (slices, rows), membership.
+        fields: that are judged by themselves.
+
+    Returns:
+        Shape (slices and fields, rows).
+    """
+    return np.concatenate([masks, np.ones((len(fields), masks.shape[1]), dtype=np.bool_)])
+
+
+def right_by_part(
+    correct: BoolArray, slices: int, fields: Sequence[FieldSlice], task: Task, logits: Logits, targets: Targets
+) -> BoolArray:
+    """Which rows a model has right in the eyes of each part: of a slice the whole answer, of a field that field.
+
+    Args:
+        correct: shape (rows,), where the whole answer is right.
+        slices: how many there are.
+        fields: that are judged by themselves; none where answers are no records.
+        task: what an answer is.
+        logits: shape (rows, outputs), the model's.
+        targets: shape (rows,), the truth.
+
+    Returns:
+        Shape (slices and fields, rows).
+    """
+    whole = np.broadcast_to(correct, (slices, len(correct)))
+    if not fields:
+        return whole
+    assert isinstance(task, Extraction), "fields of answers that are no records, which the harness refuses"
+    index_of = {field.name: index for index, field in enumerate(task.fields)}
+    of_fields = task.right_fields(logits, targets)[:, [index_of[each.name] for each in fields]]
+    return np.concatenate([whole, of_fields.T])
+
+
 def slice_table(
-    specs: Sequence[SliceSpec],
+    specs: Sequence[SliceSpec | FieldSlice],
     masks: BoolArray,
     teacher_correct: BoolArray,
     student_correct: BoolArray,
@@ -114,10 +161,11 @@ def slice_table(
     makes passing harder, not easier.
 
     Args:
-        specs: the declared slices.
+        specs: the declared slices, and fields behind them.
         masks: shape (slices, rows), membership.
-        teacher_correct: shape (rows,), True where the teacher was right.
-        student_correct: shape (rows,), the same rows in the same order.
+        teacher_correct: shape (rows,), True where the teacher was right; or (slices, rows), where each slice has a
+            right of its own, as fields have.
+        student_correct: the same of the student, on the same rows in the same order.
         margin: largest acceptable drop on a slice that declares none of its own, as a fraction.
         alpha: one-sided error rate, family-wise over the critical slices.
         groups: shape (rows,), equal where rows belong together; a slice then takes whole groups for its evidence, and
@@ -126,6 +174,9 @@ def slice_table(
     Returns:
         One result per slice, in the order declared.
     """
+    teacher_correct, student_correct = (
+        np.broadcast_to(each, masks.shape) for each in (teacher_correct, student_correct)
+    )
     rows = _members(masks, np.ones(masks.shape[1], dtype=np.bool_))
     teacher_right, student_right = _members(masks, teacher_correct), _members(masks, student_correct)
     teacher_only = _members(masks, teacher_correct & ~student_correct)
@@ -152,10 +203,11 @@ def slice_table(
             floor = floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
         else:
             inside = masks[index]
-            floor = floor_test_by_groups(student_correct[inside], groups[inside], spec.floor, alpha=alpha)
+            floor = floor_test_by_groups(student_correct[index, inside], groups[inside], spec.floor, alpha=alpha)
         results.append(
             SliceResult(
                 name=spec.name,
+                is_field=isinstance(spec, FieldSlice),
                 critical=spec.critical,
                 rows=n,
                 teacher_accuracy=teacher / n if n else None,
@@ -178,7 +230,7 @@ def _members(masks: BoolArray, rows: BoolArray) -> IntArray:
 
 
 def _tests_by_groups(
-    specs: Sequence[SliceSpec],
+    specs: Sequence[SliceSpec | FieldSlice],
     masks: BoolArray,
     teacher_correct: BoolArray,
     student_correct: BoolArray,
@@ -198,8 +250,8 @@ def _tests_by_groups(
             return None
         return metric_test(
             np.ones(np.count_nonzero(inside), dtype=np.int64),
-            teacher_correct[inside].astype(np.int64),
-            student_correct[inside].astype(np.int64),
+            teacher_correct[index, inside].astype(np.int64),
+            student_correct[index, inside].astype(np.int64),
             "accuracy",
             classes=("wrong", "right"),
             groups=groups[inside],
@@ -219,7 +271,7 @@ def _tests_by_groups(
 
 
 def _levels(
-    specs: Sequence[SliceSpec],
+    specs: Sequence[SliceSpec | FieldSlice],
     teacher_only: IntArray,
     student_only: IntArray,
     rows: IntArray,

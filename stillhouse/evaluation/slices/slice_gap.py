@@ -18,7 +18,8 @@ def slice_gap(slices: Sequence[SliceResult], *, limit: float, alpha: float = 0.0
     true interval is narrower and this one is conservative.
 
     Args:
-        slices: the slices as judged; only critical ones count, the others are reported only.
+        slices: the slices as judged; only critical ones count, the others are reported only, and fields are no slices
+            of rows.
         limit: largest acceptable gap, as a fraction in (0, 1).
         alpha: one-sided error rate.
 
@@ -29,6 +30,8 @@ def slice_gap(slices: Sequence[SliceResult], *, limit: float, alpha: float = 0.0
         ValueError: if limit or alpha is out of range.
     """
     parts = [
-        Part(each.name, round((each.student_accuracy or 0) * each.rows), each.rows) for each in slices if each.critical
+        Part(each.name, round((each.student_accuracy or 0) * each.rows), each.rows)
+        for each in slices
+        if each.critical and not each.is_field
     ]
     return gap_test(parts, limit=limit, alpha=alpha)

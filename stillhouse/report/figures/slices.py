@@ -79,7 +79,8 @@ def _slice_row(axes: "Axes", row: int, result: SliceResult, palette: Palette) ->
 
 def _slice_name(result: SliceResult) -> str:
     star = " *" if result.critical else ""
-    return f"{short(result.name, 26)}{star}  ({result.rows:,})"
+    field = "field " if result.is_field else ""
+    return f"{field}{short(result.name, 26)}{star}  ({result.rows:,})"
 
 
 def _slice_legend(axes: "Axes", palette: Palette, *, floors: bool) -> None:

@@ -102,6 +102,13 @@ def of_fields(**changed: Any) -> dict[str, Any]:
             "teacher.ensemble.members.y.answers.probabilities",
             "those of labels",
         ),
+        ({"bar": {"fields": {"total": {"critical": True}}}}, "bar.fields.total", "this name, only currency, vendor"),
+        (
+            {"bar": {"fields": {"vendor": {"critical": True}}},
+             "slices": [{"name": "vendor", "column": "region", "values": ["5"], "critical": False}]},
+            "bar.fields.vendor",
+            "a slice has this name",
+        ),
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
         (of_stored(answers={"probabilities": "p"}), "teacher.answers.probabilities", "those of labels"),
         ({"data": {"fields": None}}, "data.answer", "fields must say what a record holds"),
@@ -152,6 +159,11 @@ def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
         together(SERVER, combine="votes", agree_at_least=1.0),
         {"data": {"words_at_most": 32}},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
+        {
+            "bar": {
+                "fields": {"vendor": {"critical": True, "margin": 0.04, "floor": 0.9}, "currency": {"critical": False}}
+            }
+        },
     ],
 )
 def test_what_goes_with_records_is_read_back_as_it_was(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -169,6 +181,11 @@ def test_fields_belong_to_records_alone(tmp_path: Path, answer: str) -> None:
         path = recipe(folder, data={"answer": answer, **data})
         with pytest.raises(StillhouseError, match=f"must be left out where answer is {answer}"):
             read_recipe(path)
+
+
+def test_a_bar_of_labels_asks_nothing_of_fields(tmp_path: Path) -> None:
+    path = other_recipe(tmp_path, **of_stored(), **student(loss="bce"), bar={"fields": {"a": {"critical": True}}})
+    refused_in_its_line(path, "bar.fields", "must be left out where data.answer is multi_label")
 
 
 def test_fields_have_one_order_however_a_recipe_names_them() -> None:
