@@ -17,12 +17,15 @@ Monte Carlo error: a promise is broken where a share is beyond its limit by more
 simulation at that limit, which is 0.65 points at 5 % and 1.2 points at 80 %. Every setting is judged so, and one broken
 promise is exit code 1. Settings that name their rows were not planned, so their power is shown and not judged.
 
-The last line is JSON, `{"type_1", "type_1_family", "power", "point_threshold_pass"}`, of the HEADLINE setting and, for
-the family, of all slices at the margin: the worst of many simulated shares would be too high by chance. The table has
-the others.
+Limits on the calibration error are judged likewise, by calibration_verdicts.py: 200 models a line, so that a promise is
+broken there beyond 4.6 points at 5 % and 8.5 points at 80 %.
+
+The last line is JSON, `{"type_1", "type_1_family", "power", "point_threshold_pass", "above_calibration_limit_pass"}`,
+of the HEADLINE setting and, for the family, of all slices at the margin: the worst of many simulated shares would be
+too high by chance. The tables have the others.
 
 Belongs here: drawing students, counting verdicts, the limits.
-Does not: the tests themselves (stillhouse/evaluation/).
+Does not: the tests themselves (stillhouse/evaluation/), models whose calibration is known (calibration_verdicts.py).
 """
 
 import json
@@ -34,6 +37,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks import calibration_verdicts
 from stillhouse.evaluation.slices.declared import slice_table
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import (
@@ -46,6 +50,8 @@ from stillhouse.statistics.score_test import sum_of_quantiles, uses_exact
 from stillhouse.statistics.verdicts import POWER, Verdict
 
 STUDENTS = 10_000
+CALIBRATED_OF = 50
+"""Of so many students one whose calibration is judged: that takes milliseconds, for each has rows of its own."""
 ALPHA = 0.05
 CRITICAL_SLICES = 5
 STANDARD_ERRORS = 3
@@ -144,9 +150,14 @@ def main(students: int) -> int:
     print(f"\n{CRITICAL_SLICES} critical slices; students that pass on any slice on which they are at the margin")
     print(f"{'margin':>7}{'discord.':>9}{'rows each':>10}" + "".join(f"{f'at it on {bad}':>13}" for bad in AT_MARGIN))
     family, *_ = [_family(setting, generator, promises) for setting in FAMILIES]
-    print(f"\n{time.perf_counter() - start:.0f} s", *(promises.broken or ["every promise holds"]), sep="\n")
-    print(json.dumps({"type_1": type_1, "type_1_family": family, "power": power, "point_threshold_pass": point}))
-    return 1 if promises.broken else 0
+    of_calibration = Promises(max(1, students // CALIBRATED_OF))
+    above = _calibration(of_calibration)
+    _calibration_at_the_limit(of_calibration)
+    broken = [*promises.broken, *of_calibration.broken]
+    print(f"\n{time.perf_counter() - start:.0f} s", *(broken or ["every promise holds"]), sep="\n")
+    headline = {"type_1": type_1, "type_1_family": family, "power": power, "point_threshold_pass": point}
+    print(json.dumps({**headline, "above_calibration_limit_pass": above}))
+    return 1 if broken else 0
 
 
 _HEADER = (
@@ -192,6 +203,38 @@ def _family(setting: Setting, generator: np.random.Generator, promises: Promises
     columns = "".join(f"{share:>13.2%}" for share in shares)
     print(f"{setting.margin:>7.1%}{setting.discordance:>9.1%}{rows:>10,}{columns}", flush=True)
     return shares[0]
+
+
+def _calibration(promises: Promises) -> float:
+    """Models above a limit, calibrated ones and ones of which nothing is promised; the share of the first that pass."""
+    rows_each = calibration_verdicts.ROWS
+    print(f"\ncalibration error at most {calibration_verdicts.LIMIT:.0%}, {promises.students:,} models each:", end=" ")
+    print("passed / failed, and passed in 15 bins of equal width")
+    print(f"{'':34}{'error':>7}" + "".join(f"{f'{rows:,} rows':>22}" for rows in rows_each))
+    above = []
+    for model in (*calibration_verdicts.CALIBRATED, *calibration_verdicts.ABOVE, *calibration_verdicts.FINER):
+        line = f"{model.name:34}{model.error:>7.1%}"
+        for rows in rows_each:
+            found = calibration_verdicts.shares(model, rows, promises.students)
+            before = calibration_verdicts.shares_in_bins_of_equal_width(model, rows, promises.students)
+            line += f"{f'{found.passed:.1%} / {found.failed:.1%}, {before.passed:.1%}':>22}"
+            if model in calibration_verdicts.ABOVE:
+                promises.at_most(ALPHA, f"{model.name} passes, {rows:,} rows", found.passed)
+                above.append(found.passed)
+            elif model.passes_from is not None and rows >= model.passes_from:
+                promises.at_least(POWER, f"{model.name} passes, calibrated, {rows:,} rows", found.passed)
+        print(line, flush=True)
+    return float(np.mean(above))
+
+
+def _calibration_at_the_limit(promises: Promises) -> None:
+    """Models right at a limit: of none more than 5 % may pass, or fail."""
+    worst = {"pass": 0.0, "fail": 0.0}
+    for name, found in calibration_verdicts.at_the_limit(promises.students):
+        for verdict, share in (("pass", found.passed), ("fail", found.failed)):
+            promises.at_most(ALPHA, f"calibration, {name}: {verdict}", share)
+            worst[verdict] = max(worst[verdict], share)
+    print(f"right at the limit: at most {worst['pass']:.1%} of a line pass and {worst['fail']:.1%} fail")
 
 
 def _passed_by_holm(judge: Judge, draws: tuple[Draw, ...]) -> list[bool]:

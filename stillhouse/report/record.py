@@ -67,14 +67,13 @@ class ReportedScore(Record):
     )
     note: str
     expected_calibration_error: float | None = Field(
-        description="Mean gap between confidence and accuracy, 15 bins; null where answers have no probability."
+        description="Mean gap between confidence and accuracy, over bins of about equally many rows; null where "
+        "answers have no probability."
     )
     brier: float | None = Field(description="Mean squared distance of the probabilities from the truth; likewise.")
     mean_confidence: float | None = Field(description="Mean probability of the predicted class; likewise.")
     temperature: float | None = Field(description="What the logits were divided by first; likewise.")
-    reliability: tuple[ReliabilityBin, ...] | None = Field(
-        description="The bins that have rows, by rising confidence; likewise."
-    )
+    reliability: tuple[ReliabilityBin, ...] | None = Field(description="The bins, by rising confidence; likewise.")
 
     @classmethod
     def of(cls, score: Score) -> "ReportedScore":

@@ -13,7 +13,7 @@ from pydantic import Field
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.statistics.bootstrap import CHUNK_ELEMENTS
-from stillhouse.statistics.calibration import BINS, bin_of
+from stillhouse.statistics.calibration import bin_of
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, TAIL_DRAWS
 from stillhouse.statistics.verdicts import Verdict, check_alpha
 
@@ -52,7 +52,11 @@ def calibration_test(
     alpha: float = 0.05,
     draws: int = 2000,
 ) -> CalibrationTest:
-    """Test that the expected calibration error, in 15 bins, is at most `limit`.
+    """Test that the expected calibration error, in the bins of `bin_of`, is at most `limit`.
+
+    The bins follow from the confidences alone, so given these they are fixed, and whether an answer is right is chance
+    of its own on each row. Where rows of a bin are not right alike often, the sum of what is wrong scatters less than
+    one of rows that are (Hoeffding 1956, Annals of Mathematical Statistics 27:713), so a bound for the latter holds.
 
     The measured error is the largest, over all ways to give each bin a sign, of the mean of sign times (confidence -
     correct): that of a bin's own sign. So if the true error is above the limit, so is one such mean, and to PASS that
@@ -63,7 +67,9 @@ def calibration_test(
     correction for the upward bias of the measured error is needed: it makes a PASS harder.
 
     For a lower bound that bias counts. The true error is at least the measured one less what all bins together are off,
-    and of that the 1 - alpha quantile under the same weights is taken away.
+    and of that the 1 - alpha quantile under the same weights is taken away. It is also at least the distance between
+    mean confidence and accuracy, of which the same is taken away: that has no bias, and shows most where a model is too
+    sure everywhere. The larger of the two bounds is the lower one.
 
     How to read the verdict:
 
@@ -100,14 +106,17 @@ def calibration_test(
     rows, gaps = _units(confidence, correct, groups)
     total = gaps.sum(axis=0) / rows.sum()
     sign = np.where(total < 0, -1.0, 1.0)
-    means, misses = [], []
+    means, misses, misses_of_mean = [], [], []
     for weights, unseen in _weights(rows, draws):
         gap = weights @ gaps
         means.append(gap @ sign + unseen)
         misses.append(np.abs(gap - total).sum(axis=1) + unseen)
-    error = float(np.abs(total).sum())
-    upper = float(np.quantile(np.concatenate(means), 1 - alpha))
-    lower = max(0.0, error - float(np.quantile(np.concatenate(misses), 1 - alpha)))
+        misses_of_mean.append(np.abs((gap - total).sum(axis=1)) + unseen)
+    error, of_mean = float(np.abs(total).sum()), float(abs(total.sum()))
+    upper, miss, miss_of_mean = (
+        float(np.quantile(np.concatenate(drawn), 1 - alpha)) for drawn in (means, misses, misses_of_mean)
+    )
+    lower = max(0.0, error - miss, of_mean - miss_of_mean)
     too_few = groups is not None and len(rows) < FEWEST_GROUPS
     verdict = Verdict.INCONCLUSIVE
     if not too_few:
@@ -129,7 +138,7 @@ def calibration_test(
 
 
 def _units(confidence: FloatArray, correct: BoolArray, groups: IntArray | None) -> tuple[FloatArray, FloatArray]:
-    """What is weighted, rows or groups of rows, in an order of its own: rows (units,) and gaps by bin (units, 15)."""
+    """What is weighted, rows or groups of rows, in an order of its own: rows (units,) and gaps by bin (units, bins)."""
     gap, bins = confidence - correct, bin_of(confidence)
     if groups is None:
         order = np.lexsort((gap, bins))
@@ -138,7 +147,7 @@ def _units(confidence: FloatArray, correct: BoolArray, groups: IntArray | None) 
     else:
         _, unit = np.unique(groups, return_inverse=True)
         units = int(unit.max()) + 1
-    gaps = np.zeros((units, BINS))
+    gaps = np.zeros((units, int(bins.max()) + 1))
     np.add.at(gaps, (unit, bins), gap)
     rows = np.bincount(unit, minlength=units).astype(np.float64)
     if groups is not None:

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import beta
 
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.options import ruled_out
 from stillhouse.statistics import calibration_test as module
+from stillhouse.statistics.calibration import expected_calibration_error, reliability
 from stillhouse.statistics.calibration_test import _rows_needed, _units, _weights, calibration_test
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
@@ -89,6 +92,53 @@ def test_a_calibrated_model_passes_and_one_that_is_far_off_fails() -> None:
     assert (good.verdict, bad.verdict) == (Verdict.PASS, Verdict.FAIL)
     assert good.lower_bound < good.error < good.upper_bound <= 0.06
     assert bad.lower_bound > 0.06
+
+
+def too_modest_below_and_too_sure_above(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """All confidences are above 14/15, and 6.2 points from the truth: half below it, half above."""
+    modest = generator.random(700) < 0.5
+    confidence = np.where(modest, generator.uniform(0.934, 0.944, 700), generator.uniform(0.985, 1, 700))
+    return confidence, generator.random(700) < np.where(modest, 1.0, confidence - 0.0625)
+
+
+def test_gaps_of_opposite_signs_among_high_confidences_do_not_pass() -> None:
+    """Regression: of 100 such models 100 passed, since in a bin of equal width from 14/15 to 1 they cancel."""
+    generator = np.random.default_rng(7)
+    found = [calibration_test(*too_modest_below_and_too_sure_above(generator), limit=0.05) for _ in range(20)]
+    assert not any(each.verdict is Verdict.PASS for each in found)
+    assert np.mean([each.error for each in found]) == pytest.approx(0.061, abs=0.005)
+
+
+def test_nor_do_they_where_rows_come_in_groups() -> None:
+    generator = np.random.default_rng(7)
+    groups = np.arange(700) // 7
+    bad = calibration_test(*too_modest_below_and_too_sure_above(generator), limit=0.05, groups=groups)
+    good = calibration_test(np.full(700, 0.95), np.arange(700) % 20 > 0, limit=0.05, groups=groups)
+    assert (bad.verdict, good.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+def test_a_model_that_is_too_sure_everywhere_fails_by_the_mean_where_its_bins_cannot_tell() -> None:
+    """By hand: rows 12 points too sure on the mean; so few fill nine bins with more chance than that."""
+    confidence = np.linspace(0.7, 0.95, 300)
+    correct = np.random.default_rng(1).random(300) < confidence - 0.12
+    found = calibration_test(confidence, correct, limit=0.06)
+    assert found.verdict is Verdict.FAIL
+    mean = confidence.mean() - correct.mean()
+    spread = 1.96 * np.sqrt(correct.var() / 300)  # the quantile is of both signs
+    assert found.lower_bound == pytest.approx(mean - spread, abs=0.01)
+
+
+@given(st.lists(st.floats(0.6, 1), min_size=20, max_size=60), st.data())
+@settings(max_examples=25, deadline=None)
+def test_the_measured_error_is_between_its_bounds_in_any_order_of_rows(confidence, data) -> None:
+    sure = np.array(confidence)
+    correct = np.array(data.draw(st.lists(st.booleans(), min_size=len(sure), max_size=len(sure))))
+    found = calibration_test(sure, correct, limit=0.1, draws=200)
+    assert 0 <= found.lower_bound <= found.error <= found.upper_bound + 1e-9
+    assert found.error == pytest.approx(expected_calibration_error(reliability(sure, correct)))
+    places = data.draw(st.permutations(range(len(sure))))
+    shuffled = calibration_test(sure[places], correct[places], limit=0.1, draws=200)
+    assert shuffled.upper_bound == pytest.approx(found.upper_bound) and shuffled.verdict is found.verdict
 
 
 def test_the_order_of_rows_and_the_names_of_groups_do_not_matter() -> None:
@@ -194,11 +244,11 @@ def test_a_model_that_is_too_modest_is_as_wrong_as_one_that_is_too_sure() -> Non
 def test_units_are_rows_or_whole_groups_with_their_gaps_by_bin() -> None:
     confidence, correct = np.array([0.99, 0.5, 0.99, 0.99]), np.array([True, False, False, True])
     rows, gaps = _units(confidence, correct, None)
-    assert rows.tolist() == [1, 1, 1, 1] and gaps.shape == (4, 15)
-    assert gaps[:, 7].tolist() == [0.5, 0, 0, 0] and gaps[1:, 14] == pytest.approx([-0.01, -0.01, 0.99])
+    assert rows.tolist() == [1, 1, 1, 1] and gaps.shape == (4, 2)
+    assert gaps[:, 0].tolist() == [0.5, 0, 0, 0] and gaps[1:, 1] == pytest.approx([-0.01, -0.01, 0.99])
     rows, gaps = _units(confidence, correct, np.array([7, 3, 7, 7]))
     assert rows.tolist() == [1, 3]
-    assert gaps[:, 7].tolist() == [0.5, 0] and gaps[:, 14] == pytest.approx([0, 0.97])
+    assert gaps[:, 0].tolist() == [0.5, 0] and gaps[:, 1] == pytest.approx([0, 0.97])
 
 
 def test_the_weights_of_a_draw_sum_to_one_however_many_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
