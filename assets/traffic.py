@@ -39,9 +39,11 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         keep_promises(home, recipes_in(recipes_folder()), today)
         # Here as well as where the watch asks: a shadow asks, too, and recipes have the one without the other.
         answers.forget(min(now.timestamp(), end_of(today.isoformat())) - stage.spec_of(file).days * SECONDS_A_DAY)
-        artifact = context.make(stage.plan(store, context.batch, file.recipe.data.score))
+        artifact = context.make(stage.plan(store, context.batch, file.recipe.data.details))
         facts = artifact.facts(TrafficFacts)
         counts = facts.model_dump(exclude={"day"})
+        if file.recipe.gives_records:
+            counts["answers_by_field"] = table(artifact.frame(stage.FIELDS).to_dicts())
         return StageOutput(
             artifact,
             {**counts, "answers_by_release": table(artifact.frame("answers").to_dicts())},

@@ -35,6 +35,7 @@ from stillhouse.live.harvest import (
     ending,
     pool_of,
 )
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.segments import Differing, Harvest, TrafficStore
 from stillhouse.live.slices import LiveSlice, slices_of
 from stillhouse.names import account
@@ -43,6 +44,7 @@ from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import Challenger, serving_now
 from stillhouse.records.locks import recipes_locked
+from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.labels import answered_otherwise, files_of
 from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.stages.shadow import both_say, challenger_of
@@ -102,7 +104,7 @@ def harvest(
     store = TrafficStore(builds.home.artifacts, file.name)
     by = f"harvesting texts of {file.name}"
     with recipes_locked(builds.home, [lock_of_days(file.name)], by=by, waiting=waiting):
-        asked = asked_texts(store, release, at=at, matures_after_days=matures)
+        asked = asked_texts(store, release, at=at, matures_after_days=matures, records=_records(builds, file))
         if asked.is_empty():
             raise StillhouseError(
                 "there is no text that the champion was asked",
@@ -153,7 +155,9 @@ def harvest_differing(
         challenger = challenger_of(file, deployment)
         _require_none_is_there(builds, file, store, challenger)
         release, since = deployment.champion.release, datetime.fromisoformat(challenger.offered).timestamp()
-        asked = asked_texts(store, release, at=at, matures_after_days=matures, since=since)
+        asked = asked_texts(
+            store, release, at=at, matures_after_days=matures, since=since, records=_records(builds, file)
+        )
         found = answered_otherwise(asked, *both_say(builds, deployment.champion, challenger))
         base = newest_artifact(builds, key_of(file.name, PROMPTS), BASE).frame("prompts")
         known, unlabelled = _known(builds, file)
@@ -172,6 +176,13 @@ def harvest_differing(
         drawn_from: dict[str, object] = {"release": release, "challenger": challenger.deployed.release, "slice": None}
         drawn_from |= {"differing": differing.model_dump(mode="json"), "handed_on": found.handed_on}
         return _put_down(builds, file, draw, pool, drawn_from, differing)
+
+
+def _records(builds: BuildStore, file: RecipeFile) -> KeptRecords | None:
+    """How its answers are kept where they are records; else None."""
+    if not file.recipe.gives_records:
+        return None
+    return KeptRecords.of(file.recipe.data.record, RequestIds.known(builds.home.serving).drawing_key)
 
 
 def _put_down(

@@ -97,9 +97,10 @@ def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedR
             do="Name the classes or the lengths that it shows in, one after the other; or have callers send the "
             "column, and name it in `serving.request_columns`.",
         )  # fmt: skip
-    if file.recipe.gives_numbers:
+    if file.recipe.gives_numbers or file.recipe.gives_records:
+        what = "numbers" if file.recipe.gives_numbers else "records"
         raise StillhouseError(
-            "answers are numbers, so that there are no classes", where=f"slice {slice}",
+            f"answers are {what}, so that there are no classes", where=f"slice {slice}",
             expected="a slice of a column that callers send, or `length=FEWEST-MOST` in characters",
             do="Name one of these; `stillhouse rollback` takes all requests from the champion.",
         )  # fmt: skip

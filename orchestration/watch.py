@@ -12,6 +12,7 @@ and no finding does, the next look finds the same and names that entry.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import polars as pl
 
@@ -24,6 +25,7 @@ from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import heard_of
 from stillhouse.live.findings import BY, FoundKind, LiveFinding, action_on
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.memory import over_memory
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import new_rows, with_texts
@@ -58,6 +60,7 @@ from stillhouse.records.governance import signed
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.records.replicas import replicas_up
 from stillhouse.serving.ids import RequestIds
+from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_reference import base_signal_behind, reference_of, terms_of, watch_of
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
@@ -179,7 +182,8 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
 
         scale = state.reference.agreement
         tolerance = state.reference.tolerance
-        parts = heard_of(rows, texts, scale, state.budgets, key, asked, tolerance=tolerance)
+        records = KeptRecords.of(teacher.facts(TeacherFacts).record, partial(_drawing_key, builds))
+        parts = heard_of(rows, texts, scale, state.budgets, key, asked, tolerance=tolerance, records=records)
         # Who is drawn of a slice is drawn of the whole, so that nobody is asked again.
         of_slices = {
             each.slice.name: heard_of(
@@ -190,6 +194,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
                 key,
                 lambda _: pl.concat(said),
                 tolerance=tolerance,
+                records=records,
             )
             for each in state.reference.slices
         }

@@ -139,8 +139,10 @@ def _like_live_traffic(context: GateContext, rows: pl.DataFrame) -> Finding:
     spelled = rows.select(normalise(pl.col("text")))["text"]
     shifts = {"length": lengths_shift(mix.characters, spelled.str.len_chars())}
     labels = rows["label"].drop_nulls()
-    if context.recipe.gives_numbers:
-        why = "numbers are not compared, as hardly any is there twice"
+    if context.recipe.gives_numbers or context.recipe.gives_records:
+        why = (
+            f"{'numbers' if context.recipe.gives_numbers else 'records'} are not compared, as hardly any is there twice"
+        )
     elif traffic.feedback == "unknown":
         why = "labels are not compared, as nobody knows for which answers feedback comes (traffic.feedback)"
     elif mix.truths.is_empty() or labels.is_empty():

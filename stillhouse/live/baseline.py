@@ -7,7 +7,7 @@ Does not: limits that follow from it (watches.py), reading golden rows (stillhou
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from stillhouse.statistics.weekly_pattern import WeeklyPattern
 from stillhouse.tasks.alike import which_alike
 from stillhouse.tasks.label_sets import names_of
 from stillhouse.tasks.numbers import DIGITS
+from stillhouse.tasks.records import counted_of
 
 _LENGTH_BINS, _CONFIDENCE_BINS, _NUMBER_BINS = 5, 10, 5
 _UNSURE = 0.1
@@ -85,7 +86,13 @@ class Reference(Record):
     until: str | None = Field(None, description="Last day of a live reference.")
     rows: int
     labels: dict[str, int] = Field(
-        description="Answers with each label; one that never occurred has 0. Empty of numbers."
+        description="Answers with each label, of records with each thing that is counted of them; one that never "
+        "occurred has 0. Empty of numbers."
+    )
+    of_records: bool = Field(
+        False,
+        exclude_if=lambda of_them: not of_them,  # so that a reference of labels is what it was
+        description="Whether answers are records.",
     )
     number_edges: tuple[float, ...] = Field(
         (),
@@ -150,6 +157,7 @@ def golden_reference(
     slices: Sequence[LiveSlice] = (),
     columns: Sequence[str | None] | None = None,
     tolerance: float | None = None,
+    of_records: bool = False,
 ) -> Reference:
     """Count what a release says to its golden rows.
 
@@ -158,7 +166,7 @@ def golden_reference(
 
     Args:
         release: its digest.
-        names: all labels that it can answer.
+        names: all labels that it can answer; of records all that can be counted of them.
         texts: golden texts, at least one.
         answers: its answer to each.
         confidence: of each answer; None where answers have none.
@@ -169,6 +177,7 @@ def golden_reference(
         slices: that are watched by themselves.
         columns: what callers would send with each text, as `as_sent` has it; None where they send none.
         tolerance: of answers that are numbers; None of labels.
+        of_records: whether answers are records, as places in their texts.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
     taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
@@ -178,13 +187,14 @@ def golden_reference(
     lengths = tuple(int(edge) for edge in edges)
     known = [each for each in confidence if each is not None]
     unsure_below = float(np.quantile(known, _UNSURE)) if known else None
-    counts = Counter(name for answer in answers for name in ((answer,) if answer in names else names_of(answer)))
+    counts = names_carried(Counter(answers), names, of_records=of_records)
     number_edges = () if tolerance is None else _edges_of_numbers(answers)
     return Reference(
         release=release,
         origin="golden",
         rows=len(texts),
         labels={name: counts[name] for name in names} if tolerance is None else {},
+        of_records=of_records,
         number_edges=number_edges,
         numbers=_in_bins(answers, number_edges),
         tolerance=tolerance,
@@ -207,6 +217,21 @@ def golden_reference(
             tolerance=tolerance,
         ),
     )
+
+
+def names_carried(answers: Mapping[str, int], names: Collection[str], *, of_records: bool) -> Counter[str]:
+    """How many answers have each name: a label, one of a set of labels, or what is counted of a record.
+
+    Args:
+        answers: how often each was given.
+        names: of labels; one of these is a label as it is, whatever it looks like, and the text of a set never is one.
+        of_records: whether answers are records.
+    """
+    found = Counter[str]()
+    for answer, many in answers.items():
+        carried = counted_of(answer) if of_records else (answer,) if answer in names else names_of(answer)
+        found.update(dict.fromkeys(carried, many))
+    return found
 
 
 def _scale(

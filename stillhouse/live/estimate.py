@@ -19,6 +19,7 @@ from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.baseline import AgreementScale
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.statistics.live_agreement import (
     AskingPlan,
@@ -104,14 +105,17 @@ class Drawn:
         """Those that the teacher is asked about."""
         return self.rows.filter(pl.Series(self.asked))["text"].to_list()
 
-    def heard(self, said: pl.DataFrame, tolerance: float | None = None) -> "Heard":
+    def heard(self, said: pl.DataFrame, tolerance: float | None = None, records: KeptRecords | None = None) -> "Heard":
         """Join what the teacher said; where it gave no answer it counts as not asked.
 
         Args:
             said: `prompt_id`, `answer`.
             tolerance: of answers that are numbers; None of labels.
+            records: how answers that are records are kept; None of any other.
         """
         both = self.rows.join(said.unique("prompt_id"), on="prompt_id", how="left", maintain_order="left")
+        if records is not None:
+            both = both.with_columns(records.kept_of_places(both, "answer"))
         agreed = both.select(alike(pl.col("answer"), pl.col("label"), tolerance).fill_null(False)).to_series()
         return Heard(
             self.agreement,
@@ -187,6 +191,7 @@ def heard_of(
     *,
     of_all: bool = False,
     tolerance: float | None = None,
+    records: KeptRecords | None = None,
 ) -> list[tuple[AgreementPlan, Heard]]:
     """Draw, ask, and join, for each budget that was in force while the rows arrived.
 
@@ -199,13 +204,14 @@ def heard_of(
         ask: the teacher, or what it is known to have said.
         of_all: also those that the teacher was to answer: it agrees there for certain, since nothing of them is kept.
         tolerance: of answers that are numbers; None of labels.
+        records: how answers that are records are kept; None of any other.
     """
     found = []
     for budget, some in by_budget(rows, budgets):
         plan = plan_of(scale, budget.share)
         if plan is not None and some.height:
             chosen = drawn(some, texts, plan, key)
-            heard = chosen.heard(ask(chosen.texts), tolerance)
+            heard = chosen.heard(ask(chosen.texts), tolerance, records)
             found.append((plan, together([heard, _handed_on(some, texts)]) if of_all else heard))
     return found
 

@@ -28,10 +28,12 @@ from stillhouse.data.sources import ending_of
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.digests import digest_of
 from stillhouse.live.columns import COLUMNS, value_sent
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.slices import LiveSlice
 from stillhouse.live.traffic import answers, is_meant
 from stillhouse.recipe.contract import Recipe
+from stillhouse.tasks.records import spelled_out
 
 ID, PI, REQUESTS = "harvest_id", "harvest_pi", "harvest_requests"
 """Columns of the file beside those that the recipe names: id of the answer, the chance by which its text was taken, and
@@ -58,7 +60,13 @@ class Pool:
 
 
 def asked_texts(
-    store: TrafficStore, release: str, *, at: float, matures_after_days: int, since: float = 0.0
+    store: TrafficStore,
+    release: str,
+    *,
+    at: float,
+    matures_after_days: int,
+    since: float = 0.0,
+    records: KeptRecords | None = None,
 ) -> pl.DataFrame:
     """The different texts that a release was asked, as far as they are kept, each with the first answer it was given.
 
@@ -70,10 +78,12 @@ def asked_texts(
         at: now, in seconds since 1970.
         matures_after_days: how long after an answer its feedback is waited for.
         since: only what was asked from then on.
+        records: how answers that are records are kept; None of any other.
 
     Returns:
         `prompt_id`, `text`, `day`, `label` (what the student said), `characters`, `columns`, `truth` (what people said
-        of mature answers; null where nobody did, or two said otherwise) and the columns of a harvest.
+        of mature answers; null where nobody did, or two said otherwise, or the words of a record are not in the text
+        as it is kept) and the columns of a harvest.
     """
     days = [day for day in store.days() if store.segments(day, "texts")]
     texts = pl.concat(
@@ -87,6 +97,8 @@ def asked_texts(
         .filter((pl.col("release") == release) & (pl.col("at") >= since) & ~erased)
         .join(texts, on=["day", "replica", "number"], maintain_order="left")
     )
+    if records is not None:
+        asked = asked.with_columns(records.in_words(asked, "truth"))
     said = pl.col("truth").drop_nulls()
     return (
         asked.with_columns(
@@ -146,7 +158,16 @@ def pool_of(
     # By the rules for dropped rows themselves, so that what is drawn is what will be trained on.
     made = later_prompt_set(_as_dropped(new.filter(~is_near), recipe), base, recipe)
     left_out.update(dict(count_reasons(made.rejects).iter_rows()))
-    return Pool(made.prompts, dict(+left_out))
+    return Pool(made.prompts if recipe.data.record is None else _in_words(made.prompts), dict(+left_out))
+
+
+def _in_words(prompts: pl.DataFrame) -> pl.DataFrame:
+    """Prompts with records as people read and write them."""
+    labels = [
+        None if places is None else spelled_out(places, text)
+        for places, text in prompts.select("label", "text").iter_rows()
+    ]
+    return prompts.with_columns(pl.Series("label", labels, dtype=pl.String))
 
 
 def _as_dropped(asked: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

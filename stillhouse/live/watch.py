@@ -28,6 +28,7 @@ from stillhouse.live.watches import (
     asked_of,
     counted,
     detectors_of,
+    label_kind,
     share_name,
     watch_name,
     watches_of,
@@ -401,7 +402,7 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     days = [each for each in state.days if first <= each.day < state.day]
     total = _summed([each.counts for each in days])
     reference = state.reference
-    labels = {label: _counts(total, WatchKind.LABEL, label) for label in reference.labels}
+    labels = {label: _counts(total, label_kind(reference), label) for label in reference.labels}
     lengths = [_counts(total, WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
     numbers = [_counts(total, WatchKind.NUMBER, name) for name in reference.number_bins]
     known = (each for each in (*labels.values(), *numbers, *lengths) if each is not None)
@@ -432,7 +433,7 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
 
 def _weekly(reference: Reference, days: Sequence[WatchedDay]) -> dict[str, WeeklyPattern]:
     """The shares that go by the weekday, as far as these days show it."""
-    shares: list[tuple[WatchKind, str | None]] = [(WatchKind.LABEL, each) for each in reference.labels]
+    shares: list[tuple[WatchKind, str | None]] = [(label_kind(reference), each) for each in reference.labels]
     shares += [(WatchKind.NUMBER, each) for each in reference.number_bins]
     shares += [(WatchKind.LENGTH, str(index)) for index in range(len(reference.lengths))]
     shares += [(WatchKind.UNSURE, None)]

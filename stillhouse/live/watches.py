@@ -14,14 +14,13 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.live.baseline import CascadeReference, Reference
+from stillhouse.live.baseline import CascadeReference, Reference, names_carried
 from stillhouse.live.estimate import AgreementPlan
 from stillhouse.live.number_bins import bin_of
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_bound, reference_limit
 from stillhouse.statistics.weekly_pattern import WeeklyPattern
-from stillhouse.tasks.label_sets import carries
 from stillhouse.wording import percent, points
 
 
@@ -29,6 +28,7 @@ class WatchKind(StrEnum):
     """What a share is of."""
 
     LABEL = "label"
+    FIELD = "field"
     NUMBER = "number"
     LENGTH = "length"
     UNSURE = "unsure"
@@ -45,7 +45,7 @@ class WatchKind(StrEnum):
     @property
     def is_of_inputs(self) -> bool:
         """Whether it says what is asked, and not how good the answers are."""
-        return self in (WatchKind.LABEL, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE)
+        return self in (WatchKind.LABEL, WatchKind.FIELD, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE)
 
     @property
     def is_of_a_slice(self) -> bool:
@@ -54,8 +54,8 @@ class WatchKind(StrEnum):
 
 
 COUNTED = (
-    WatchKind.LABEL, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS,
-    WatchKind.LATENCY,
+    WatchKind.LABEL, WatchKind.FIELD, WatchKind.NUMBER, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK,
+    WatchKind.ERRORS, WatchKind.LATENCY,
 )  # fmt: skip
 """What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
 DEBIASED = (WatchKind.AGREEMENT, WatchKind.SLICE_AGREEMENT, WatchKind.CASCADE_AGREEMENT)
@@ -70,7 +70,9 @@ class Watch(Record):
     name: str = Field(description="Once in a recipe, and the same for as long as there is such a watch.")
     kind: WatchKind
     of: str | None = Field(
-        None, description="The label, the bin of numbers, the place of the bin of lengths, or the slice."
+        None,
+        description="The label, what is counted of records, the bin of numbers, the place of the bin of lengths, or "
+        "the slice.",
     )
     falls: bool = Field(False, description="Whether it is the complement that is counted: the share may not fall.")
     reference: float | None = Field(description="The share on reference rows; null where the recipe names the limit.")
@@ -108,6 +110,7 @@ class Watch(Record):
         limit = 1 - self.limit if self.falls else self.limit
         subject = {
             WatchKind.LABEL: f"{shown:.1%} of answers are {of}",
+            WatchKind.FIELD: f"{shown:.1%} of answers have {of}",
             WatchKind.NUMBER: f"{shown:.1%} of answers are {of}",
             WatchKind.LENGTH: f"{shown:.1%} of texts are of length bin {of}",
             WatchKind.UNSURE: f"{shown:.1%} of answers are unsure",
@@ -147,6 +150,11 @@ def watch_name(kind: WatchKind, of: object = None, *, falls: bool = False) -> st
 def share_name(kind: WatchKind, of: object = None) -> str:
     """The name of a share that reference rows have, whichever way it may not go."""
     return kind.value if of is None else f"{kind.value} {of}"
+
+
+def label_kind(reference: Reference) -> WatchKind:
+    """What shares of its labels are of."""
+    return WatchKind.FIELD if reference.of_records else WatchKind.LABEL
 
 
 def weekday_of(day: int) -> int:
@@ -212,10 +220,10 @@ def _by_weekday(pattern: WeeklyPattern | None, many: int, *, falls: bool) -> tup
 
 
 def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None, bool, int, int]]:
-    rows = reference.rows
+    rows, of_label = reference.rows, label_kind(reference)
     for label, events in sorted(reference.labels.items()):
-        yield WatchKind.LABEL, label, False, events, rows
-        yield WatchKind.LABEL, label, True, rows - events, rows
+        yield of_label, label, False, events, rows
+        yield of_label, label, True, rows - events, rows
     for name, events in zip(reference.number_bins, reference.numbers, strict=True):
         yield WatchKind.NUMBER, name, False, events, rows
     for index, events in enumerate(reference.lengths):
@@ -318,20 +326,14 @@ def counted(
             answered.filter(pl.col("confidence").is_not_null()), pl.col("confidence") < (reference.unsure_below or 0.0)
         ),
     }  # fmt: skip
-    labels = dict(every["label"].value_counts().iter_rows())
+    answers = dict(every["label"].drop_nulls().value_counts().iter_rows())
+    labels = names_carried(answers if reference.labels else {}, reference.labels, of_records=reference.of_records)
     bins = dict(every.select(_bin(reference.edges).alias("bin"))["bin"].value_counts().iter_rows())
     numbers = _numbers(every, reference)
     found = {}
     for each in watches:
-        if each.kind is WatchKind.LABEL:
-            named = (each.of or "",)
-            # A label of one class is in the reference as it is, whatever it looks like; the text of a set never is.
-            hits = sum(
-                answers
-                for label, answers in labels.items()
-                if label is not None and carries(label, named, is_set=label not in reference.labels)
-            )
-            of = every.height
+        if each.kind in (WatchKind.LABEL, WatchKind.FIELD):
+            hits, of = labels[each.of or ""], every.height
         elif each.kind is WatchKind.NUMBER:
             hits, of = numbers.get(each.of or "", 0), every.height
         elif each.kind is WatchKind.LENGTH:

@@ -37,9 +37,6 @@ NOT_OF_RECORDS = {
     **BY_CLASS,
     "stress": "it would change words, and a record says where in a text they are",
     "cascade": "it goes by labels, and a record is none",
-    "traffic": "what servers keep is counted by label, and a record is none",
-    "watch": "it counts answers by label, and a record is none",
-    "rollout": "it compares answers by label, and a record is none",
 }
 """Parts of a recipe that records do not have, and why."""
 

@@ -26,7 +26,6 @@ from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
 from stillhouse.models.word_lookup import tokens_of_one
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
-from stillhouse.recipe.record import RecordSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECIPE, RECORD, ReleaseRecord, bundle_problems, task_of_bundle
@@ -158,8 +157,8 @@ class LoadedRelease:
 
         A record may have more words than an answer can have: it is what is right all the same.
         """
-        if isinstance(self.task, Extraction):
-            return _as_answered(label, self.task.spec) is not None
+        if self.gives_records:
+            return self._record_said(label) is not None
         if self.gives_numbers:
             return bool(self.task.holds(pl.Series([label]))[0])
         if not self.gives_sets:
@@ -192,8 +191,16 @@ class LoadedRelease:
         """The same of what somebody says is right; None where it cannot be."""
         if not self.can_be_true(truth):
             return None
-        record = _as_answered(truth, self.task.spec) if isinstance(self.task, Extraction) else truth
-        return None if record is None else self.as_kept(record, key=key, id=id)
+        said = self._record_said(truth) if self.gives_records else truth
+        return None if said is None else self.as_kept(said, key=key, id=id)
+
+    def _record_said(self, text: str) -> str | None:
+        """A record that somebody sent as answers are written; None where it is none of these fields."""
+        assert isinstance(self.task, Extraction), "of a record there is no other"
+        try:
+            return record_in_cell(text, self.task.spec)
+        except NoRecordError:
+            return None
 
     def warm_up(self) -> None:
         """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""
@@ -252,13 +259,6 @@ class LoadedRelease:
             expected=f"a finite {what}",
             do="Go back to an earlier release; `stillhouse audit` says whether its files are what they were.",
         )
-
-
-def _as_answered(truth: str, spec: RecordSpec) -> str | None:
-    try:
-        return record_in_cell(truth, spec)
-    except NoRecordError:
-        return None
 
 
 def load(path_or_recipe: str | Path) -> LoadedRelease:

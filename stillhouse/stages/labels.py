@@ -24,9 +24,11 @@ from stillhouse.live.harvest import ID, PI
 from stillhouse.live.segments import Differing, Harvest, TrafficStore
 from stillhouse.live.shadow import Say
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.tasks.records import NoRecordError, placed, spelled_out
 
 
 class Labelled(Record):
@@ -140,6 +142,8 @@ def labelled(builds: BuildStore, file: RecipeFile, given: GivenTexts, champion: 
         challenger: likewise.
     """
     rows = _with_a_label(builds, file, given)
+    if (record := file.recipe.data.record) is not None:
+        rows = rows.with_columns(_as_the_text_has_them(rows, record))
     both = shadow.replayed(rows.with_columns(pl.lit(None, pl.String).alias(COLUMNS)), champion, challenger)
     found = shadow.outcomes(both.with_columns(right="label"))
     drop, low, high = _drop(found, given.of)
@@ -165,6 +169,17 @@ def _with_a_label(builds: BuildStore, file: RecipeFile, given: GivenTexts) -> pl
     rows = rows.select("text", "label", pl.col(ID).cast(pl.String), pl.col(PI).cast(pl.Float64, strict=False))
     drawn = pl.col(ID).is_in(given.ids) & (pl.col(PI) > 0) & (pl.col(PI) <= 1)
     return rows.filter(drawn & pl.col("label").is_not_null()).unique(ID, keep="first", maintain_order=True)
+
+
+def _as_the_text_has_them(rows: pl.DataFrame, spec: RecordSpec) -> pl.Series:
+    """Records that people wrote with the words as their text has them; what is not in it is an answer of nobody."""
+    found = list[str]()
+    for record, text in rows.select("label", "text").iter_rows():
+        try:
+            found.append(spelled_out(placed(record, text, spec), text))
+        except NoRecordError:
+            found.append(record)
+    return pl.Series("label", found, dtype=pl.String)
 
 
 def _drop(found: pl.DataFrame, of: Differing) -> tuple[float | None, float, float]:

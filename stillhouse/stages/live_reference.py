@@ -17,12 +17,13 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import DeployedRelease
-from stillhouse.release.bundle import MODEL
+from stillhouse.release.bundle import MODEL, task_of_bundle
 from stillhouse.release.cascade import LABEL, Cascade, cascade_in
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
-from stillhouse.tasks import task_of
+from stillhouse.tasks.extraction import Extraction
+from stillhouse.tasks.records import countable
 from stillhouse.teachers.answers import with_answers
 
 
@@ -65,7 +66,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         )
     model = OnnxClassifier(bundle.folder / MODEL)
     teacher = teacher_behind(builds, release).facts(TeacherFacts)
-    task = task_of(teacher.answer, model.labels, teacher.score)
+    task = task_of_bundle(bundle.folder, model.labels)
     texts, labels = golden["text"].to_list(), golden["label"].to_list()
     logits = [model.logits([text]) for text in texts]
     answers = [task.written(task.answers(each))[0] for each in logits]
@@ -75,7 +76,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
     said = with_answers(_base_signal(builds, bundle).frame("signal"), teacher.task).select("prompt_id", "answer")
     return golden_reference(
         release.release,
-        task.names,
+        countable(task.spec) if isinstance(task, Extraction) else task.names,
         texts,
         answers,
         sure,
@@ -86,6 +87,7 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         slices=slices_of(file.recipe),
         columns=as_sent(golden, file.recipe.request_columns).to_list(),
         tolerance=None if teacher.score is None else teacher.score.tolerance,
+        of_records=isinstance(task, Extraction),
     )
 
 

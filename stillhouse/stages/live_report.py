@@ -22,6 +22,7 @@ from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import AskedFrom, Heard, heard_of, together
 from stillhouse.live.feedback import SampledTruth
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
@@ -295,7 +296,8 @@ def live_day(
     parts, silent, of_all = [], 0, None
     if watched.terms.asks:
         known = LiveAnswers.of(builds.home)
-        fingerprint = teacher_behind(builds, watched.champion).facts(TeacherFacts).fingerprint
+        teacher = teacher_behind(builds, watched.champion).facts(TeacherFacts)
+        fingerprint, records = teacher.fingerprint, KeptRecords.of(teacher.record, key)
         of_release = up_to(rows, watched.asked.get(day, {})).filter(pl.col("release") == watched.champion.release)
         drawn_for = []
 
@@ -311,7 +313,7 @@ def live_day(
             key(Purpose.TEACHER_IS_ASKED),
         )  # fmt: skip
         tolerance = watched.reference.tolerance
-        parts = [heard for _, heard in heard_of(*drawing, said, tolerance=tolerance)]
+        parts = [heard for _, heard in heard_of(*drawing, said, tolerance=tolerance, records=records)]
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
         if watched.reference.cascade is not None:
             of_all = together([heard for _, heard in heard_of(*drawing, kept, of_all=True)])

@@ -25,6 +25,7 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback, shadow
 from stillhouse.live.columns import columns_sent
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, FileKind, TrafficStore, day_at, end_of
 from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Draw, Judged, Say, Word
@@ -36,9 +37,11 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
 from stillhouse.release.bundle import MODEL, task_of_bundle
 from stillhouse.release.cascade import LABEL, Rule, cascade_in
+from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.stages.names import SHADOW
+from stillhouse.tasks import as_people_read_it
 
 SEEN, TALLY = "seen", "tally"
 TRUTH_SEEN, TRUTH_TALLY = "truth_seen", "truth_tally"
@@ -297,7 +300,11 @@ class Replay:
             known_rows = rows.join(known, on=["replica", "day", "id"], how="inner", maintain_order="left")
             if self.file.recipe.shadow_is_live:  # callers got it long ago
                 return known_rows, set()
-            return self._given(known_rows)
+            given, asked = self._given(known_rows)
+            records = KeptRecords.of(self.file.recipe.data.record, self.key)
+            if records is not None:  # which is how what people said is kept
+                given = given.with_columns(records.kept(given, who) for who in ("champion", "challenger"))
+            return given, asked
         given, asked = self._given(rows)
         differing = given.filter(pl.col("champion") != pl.col("challenger"))
         texts = differing["text"].unique(maintain_order=True).to_list()
@@ -317,8 +324,15 @@ class Replay:
         """What the teacher behind a release says to some texts."""
         if not texts:
             return {}
-        answered = ask_live(self.builds, self.file, teacher_behind(self.builds, release), texts, at=self.at)
-        return dict(zip(texts, answered["answer"], strict=True))
+        teacher = teacher_behind(self.builds, release)
+        said = ask_live(self.builds, self.file, teacher, texts, at=self.at)["answer"]
+        answers = dict(zip(texts, said, strict=True))
+        if not self.file.recipe.gives_records:
+            return answers
+        task = teacher.facts(TeacherFacts).task
+        return {
+            text: None if answer is None else as_people_read_it(task, answer, text) for text, answer in answers.items()
+        }
 
 
 def challenger_of(file: RecipeFile, deployment: Deployment) -> Challenger:
@@ -467,9 +481,9 @@ def _says(builds: BuildStore, release: DeployedRelease) -> Say:
     @cache  # a text that was asked with several columns is one question to the student
     def student(text: str) -> tuple[str, float | None]:
         logits = model.logits([text])
-        (label,) = task.written(task.answers(logits))
+        (answer,) = task.written(task.answers(logits))
         sure = None if rule is None else task.confidence(logits, model.temperature)
-        return str(label), None if sure is None else float(sure[0])
+        return as_people_read_it(task, answer, text), None if sure is None else float(sure[0])
 
     def say(text: str, kept: str | None) -> Word:
         label, sure = student(text)

@@ -1,7 +1,8 @@
 """The traffic of one day, summed up: who answered what, and whether all rows are accounted for.
 
-The artifact holds counts alone, of numbers by tenths of what lies between their ends. Artifacts are kept for good, and
-rows of traffic are not; its manifest names the files that it was counted from.
+The artifact holds counts alone, of numbers by tenths of what lies between their ends, of records by field what can be
+counted. Artifacts are kept for good, and rows of traffic are not; its manifest names the files that it was counted
+from.
 
 Belongs here: what the summary depends on, and making it.
 Does not: the rows (stillhouse/live/), keeping them (stillhouse/serving/spool.py).
@@ -16,18 +17,22 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.live.baseline import names_carried
 from stillhouse.live.number_bins import bin_names, bin_of
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, TRAFFIC, TrafficStore
 from stillhouse.live.thinning import least_share
 from stillhouse.live.traffic import Forget, arithmetic, erase_again, expire
-from stillhouse.recipe.data import ScoreSpec
+from stillhouse.recipe.data import AnswerSpec, ScoreSpec
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import Plan
 from stillhouse.tasks.numbers import DIGITS
 
 _PARTS = 10
 """In which numbers are counted."""
+FIELDS = "fields"
+"""Of an artifact, where answers are records: what they have in each field, by release."""
 
 
 class TrafficFacts(Record):
@@ -61,22 +66,26 @@ def spec_of(file: RecipeFile) -> TrafficSpec:
     return file.recipe.traffic
 
 
-def plan(store: TrafficStore, day: str, score: ScoreSpec | None = None) -> Plan[TrafficFacts]:
+def plan(store: TrafficStore, day: str, details: AnswerSpec | None = None) -> Plan[TrafficFacts]:
     """Sum up one day.
 
     Args:
         store: of the recipe.
         day: as `2026-11-28`, UTC.
-        score: where answers are numbers, what the recipe says of them.
+        details: where answers are numbers or records, what the recipe says of them.
     """
     segments = [segment for kind in FILE_KINDS for segment in store.segments(day, kind)]
     tallies = store.tallies(day)
-    edges = () if score is None else _edges(score)
+    edges = _edges(details) if isinstance(details, ScoreSpec) else ()
+    of_records = isinstance(details, RecordSpec)
 
     def build(folder: Path) -> TrafficFacts:
         requests, replicas = store.frame(day, "requests"), arithmetic(store, day)
         by = ["release", "deployment", "source", "label", "degraded", "status"]
         counted = requests.with_columns(label=_tenth(edges)) if edges else requests
+        if of_records:
+            counted = requests.with_columns(label=pl.lit(None, pl.String))
+            _by_field(requests).write_parquet(folder / f"{FIELDS}.parquet")
         counted.group_by(by).agg(rows=pl.len()).sort(by).write_parquet(folder / "answers.parquet")
         shown = [{"replica": each.replica, "problems": each.problems} for each in replicas]
         schema: dict[str, pl.DataType] = {"replica": pl.String(), "problems": pl.List(pl.String)}
@@ -98,7 +107,24 @@ def plan(store: TrafficStore, day: str, score: ScoreSpec | None = None) -> Plan[
     addresses = {f"{TRAFFIC}/{store.recipe}/{day}/{each.kind}/{each.digest}.parquet": each.digest for each in segments}
     said = [tally.model_dump(mode="json") for tally in tallies]
     depends_on: dict[str, Any] = {"day": day, "segments": sorted(addresses), "tallies": said}
-    return Plan(build, {**depends_on, "edges": list(edges)} if edges else depends_on, external_inputs=addresses)
+    if edges:
+        depends_on["edges"] = list(edges)
+    if of_records:
+        depends_on["of_records"] = True
+    return Plan(build, depends_on, external_inputs=addresses)
+
+
+def _by_field(requests: pl.DataFrame) -> pl.DataFrame:
+    """Answers of each release that have each thing that is counted of records; see `countable`."""
+    found = [
+        {"release": release, "answered": name, "rows": rows}
+        for (release,), own in requests.drop_nulls("label").group_by("release")
+        for name, rows in names_carried(
+            dict(own["label"].value_counts().iter_rows()), (), of_records=True
+        ).items()
+    ]  # fmt: skip
+    schema = {"release": pl.String(), "answered": pl.String(), "rows": pl.Int64()}
+    return pl.DataFrame(found, schema=schema).sort("release", "answered")
 
 
 def _edges(score: ScoreSpec) -> tuple[float, ...]:

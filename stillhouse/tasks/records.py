@@ -158,6 +158,8 @@ def without_words(record: str, spec: RecordSpec, *, key: bytes, id: str) -> str:
 def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -> str | None:
     """The first spelling of a record in its third; None where the text has not these words, or it has other fields.
 
+    Where a text has them in two spellings, of which one is a name and the other is not, nobody knows which was meant.
+
     Args:
         kept: in its third spelling.
         text: in its one spelling; personal data may have been taken out of it.
@@ -169,11 +171,11 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
     for name, value in held.items():
         if isinstance(value, list):
             many = value[1]
-            runs = (words[first : first + many] for first in range(len(words) - many + 1))
-            first = next((at for at, run in enumerate(runs) if _digested(name, run, key, id) == value), None)
-            if first is None:
+            runs = [words[first : first + many] for first in range(len(words) - many + 1)]
+            places = [first for first, run in enumerate(runs) if _digested(name, run, key, id) == value]
+            if len({tuple(runs[first]) for first in places}) != 1:
                 return None
-            held[name] = run_at(text, first, many)
+            held[name] = run_at(text, places[0], many)
     try:
         return record_in_cell(json.dumps(held), spec) if held.keys() == spec.fields.keys() else None
     except NoRecordError:

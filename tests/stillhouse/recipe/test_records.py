@@ -70,7 +70,6 @@ def of_fields(**changed: Any) -> dict[str, Any]:
         ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
         ({"stress": {}}, "stress", "it would change words"),
         ({"cascade": {"margin": 0.02}}, "cascade", "must be left out"),
-        ({"traffic": {}}, "traffic", "counted by label"),
         (
             {"slices": [{"name": "good", "column": "label", "values": ["5"], "critical": False}]},
             "slices.0.column",
@@ -171,6 +170,11 @@ def test_what_goes_with_records_is_read_back_as_it_was(tmp_path: Path, changes: 
     assert read.gives_records and Recipe.model_validate_json(read.model_dump_json()) == read
     assert answer_spec_in(read.model_dump(mode="json")) == read.data.record
     assert read.data.particulars == {"record": read.data.record.model_dump(mode="json")}  # type: ignore[union-attr]
+
+
+def test_answers_that_are_records_are_kept_watched_and_compared(tmp_path: Path) -> None:
+    read = read_recipe(recipe(tmp_path, traffic={}, watch={}, rollout={"shadow": {"judge_by": "teacher"}})).recipe
+    assert read.traffic is not None and read.watch is not None and read.rollout is not None
 
 
 @pytest.mark.parametrize("answer", ["single_label", "multi_label"])

@@ -1,6 +1,7 @@
 """A server whose answers are records: what it says, what it keeps of them, and which truth it takes."""
 
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.stillhouse.record_bundle import FIELDS, TASK, TEXTS, bundle_of_record
 from tests.stillhouse.serving.conftest import RECIPE, Served
 from tests.stillhouse.serving.killed import QUICK
 from tests.stillhouse.serving.test_openapi import document, fits
+from tests.stillhouse.serving.test_shadowing import shadowed, until
 
 pytestmark = pytest.mark.long
 
@@ -178,6 +180,25 @@ def test_what_only_the_challenger_can_answer_can_be_true(of_records: Served, rel
     assert of_records.feedback(id=id, truth=wider).status_code == 202
     row = of_records.kept[-1]
     assert isinstance(row, Feedback) and json.loads(row.truth)["city"][1] == 2
+
+
+def test_what_a_challenger_in_the_shadow_says_is_kept_alike(of_records: Served, releases: list[LoadedRelease]) -> None:
+    of_records.slot.shadow_share = 1.0
+    assert of_records.slot.serving is not None
+    challenger = ServedChallenger(replace_digest(releases[0], "c" * 64), 0.0, "salt")
+    of_records.slot.serving = replace(of_records.slot.serving, challenger=challenger)
+    of_records.predict(texts=TEXTS)
+    until(lambda: len(shadowed(of_records)) == len(TEXTS))
+    said = {row.id: row.label for row in of_records.kept if isinstance(row, ServedRequest)}
+    assert {row.id: row.label for row in shadowed(of_records)} == said, "the same records are the same texts"
+    assert not any("king" in (row.label or "") for row in shadowed(of_records))
+
+
+def replace_digest(release: LoadedRelease, digest: str) -> LoadedRelease:
+    """The same release under another digest."""
+    other = copy(release)
+    other.release = digest
+    return other
 
 
 def test_the_document_lets_pass_what_is_answered_and_taken(of_records: Served) -> None:

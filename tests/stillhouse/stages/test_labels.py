@@ -7,12 +7,13 @@ import pytest
 
 from stillhouse.live.harvest import ID, PI
 from stillhouse.live.segments import Differing, Harvest, TrafficStore
-from stillhouse.live.shadow import Word
-from stillhouse.recipe.reading import RecipeFile
+from stillhouse.live.shadow import Say, Word
+from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import BuildStore
 from stillhouse.stages.labels import GivenTexts, Labelled, given_texts, labelled, labels_due
 from tests.small import small_recipe
+from tests.stillhouse.recipe.test_records import recipe as recipe_of_records
 
 OF = Differing(rollout="salt", texts=1_000, differ=100)
 
@@ -81,6 +82,28 @@ def test_rows_that_nobody_was_given_and_chances_that_are_none_count_not(
     assert (found.labelled, found.champion_right) == (1, 1), "the first of two rows of one answer"
     bare = said(builds, file, tmp_path, [{"question": "who is 0 ?", "service": "HUM"}])
     assert (bare.labelled, bare.missing) == (0, 8)
+
+
+def test_a_record_that_people_wrote_is_held_against_the_words_of_its_text(builds: BuildStore, tmp_path: Path) -> None:
+    """In whatever case and with whatever blanks; one whose words are not in it is an answer of neither."""
+    file = read_recipe(recipe_of_records(tmp_path, traffic={}, rollout={}))
+    data = file.recipe.data
+
+    def says(vendor: str) -> Say:
+        return lambda text, _: Word(json.dumps({"currency": "EUR", "vendor": vendor}, separators=(",", ":")))
+
+    written = ({"vendor": "ACME  ltd", "currency": "eur"}, {"vendor": "Acme", "currency": "EUR"},
+               {"vendor": "Coyote", "currency": "EUR"}, None)  # fmt: skip
+    path = tmp_path / "harvest.ndjson"
+    path.write_text(
+        "".join(
+            json.dumps({data.text: f"{n} : pay Acme Ltd now", data.label: json.dumps(each), ID: f"id{n}", PI: 1}) + "\n"
+            for n, each in enumerate(written)
+        )
+    )
+    texts = GivenTexts("harvest.ndjson", tuple(f"id{n}" for n in range(4)), OF, builds.store.keep(path))
+    found = labelled(builds, file, texts, says("Acme Ltd"), says("Acme"))
+    assert (found.labelled, found.champion_right, found.challenger_right, found.neither_right) == (3, 1, 1, 1)
 
 
 def test_a_file_that_was_noted_and_never_written_was_given_to_nobody(

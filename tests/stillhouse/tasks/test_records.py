@@ -192,6 +192,8 @@ def test_what_is_kept_is_read_again_where_the_text_has_the_words() -> None:
     assert with_words(said, TEXT, SPEC, key=KEY, id=ID) == '{"buyer":"Acme Ltd","total":"12.50","unit":"EUR"}'
     for text, id, key in (("Pay Acme 12.50", ID, KEY), (TEXT, "other", KEY), (TEXT, ID, b"o" * 32), ("", ID, KEY)):
         assert with_words(said, text, SPEC, key=key, id=id) is None
+    for text in ("Pay Acme Ltd 12.50 to ACME ltd", "Pay ACME ltd 12.50 to Acme Ltd"):
+        assert with_words(said, text, SPEC, key=KEY, id=ID) is None, "which of the two is meant nobody knows"
     no_values = kept('{"buyer": "Acme", "unit": "EUR"}')
     assert with_words(no_values, TEXT, SPEC, key=KEY, id=ID) == '{"buyer":"Acme","total":null,"unit":"EUR"}'
 
@@ -220,7 +222,12 @@ def test_whatever_can_be_a_value_is_kept_and_read_again(
     said = kept(json.dumps({"buyer": run, "unit": unit}))
     assert said.isascii() and redacted([said]) == [said], "it is written down as it is"
     read = with_words(said, text, SPEC, key=KEY, id=ID)
-    assert read is not None and read.startswith("{") and json.loads(read)["unit"] == unit
+    if read is None:
+        words, wanted = words_of(text), [word.casefold() for word in words_of(run)]
+        runs = [words[at : at + len(wanted)] for at in range(len(words))]
+        assert len({tuple(each) for each in runs if [word.casefold() for word in each] == wanted}) > 1
+        return
+    assert json.loads(read)["unit"] == unit
     found = json.loads(read)["buyer"]
     assert found in text
     assert [word.casefold() for word in words_of(found)] == [word.casefold() for word in words_of(run)]

@@ -1,0 +1,349 @@
+"""Records in a running installation: kept without a word of a text, replayed, on their way to champion, taken back.
+
+Real rounds, a real server, the ledger that it follows and a real Dagster instance. The tests are steps on the way of
+one recipe and run in order. The same ways with single labels are in test_rollout_way.py and test_live.py, with sets of
+labels in test_live_sets.py, with numbers in test_live_numbers.py.
+"""
+
+import json
+import re
+import runpy
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+import time_machine
+from starlette.testclient import TestClient
+
+import stillhouse.stages.shadow
+from assets.keys import key_of
+from orchestration.auditing import audit_recipe, audit_request
+from orchestration.build import definitions
+from orchestration.deployments import name_what_serves_if_free
+from orchestration.rollout import look, move, replay_now
+from orchestration.run import distil
+from orchestration.terminal import Terminal
+from orchestration.watch import ask, book_of
+from orchestration.watch import look as watched
+from stillhouse.errors import StillhouseError
+from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.records.deployments import DeployedRelease, Stage
+from stillhouse.release.bundle import MODEL
+from stillhouse.release.standalone import LOADER
+from stillhouse.stages.facts import ChampionFacts
+from stillhouse.stages.live_report import LiveFacts
+from stillhouse.stages.names import CHAMPION, LIVE_REPORT, SHADOW, TRAFFIC
+from stillhouse.stages.shadow import ShadowFacts
+from stillhouse.stages.traffic import TrafficFacts
+from stillhouse.tasks.extraction import Extraction
+from stillhouse.tasks.records import spelled_out
+from tests.conftest import Place
+from tests.orchestration.served import a_server, now
+from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
+from tests.small import small_recipe, small_teacher
+from tests.steps import command, within_a_day
+
+pytestmark = pytest.mark.slow
+
+ROWS = 1_200
+TASK = Extraction(RecordSpec.model_validate({"fields": FIELDS, "words": WORDS_AT_MOST}))
+ASKED = sentences(2_000)[ROWS:].head(500)
+TEXTS = ASKED["text"].to_list()
+"""Of the kind of the rows, and nobody has trained on them."""
+TRUTH = {text: json.loads(record) for text, record in ASKED.select("text", "record").rows()}
+RELEASES: dict[str, str] = {}
+
+
+def order_of(text: str) -> str:
+    """Which of the sentences it is, as its caller says."""
+    return _orders()[text]
+
+
+@cache
+def _orders() -> dict[str, str]:
+    return dict(ASKED.select("text", "order").iter_rows())
+
+
+def recipe(place: Place, epochs: int, **changes: Any) -> RecipeFile:
+    """Students that differ in how much they learned, under a bar that any of them clears."""
+    folder = place.folder
+    if not (folder / "letters.csv").exists():
+        rows = sentences(2_000)[:ROWS]
+        rows.write_csv(folder / "letters.csv")
+        answered(rows).select("text", "answer").write_csv(folder / "replies.csv")
+        small_teacher(folder / "base")
+    stored = {
+        "kind": "stored", "source": str(folder / "replies.csv"), "revision": "a large model, in October",
+        "licence": "its terms", "training_on_outputs": "allowed", "reason": "It answers today.",
+        "minimum_accuracy": 0.8,
+    }  # fmt: skip
+    training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 48, "loss": "kl"}
+    return small_recipe(
+        folder, **{
+            "task": "Take out of a letter who is to be paid, by when and in what.", "teacher": stored,
+            "data": {"source": str(folder / "letters.csv"), "text": "text", "label": "record", "licence": "research",
+                     "answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST, "hidden_label_share": 0.5},
+            "base": {"source": str(folder / "base"), "revision": "test", "licence": "Apache-2.0"},
+            "students": [{"name": "one", "layers": [0, 1], "training": training}],
+            "bar": {"margin": 0.45, "champion_margin": 0.3},
+            "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 30},
+            "slices": [{"name": "orders", "column": "order", "values": ["0"], "critical": True, "margin": 0.5}],
+            "serving": {"request_columns": ["order"]},
+            "limits": {"unanswered_prompts_at_most": 0.15, "int8_agreement_at_least": 0.5},
+            "rollout": {"shadow": {"margin": 0.3, "judge_by": "truth"},
+                        "canary": {"shares": [0.5], "hours_at_least": 1, "slow_ms": 2_000}},
+            "traffic": {"feedback": "complete", "matures_after_days": 0},
+            "watch": {"latency_ms": 1_000.0, "agreement_tolerance": 0.1}, **changes,
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
+    with within_a_day(tmp_path_factory.mktemp("live_records"), seeded=shared, baselines=False) as place:
+        yield place
+
+
+def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
+    body = {"text": text, "key": f"caller {caller}", "columns": {"order": order_of(text)}}
+    found = client.post("/v1/small/predict", json=body)
+    assert found.status_code == 200, found.text
+    said = dict(found.json())
+    assert said["record"] == json.loads(said["label"]) and {*said["record"]} == {*FIELDS}
+    return said
+
+
+def tell(client: TestClient, said: dict[str, Any], truth: object) -> None:
+    told = client.post("/v1/small/feedback", json={"id": said["id"], "truth": truth})
+    assert told.status_code == 202, told.text
+
+
+def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[str, str | None]]:
+    """What the model of a release says, asked without a server, one text at a time as a server does."""
+    entry = place.builds.ledger.newest("small", "promotion", content=release)
+    line = [] if entry is None else [DeployedRelease(release=release, manifest=entry.body["manifest"], student="one")]
+    line += [] if (its := now(place).challenger) is None else [its.deployed]
+    found = next(each for each in line if each.release == release)
+    model = OnnxClassifier(place.builds.artifact(found.release, found.manifest).folder / MODEL)
+    places = TASK.written(TASK.answers(np.concatenate([model.logits([text]) for text in texts])))
+    return [json.loads(spelled_out(each, text)) for each, text in zip(places, texts, strict=True)]
+
+
+def is_right(said: dict[str, str | None], text: str) -> bool:
+    """By hand: all fields, in whatever case."""
+    return {name: (value or "").casefold() for name, value in said.items()} == {
+        name: str(TRUTH[text].get(name) or "").casefold() for name in FIELDS
+    }
+
+
+def made(place: Place, stage: str, day: str) -> dict[str, Any]:
+    """Have Dagster make an asset of a day with its gates, and give the verdict of each."""
+    job = dg.define_asset_job("some", dg.AssetSelection.assets(key_of("small", stage)))
+    some = dg.Definitions.merge(definitions([recipe(place, 3)]), dg.Definitions(jobs=[job])).resolve_job_def("some")
+    result = some.execute_in_process(instance=place.instance, partition_key=day)
+    assert result.success
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+def test_a_release_of_records_serves_and_the_next_one_is_offered_to_the_shadow(place: Place) -> None:
+    for name, epochs in (("first", 1), ("second", 3)):
+        outcome = distil(recipe(place, epochs), place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+        its = now(place).challenger
+        RELEASES[name] = now(place).champion.release if its is None else its.deployed.release
+    challenger = now(place).challenger
+    assert challenger is not None and challenger.stage is Stage.SHADOW
+    assert now(place).champion.release == RELEASES["first"] != RELEASES["second"]
+
+
+def test_what_was_answered_is_kept_without_its_words_and_leads_back_to_its_rows(place: Place) -> None:
+    with a_server(place, recipe(place, 3)) as client:
+        said = [predict(client, text, number) for number, text in enumerate(TEXTS[:200])]
+        for number, (each, text) in enumerate(zip(said, TEXTS[:200], strict=True)):
+            tell(client, each, TRUTH[text] if number % 2 else json.dumps(TRUTH[text]))
+    assert [each["record"] for each in said] == records_of(place, RELEASES["first"], TEXTS[:200])
+    store = TrafficStore(place.home.artifacts, "small")
+    (day,) = store.days()
+    rows, told = store.frame(day, "requests"), store.frame(day, "feedback")
+    right = rows.join(told.select("id", "truth"), on="id", maintain_order="left").sort("number")
+    assert right.select(pl.col("label") == pl.col("truth")).to_series().to_list() == [
+        is_right(each["record"], text) for each, text in zip(said, TEXTS[:200], strict=True)
+    ]
+    for each in [*rows["label"], *told["truth"]]:
+        held = json.loads(each)
+        assert held.pop("currency") in FIELDS["currency"]["of"]
+        assert all(value is None or (re.fullmatch("[a-p]{16}", value[0]) and value[1] < 3) for value in held.values())
+    found = audit_request(place.home, "small", said[0]["id"])
+    assert (found.release, found.problems, found.ok) == (RELEASES["first"], (), True)
+    assert found.label == rows.sort("number")["label"][0]
+
+
+def test_a_release_is_replayed_beside_it_and_judged_by_what_people_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can ask a file about a new text: a stored teacher judges nothing, and truth has to mature first."""
+    file, texts, later = recipe(place, 3), TEXTS[:200], time.time() + 2 * SECONDS_A_DAY
+    monkeypatch.setattr(stillhouse.stages.shadow, "time", SimpleNamespace(time=lambda: later))
+    assert replay_now(place.instance, place.builds, file)
+    facts = place.newest(SHADOW).facts(ShadowFacts)
+    first, second = (records_of(place, RELEASES[name], texts) for name in ("first", "second"))
+    right = [
+        (is_right(one, text), is_right(other, text)) for one, other, text in zip(first, second, texts, strict=True)
+    ]
+    overall = facts.overall
+    assert (overall.rows, overall.unanswered, facts.asked) == (200, 0, 0)
+    assert overall.differ == sum(one != other for one, other in zip(first, second, strict=True))
+    assert (overall.lost, overall.won) == (right.count((True, False)), right.count((False, True)))
+    assert overall.both_right == right.count((True, True)) and overall.won > 0, "this test could fail"
+    assert facts.parts["orders"].rows == sum(order_of(text) == "0" for text in texts)
+    step = look(place.instance, place.builds, file)
+    assert step.sentence.endswith("has shown enough in the shadow and answers 50% of the callers"), step.sentence
+
+
+def test_people_are_given_the_texts_that_the_two_answer_otherwise(place: Place) -> None:
+    harvested = command("harvest", "small", "--differing")
+    assert harvested.exit_code == 0, harvested.output
+    (path,) = place.home.inbox("small").glob("harvest-*.ndjson")
+    given = {row["text"]: row["record"] for row in map(json.loads, path.read_text().splitlines())}
+    first, second = (records_of(place, RELEASES[name], [*given]) for name in ("first", "second"))
+    assert len(given) > 10 and all(one != other for one, other in zip(first, second, strict=True))
+    told = {text: json.loads(record) for text, record in given.items() if record is not None}
+    assert all({n: v for n, v in said.items() if v is not None} == TRUTH[text] for text, said in told.items()) and told
+    path.unlink()
+
+
+def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Place) -> None:
+    file, texts = recipe(place, 3), TEXTS[:260]
+    with a_server(place, recipe(place, 3)) as client:
+        said = [predict(client, text, number) for number, text in enumerate(texts)]
+    by_release = {name: records_of(place, RELEASES[name], texts) for name in RELEASES}
+    names = {release: name for name, release in RELEASES.items()}
+    assert [each["record"] for each in said] == [by_release[names[each["release"]]][n] for n, each in enumerate(said)]
+    own = [each for each in said if each["release"] == RELEASES["second"]]
+    assert 100 < len(own) < 160 and audit_request(place.home, "small", own[0]["id"]).ok
+    assert "is the champion" in move(place.builds, file, at=time.time() + 3_700).sentence
+    look(place.instance, place.builds, file)
+    assert now(place).champion.release == RELEASES["second"] and now(place).challenger is None
+    assert place.newest(CHAMPION).facts(ChampionFacts).release == RELEASES["second"]
+    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
+    assert audit_recipe(place.home, "small").problems == ()
+
+
+def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_field(place: Place) -> None:
+    file, texts = recipe(place, 3), TEXTS[200:]
+    assert not watched(place.builds, file, at=time.time() - 60).findings
+    with a_server(place, recipe(place, 3)) as client:
+        said = [predict(client, text, 2_000 + number) for number, text in enumerate(texts)]
+        own = [(each, text) for each, text in zip(said, texts, strict=True) if each["release"] == RELEASES["second"]]
+        for each, text in own:
+            tell(client, each, TRUTH[text])
+    assert len(own) > 100
+    assert not ask(place.builds, file, at=time.time()).findings, (
+        "what golden rows show is no finding, and nobody is asked"
+    )
+    state = book_of(place.builds, file).read().state
+    assert state is not None and state.reference.of_records and state.share_asked == 0
+    assert state.reference.labels["currency: EUR"] + state.reference.labels["currency: USD"] == state.reference.rows
+    assert {"field due: no value rises", "field payee: 2 words falls", "truth", "errors"} <= state.bets.keys()
+    golden = 1 - state.reference.wrong / state.reference.labelled
+    prompts = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "golden")
+    model = OnnxClassifier(
+        place.builds.artifact(now(place).champion.release, now(place).champion.manifest).folder / MODEL
+    )
+    logits = np.concatenate([model.logits([text]) for text in prompts["text"]])
+    assert golden == pytest.approx(TASK.right(logits, TASK.targets(prompts["label"])).mean())
+    gates = made(place, LIVE_REPORT, day_at(time.time()))
+    assert all(each.passed for each in gates.values()), [each.description for each in gates.values() if not each.passed]
+    facts = place.newest(LIVE_REPORT, day_at(time.time())).facts(LiveFacts)
+    assert {each.kind for each in facts.shares} >= {"field", "length", "unsure", "errors"}
+    assert not [each for each in facts.shares if each.kind == "label"] and facts.agreement is None
+    right = sum(is_right(each["record"], text) for each, text in own)
+    assert facts.truth.known >= len(own) and facts.truth.right >= right > 0
+    shown = command("live", "small")
+    assert shown.exit_code == 0 and "field currency: EUR" in shown.output
+
+
+def test_texts_are_harvested_with_the_records_that_people_said_and_erased(place: Place) -> None:
+    harvested = command("harvest", "small", "--rows", "40")
+    assert harvested.exit_code == 0, harvested.output
+    (path,) = place.home.inbox("small").glob("harvest-*.ndjson")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    said = {row["text"]: json.loads(row["record"]) for row in rows if row["record"] is not None}
+    assert len(rows) == 40 and len(said) > 10
+    for text, record in said.items():
+        assert {name: value for name, value in record.items() if value is not None} == TRUTH[text]
+    path.unlink()
+    store, day = TrafficStore(place.home.artifacts, "small"), day_at(time.time())
+    many = store.frame(day, "texts").height
+    erased = command("erase", "small", "--key", "caller 2001")
+    assert erased.exit_code == 0 and store.frame(day, "texts").height == many - 1
+
+
+def test_a_class_cannot_be_put_in_quarantine_and_a_column_can(place: Place) -> None:
+    signed = ["--by", "Ann Lee <ann@example.org>", "--reason", "it is rude to people", "--until", day_at(time.time())]
+    with pytest.raises(StillhouseError, match="answers are records, so that there are no classes"):
+        command("quarantine", "small", "label=EUR", *signed)
+    assert command("quarantine", "small", "orders", *signed).exit_code == 0
+    with a_server(place, recipe(place, 3)) as client:
+        said = [predict(client, text, number) for number, text in enumerate(TEXTS[:60])]
+    expected = [RELEASES["first" if order_of(text) == "0" else "second"] for text in TEXTS[:60]]
+    assert [each["release"] for each in said] == expected and len({*expected}) == 2
+
+
+def test_the_champion_is_handed_over_as_files_that_say_what_the_server_says(place: Place) -> None:
+    folder = place.folder / "handed_over"
+    assert command("export", "small", str(folder)).exit_code == 0
+    record = runpy.run_path(str(folder / LOADER))["record"]
+    expected = records_of(place, RELEASES["second"], TEXTS[:50])
+    assert [record(text)[0] for text in TEXTS[:50]] == expected
+
+
+def test_records_that_are_wrong_have_the_release_taken_back(place: Place) -> None:
+    file = recipe(place, 3)
+    with a_server(place, recipe(place, 3)) as client:
+        for number, text in enumerate(TEXTS):
+            said = predict(client, text, 5_000 + number)
+            if said["release"] == RELEASES["second"]:
+                tell(client, said, {**said["record"], "payee": "somebody else"})
+    found = watched(place.builds, file, at=time.time() + SECONDS_A_DAY)
+    assert (FoundKind.TRUTH, Action.ROLL_BACK) in {(each.kind, each.action) for each in found.findings}, found.sentence
+    assert now(place).champion.release == RELEASES["first"]
+    with a_server(place, recipe(place, 3)) as client:
+        said = [predict(client, text, number) for number, text in enumerate(TEXTS[:20])]
+    assert [each["record"] for each in said] == records_of(place, RELEASES["first"], TEXTS[:20])
+    name_what_serves_if_free(place.instance, place.builds, file)  # as the sensor of the watch does
+    assert audit_recipe(place.home, "small").problems == ()
+
+
+def test_a_day_is_summed_up_by_field_when_it_has_ended(place: Place) -> None:
+    store, day = TrafficStore(place.home.artifacts, "small"), day_at(time.time())
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=1), tick=True):
+        gates = made(place, TRAFFIC, day)
+    assert len(gates) == 4 and all(each.passed for each in gates.values()), gates
+    artifact, kept = place.newest(TRAFFIC, day), store.frame(day, "requests")
+    counted = artifact.frame("answers")
+    assert artifact.facts(TrafficFacts).answers == kept.height == counted["rows"].sum()
+    assert counted["label"].null_count() == counted.height
+    fields = artifact.frame("fields")
+    by_name = dict(fields.group_by("answered").agg(pl.col("rows").sum()).iter_rows())
+    labels = [json.loads(label) for label in kept["label"]]
+    assert by_name["currency: EUR"] == sum(each["currency"] == "EUR" for each in labels)
+    assert by_name["due: no value"] == sum(each["due"] is None for each in labels)
+    assert by_name["payee: 2 words"] == sum(each["payee"][1] == 2 for each in labels) > 0
+
+
+def test_a_recipe_of_records_can_have_no_cascade(place: Place) -> None:
+    with pytest.raises(StillhouseError, match=r"cascade: must be left out where data\.answer is fields"):
+        recipe(place, 3, cascade={"margin": 0.02})
