@@ -216,7 +216,7 @@ def unfit_for_records(
         students: that learn.
     """
     here = f"where data.answer is {answer}"
-    yield from _unfit_teacher_of_records(teacher, fields, here)
+    yield from _unfit_teacher_of_records(answer, teacher, fields, here)
     if bar.metric != "accuracy":
         yield (
             ("bar", "metric"),
@@ -247,14 +247,19 @@ def _no_slices_by_label(slices: Sequence[SliceSpec], what: str) -> Iterator[tupl
             )
 
 
-def _unfit_teacher_of_records(teacher: TeacherSpec, fields: Collection[str], here: str) -> Iterator[tuple[Field, str]]:
+def _unfit_teacher_of_records(
+    answer: TaskKind, teacher: TeacherSpec, fields: Collection[str], here: str
+) -> Iterator[tuple[Field, str]]:
     for place, each in _by_place(teacher).items():
-        if each.kind not in (TeacherKind.STORED, TeacherKind.ENDPOINT):
+        if each.kind in (TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM):
             yield (
                 (*place, "kind"),
                 f"{each.kind} answers with labels; {here} use {TeacherKind.STORED}, whose file has a JSON object for "
-                f"each text, or {TeacherKind.ENDPOINT}, a server that is asked for one",
+                f"each text, {TeacherKind.ENDPOINT}, a server that is asked for one, or {TeacherKind.ENCODER}, which "
+                "learns records from the rows",
             )
+        if each.training is not None:
+            yield from _no_contrast(answer, (*place, "training"), each.training)
         yield from _no_letters(place, each, here, "has a value")
         if each.answers.rationale in fields and each.kind is TeacherKind.ENDPOINT:
             yield (

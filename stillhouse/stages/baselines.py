@@ -31,14 +31,18 @@ from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.task import LinearTask
 
 if TYPE_CHECKING:
+    from stillhouse.evaluation.baselines.fitted import Baseline
     from stillhouse.models.pretrained import BaseModel
 
-OPTIONS = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC, Option.INT8, Option.PRUNED)
+SMALLER_TEACHERS = (Option.INT8, Option.PRUNED)
+"""Of a teacher that runs here, and is a network."""
+OPTIONS = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC, *SMALLER_TEACHERS)
 """What there is to take without training a student, in the order of the reports."""
 OPTIONS_ELSEWHERE = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC_OF_BASE)
 """The same where the teacher does not run here, and has no network that could be made smaller."""
 OPTIONS_OF_RECORDS = (Option.MAJORITY, Option.WORDS_AND_SHAPES)
-"""The same where answers are records: one vector of a text, of words or of an encoder, knows no places in it."""
+"""Where answers are records, beside smaller teachers: one vector of a text, of words or of an encoder, knows no places
+in it."""
 
 
 class BaselinesFacts(Record):
@@ -89,7 +93,7 @@ def options_of(recipe: Recipe) -> tuple[str, ...]:
 def options_made_here(recipe: Recipe) -> tuple[Option, ...]:
     """Those that are no alternative behind a server."""
     if recipe.data.answer in RECORDS:
-        return OPTIONS_OF_RECORDS
+        return (*OPTIONS_OF_RECORDS, *(SMALLER_TEACHERS if recipe.teacher.runs_here else ()))
     options = OPTIONS if recipe.teacher.runs_here else OPTIONS_ELSEWHERE
     of_pairs = () if recipe.data.query is None else (Option.BM25,)
     return (*options[:1], *of_pairs, *options[1:])
@@ -122,15 +126,8 @@ def _judged(asked: AskedAlternative, bench: Bench) -> Evaluation:
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
-    from stillhouse.evaluation.baselines.bm25 import bm25
-    from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
+    from stillhouse.evaluation.baselines.fitted import constant
     from stillhouse.evaluation.baselines.words_and_shapes import words_and_shapes
-    from stillhouse.models.network import read_sizes
-    from stillhouse.models.predictor import TorchClassifier
-    from stillhouse.models.pretrained import base_model
-    from stillhouse.students.pruning import prune_feed_forward
-    from stillhouse.students.static_embeddings import static_embeddings
-    from stillhouse.teachers.classifier import build_classifier
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     choosing = validation
@@ -138,62 +135,90 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
         fitting, choosing = validation, validation.clear()
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids, task = bench.golden["prompt_id"].to_list(), bench.task
-    always = constant(labels, bench.texts, task=task)
-    if isinstance(task, Extraction):
-        both = (always, words_and_shapes(texts, labels, bench.texts, task=task))
-        return bench.judge([JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in both])
-    assert isinstance(task, LinearTask), "of a text as a whole"
-    spec, teacher = file.recipe.weights, bench.teacher.folder / MODEL
+    fitted = [constant(labels, bench.texts, task=task)]
     with tempfile.TemporaryDirectory() as temporary:
-        untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
-        with base_model(file.located(spec.source), spec.revision, bench.builds.store) as base:
-            _require_same_weights(bench.teacher, base)
-            build_classifier(base.folder, bench.task.names, untuned, seed=0)
-        encoder, static = TorchClassifier(untuned, bench.builds.device), static_embeddings(teacher)
-        fitted = [
-            always,
-            *([] if file.recipe.data.query is None else [bm25(texts, labels, bench.texts, task=task)]),
-            tfidf_linear(
-                texts,
-                labels,
-                bench.texts,
-                task=task,
-                validation_texts=choosing["text"].to_list(),
-                validation_labels=choosing["label"].to_list(),
-            ),
-            linear_probe(
-                lambda batch: encoder.answer(batch).embeddings,
-                texts,
-                labels,
-                bench.texts,
-                task=task,
-                encoder_bytes=bytes_below(untuned),
-                name=Option.PROBE,
-            ),
-            linear_probe(
-                static.embed,
-                texts,
-                labels,
-                bench.texts,
-                task=task,
-                encoder_bytes=static.size_bytes,
-                name=Option.STATIC if bench.runs_here else Option.STATIC_OF_BASE,
-            ),
-        ]
+        if isinstance(task, Extraction):
+            fitted.append(words_and_shapes(texts, labels, bench.texts, task=task))
+        else:
+            fitted += _of_whole_texts(file, bench, fitting, choosing, Path(temporary))
         judged = [JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in fitted]
-        if not bench.runs_here:
-            return bench.judge(judged)
-        units = read_sizes(teacher).units
-        prune_feed_forward(teacher, units // 2, pruned)
-        halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
-        int8 = Path(temporary) / "int8"
-        return bench.judge(
-            [
-                *judged,
-                _in_int8(Option.INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
-                _in_int8(Option.PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
-            ]
-        )
+        if bench.runs_here:
+            judged += _smaller_teachers(bench, validation, Path(temporary))
+        return bench.judge(judged)
+
+
+def _of_whole_texts(
+    file: RecipeFile, bench: Bench, fitting: pl.DataFrame, choosing: pl.DataFrame, folder: Path
+) -> "list[Baseline]":
+    """Those that know a text as one vector.
+
+    Args:
+        file: the recipe, with the weights that some begin with.
+        bench: golden rows and teacher.
+        fitting: labelled rows that are learned from.
+        choosing: those by which settings are chosen.
+        folder: to put a network into.
+    """
+    from stillhouse.evaluation.baselines.bm25 import bm25
+    from stillhouse.evaluation.baselines.fitted import linear_probe, tfidf_linear
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.pretrained import base_model
+    from stillhouse.students.static_embeddings import static_embeddings
+    from stillhouse.teachers.classifier import build_classifier
+
+    texts, labels, task = fitting["text"].to_list(), fitting["label"].to_list(), bench.task
+    assert isinstance(task, LinearTask), "of a text as a whole"
+    spec, untuned = file.recipe.weights, folder / "untuned"
+    with base_model(file.located(spec.source), spec.revision, bench.builds.store) as base:
+        _require_same_weights(bench.teacher, base)
+        build_classifier(base.folder, bench.task.names, untuned, seed=0)
+    encoder = TorchClassifier(untuned, bench.builds.device)
+    static = static_embeddings(bench.teacher.folder / MODEL)
+    return [
+        *([] if file.recipe.data.query is None else [bm25(texts, labels, bench.texts, task=task)]),
+        tfidf_linear(
+            texts,
+            labels,
+            bench.texts,
+            task=task,
+            validation_texts=choosing["text"].to_list(),
+            validation_labels=choosing["label"].to_list(),
+        ),
+        linear_probe(
+            lambda batch: encoder.answer(batch).embeddings,
+            texts,
+            labels,
+            bench.texts,
+            task=task,
+            encoder_bytes=bytes_below(untuned),
+            name=Option.PROBE,
+        ),
+        linear_probe(
+            static.embed,
+            texts,
+            labels,
+            bench.texts,
+            task=task,
+            encoder_bytes=static.size_bytes,
+            name=Option.STATIC if bench.runs_here else Option.STATIC_OF_BASE,
+        ),
+    ]
+
+
+def _smaller_teachers(bench: Bench, validation: pl.DataFrame, folder: Path) -> list[JudgedModel]:
+    """The teacher itself in int8, whole and with half of its feed-forward units."""
+    from stillhouse.models.network import read_sizes
+    from stillhouse.students.pruning import prune_feed_forward
+
+    teacher, pruned = bench.teacher.folder / MODEL, folder / "pruned"
+    units = read_sizes(teacher).units
+    prune_feed_forward(teacher, units // 2, pruned)
+    halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
+    int8 = folder / "int8"
+    return [
+        _in_int8(Option.INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
+        _in_int8(Option.PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
+    ]
 
 
 def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:

@@ -27,8 +27,19 @@ from stillhouse.evaluation.comparison import read_ablations
 from stillhouse.evaluation.harness import read_evaluations, read_members
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.stages.asking import call_log
+from stillhouse.stages.baselines import options_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
-from stillhouse.stages.names import BASE, BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.names import (
+    BASE,
+    BASELINES,
+    CONTRACT,
+    EVALUATION,
+    PROMPTS,
+    SOURCE,
+    TEACHER,
+    TEACHER_SIGNAL,
+    TRANSFER_SET,
+)
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.tasks import counts_as_people_read_them
@@ -44,6 +55,7 @@ from tests.orchestration.test_records import BILL, RECORD, ROWS, recipe_of_recor
 from tests.orchestration.test_ways_of_answering import UP_TO_THE_SIGNAL, as_batch, as_conversations, as_table
 from tests.protocol import Server, answer_a_batch, serving
 from tests.slots import answered, sentences
+from tests.small import small_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -313,3 +325,46 @@ def test_a_person_reviews_records_in_words(tmp_path: Path) -> None:
             writer.writeheader()
             writer.writerows({**row, "correct": "yes", "reviewer": "ada"} for row in drawn)
         assert verdicts(place.run(file, TEACHER_SIGNAL))["a_person_accepts_a_sample"]
+
+
+def recipe_of_an_encoder(folder: Path) -> RecipeFile:
+    learning = {"learning_rate": 1e-3, "max_tokens": 48}
+    teacher = {
+        "source": str(small_teacher(folder / "encoder")), "revision": "test", "licence": "Apache-2.0",
+        "training_on_outputs": "allowed", "reason": "It has learned from what people read.",
+        "minimum_accuracy": 0.7, "training": {**learning, "epochs": 4, "loss": "labels"},
+        "neighbours_kept_at_least": 0.01,
+    }  # fmt: skip
+    states = [{"embedding_loss": "cosine", "weight": 0.2, "layers": "as_cut"}]
+    copying = {**learning, "epochs": 4, "loss": "kl", "embedding_weight": 0.2, "mixture": states}
+    students = [{"name": "half", "layers": [0], "training": copying}]
+    changed = {
+        "teacher": teacher, "base": None, "students": students, "bar": {"margin": 0.15}, "slices": [],
+        "budget": {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 3}, "data__hidden_label_share": 0.3,
+    }  # fmt: skip
+    return recipe_of_records(folder, changed=changed)
+
+
+def test_an_encoder_learns_records_from_the_rows_and_is_copied_into_half_of_it(tmp_path: Path, shared: Path) -> None:
+    """No language model has to be asked where people have labelled rows."""
+    with a_place(tmp_path / "judged", seeded=shared) as place:
+        file = recipe_of_an_encoder(place.folder)
+        result = place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES)
+        assert not failures(result), failures(result)
+        judged = {each.name: each for each in read_evaluations(place.newest(BASELINES).folder)}
+        assert tuple(judged) == options_of(file.recipe)
+        teacher = judged["int8 teacher"].teacher.accuracy
+        assert teacher > 0.85 and judged["int8 teacher"].score.accuracy == pytest.approx(teacher, abs=0.05)
+        assert judged["pruned teacher"].score.accuracy < judged["int8 teacher"].score.accuracy + 0.01
+    with a_place(tmp_path / "copied", seeded=shared, baselines=False) as place:
+        file = recipe_of_an_encoder(place.folder)
+        assert check(Recipes((file,), ())).all_is_well
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [f"{gate.name}: {gate.finding}" for gate in outcome.closed]
+        facts = place.newest(TEACHER).facts(TeacherFacts)
+        assert facts.record == file.recipe.data.record and facts.validation_accuracy > 0.85
+        assert facts.neighbours is not None and facts.neighbours.kept > 0
+        said = rows_of(place)
+        assert said["failure"].null_count() == said.height
+        (asked,) = predict(place.builds, file, [BILL]).answers
+        assert json.loads(asked.label) == RECORD and audit_recipe(place.home, "small").ok

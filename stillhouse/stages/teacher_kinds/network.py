@@ -92,7 +92,8 @@ def _trained(making: Making, folder: Path, examples: "TrainingExamples", trainin
     from stillhouse.teachers.classifier import build_classifier
 
     untrained = folder / "untrained"
-    build_classifier(making.base.folder, examples.task.names, untrained, training.seed)
+    record = making.file.recipe.data.record
+    build_classifier(making.base.folder, examples.task.names, untrained, training.seed, record=record)
     head_alone = not making.file.recipe.teacher.fine_tune
     device = making.builds.device
     report = train(

@@ -6,6 +6,7 @@ from random import Random
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 
 from stillhouse.models.export import export_student
 from stillhouse.models.family import FAMILIES
@@ -104,6 +105,18 @@ def sentences(rows: int, seed: int) -> tuple[list[str], list[str]]:
         texts.append(text)
         labels.append(placed(record, text, SPEC))
     return texts, labels
+
+
+def test_a_head_alone_learns_records_of_an_encoder_that_stays_as_it_is(tmp_path: Path) -> None:
+    texts, labels = sentences(200, 1)
+    start = a_network(tmp_path / "start", write_encoder(tmp_path / "encoder"))
+    examples = TrainingExamples(texts=texts, targets=TASK.targets(pl.Series(labels)), task=TASK)
+    config = TrainingConfig(epochs=3, learning_rate=1e-2, batch_size=16, loss="labels", max_tokens=32)
+    report = train(start, tmp_path / "taught", examples, config, head_alone=True)
+    assert report.epochs[-1].train_loss < report.epochs[0].train_loss
+    before, after = (load_file(folder / "model.safetensors") for folder in (start, tmp_path / "taught"))
+    moved = {name for name, weight in before.items() if not np.array_equal(weight, after[name])}
+    assert moved == {"classifier.weight", "classifier.bias"}
 
 
 def test_it_learns_to_take_values_out_of_texts_and_is_exported_as_it_is(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.stillhouse.recipe.test_answer_kinds import (
     CHEAPER,
     ELSEWHERE,
     LANGUAGE_MODEL,
+    MEMBER,
     SERVER,
     STUDENT,
     of_server,
@@ -45,6 +46,11 @@ def together(other: dict[str, Any], **ensemble: Any) -> dict[str, Any]:
                     "reason": "Two see more than one."},
         **AWAY,
     }  # fmt: skip
+
+
+CLASSIFIER = {**ELSEWHERE, "kind": "classifier", "source": "model"}
+HERE = {"base": None, "budget": {"latency_ratio_at_least": 2, "size_ratio_at_least": 2}}
+"""What goes with a teacher that computes here."""
 
 
 def of_fields(**changed: Any) -> dict[str, Any]:
@@ -94,7 +100,13 @@ def of_fields(**changed: Any) -> dict[str, Any]:
         (
             together(LANGUAGE_MODEL),
             "teacher.ensemble.members.y.kind",
-            "causal_lm answers with labels.*use stored.*or endpoint",
+            "causal_lm answers with labels.*use stored.*, endpoint.*, or encoder",
+        ),
+        ({"teacher": CLASSIFIER, **HERE}, "teacher.kind", "classifier answers with labels"),
+        (
+            {"teacher": MEMBER | {"training": {"loss": "labels", "contrast_weight": 1}}, **HERE},
+            "teacher.training.contrast_weight",
+            "a record is not a class",
         ),
         (
             together({**ELSEWHERE, "answers": {"probabilities": "p"}}),
@@ -154,7 +166,10 @@ def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
         of_server(structured=True, soft_labels={"by": "samples"}, settings={"max_tokens": 90, "temperature": 1}),
         {"teacher": {**SERVER, "alternatives": [CHEAPER], "review": {"size": 40}}, **AWAY},
         {"teacher": {**SERVER, "ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}, **AWAY},
+        {"teacher": MEMBER, **HERE},
+        {"teacher": MEMBER | {"fine_tune": False}, **HERE},
         together(SERVER),
+        together(MEMBER),
         together(SERVER, combine="votes", agree_at_least=1.0),
         {"data": {"words_at_most": 32}},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import Combination
 from stillhouse.records.ledger import Ledger
+from stillhouse.tasks.extraction import IMPOSSIBLE, Extraction
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.ensemble import EnsembleTeacher, Member
@@ -86,6 +88,36 @@ def test_votes_count_by_what_an_answer_of_each_member_is_worth() -> None:
     np.testing.assert_allclose(np.exp(said["logits"][1].to_numpy()), shares, rtol=1e-5)
     np.testing.assert_allclose(np.exp(said["logits"][0].to_numpy()), [0.075, 0.85, 0.075], rtol=1e-5)
     assert said["disagreement"].to_list() == pytest.approx([0.0, 1 / 3, None])
+
+
+def records() -> tuple[Extraction, list[Member]]:
+    """A network that knows that a text has three words, and two files of answers, one of which names another payee."""
+    fields = {"payee": {"kind": "verbatim", "words_at_most": 1}, "money": {"kind": "choice", "of": ["EUR", "USD"]}}
+    task = Extraction(RecordSpec.model_validate({"fields": fields, "words": 5}))
+    said = task.targets(pl.Series(['{"money":"EUR","payee":[1,1]}', '{"money":"EUR","payee":[2,1]}']))
+    here, other = task.stated(said, 0.81)
+    pointed = [2.0, 0.0, 0.0, 4.0, 0.0, IMPOSSIBLE, IMPOSSIBLE]
+    outputs = (pointed, here.tolist(), other.tolist())
+    return task, [Member(Fake(f"{number}" * 64, {"p": each}), 1.0, 0.81) for number, each in enumerate(outputs)]
+
+
+@pytest.mark.parametrize("combine", Combination)
+def test_records_are_put_together_field_by_field(combine: Combination) -> None:
+    task, teachers = records()
+    said = EnsembleTeacher(teachers, combine, task).ask(PROMPTS.filter(pl.col("prompt_id") == "p"))
+    outputs = np.array(said["logits"].to_list())
+    assert task.written(task.answers(outputs)) == ['{"money":"EUR","payee":[1,1]}']
+    assert said["disagreement"].to_list() == pytest.approx([1 / 3]), "of whole records"
+    for each in task.fields:
+        assert np.exp(each.of(outputs)).sum() == pytest.approx(1)
+    money, payee = np.exp(task.fields[0].of(outputs)[0]), np.exp(task.fields[1].of(outputs)[0])
+    if combine is Combination.VOTES:
+        assert money == pytest.approx([0.9, 0.1], rel=1e-5) and payee[1:3] == pytest.approx(
+            [0.6 + 0.1 / 12, 0.3 + 0.2 / 12]
+        )
+    else:
+        assert payee[3:] == pytest.approx([0, 0], abs=1e-6), "words that the text does not have"
+        assert np.isfinite(outputs).all() and payee[1] > payee[2]
 
 
 def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order() -> None:
