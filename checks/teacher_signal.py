@@ -23,6 +23,8 @@ from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import as_people_read_it
+from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import outputs_for, with_answers
 from stillhouse.teachers.causal_lm import CausalLmTeacher
 from stillhouse.teachers.columns import ERROR
@@ -152,7 +154,7 @@ def drawn(answered: pl.DataFrame, key: str, prompts: int) -> pl.DataFrame:
 def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     """Validation rows, which the teacher never trained on."""
     prompts = context.made_from("prompts").frame("prompts").filter(pl.col("split") == "validation")
-    rows = context.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
+    rows = context.frame("signal").join(prompts.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
         return passed_if(not context.is_base, "there are no labelled validation rows")
     task = context.artifact.facts(SignalFacts).task
@@ -163,7 +165,8 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
         if context.recipe.gives_numbers
         else judged["answer"].ne_missing(judged["label"])
     )
-    wrong = judged.filter(is_wrong).select("prompt_id", "label", "answer")
+    wrong = judged.filter(is_wrong)
+    shown = wrong.select("prompt_id", *(_in_words(task, wrong, column) for column in ("label", "answer")))
     right, minimum = rows.height - wrong.height, context.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
     return passed_if(
@@ -171,8 +174,15 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
         f"{right / rows.height:.3f} of {rows.height:,} rows right ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
         observed=right / rows.height,
         limit=minimum,
-        wrong=offenders(wrong),
+        wrong=offenders(shown),
     )
+
+
+def _in_words(task: Task, rows: pl.DataFrame, column: str) -> pl.Series:
+    """Labels or answers to texts, as people read them."""
+    said = rows.select(column, "text").iter_rows()
+    shown = [None if each is None else as_people_read_it(task, each, text) for each, text in said]
+    return pl.Series(column, shown, dtype=pl.String)
 
 
 @gate(

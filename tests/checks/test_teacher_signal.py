@@ -18,8 +18,10 @@ from checks.teacher_signal import (
 )
 from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.names import TEACHER_SIGNAL
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.multi_label import MultiLabel
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.asked import Asking, LabelPrompt
@@ -93,6 +95,26 @@ def test_each_prompt_has_an_answer() -> None:
     found = ask(every_prompt_was_answered, signal(rows[1:], ["A"] * 2), made_from=made_from(rows))
     assert (found.verdict, found.sentence) == (FAIL, "1 of 3 prompts have no answer")
     assert found.evidence["missing"] == [{"prompt_id": "train0", "text": "text 0"}]
+
+
+def test_a_record_that_is_wrong_is_shown_in_the_words_of_its_text() -> None:
+    fields = {"payee": {"kind": "verbatim"}, "due": {"kind": "verbatim", "optional": True}}
+    task = Extraction(RecordSpec.model_validate({"fields": fields, "words": 8}))
+    truth, said = '{"due":null,"payee":[1,1]}', '{"due":[0,1],"payee":[1,1]}'
+    rows = prompts("validation", [truth] * 2)  # their texts are `text 0` and so on
+    outputs = [*task.stated(task.targets(pl.Series([said])), 0.9).tolist(), None]
+    signal = rows.select(
+        "prompt_id",
+        pl.Series("logits", outputs, dtype=pl.List(pl.Float64)),
+        failure=pl.Series([None, "invented"]),
+    )
+    facts = SimpleNamespace(labels=task.names, task=task)
+    made = artifact(facts, {"signal": signal}, stage="teacher_signal", batch="base")
+    found = ask(the_teacher_is_right_on_labelled_rows, made, made_from=made_from(rows), recipe=stored_recipe())
+    assert [*found.evidence["wrong"]] == [
+        {"prompt_id": "validation0", "label": '{"due":null,"payee":"0"}', "answer": '{"due":"text","payee":"0"}'},
+        {"prompt_id": "validation1", "label": '{"due":null,"payee":"1"}', "answer": None},
+    ]
 
 
 @pytest.mark.parametrize(("silent", "verdict"), [(5, PASS), (6, FAIL)])
