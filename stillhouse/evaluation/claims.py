@@ -355,8 +355,17 @@ def _small_groups(result: FairnessResult) -> str:
     return f"fewer than {FEWEST_ROWS} golden rows are in {', '.join(small[:NAMED])}{rest}"
 
 
+def _in_few_groups(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    rest = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    named = ", ".join(map(repr, names[:NAMED]))
+    return f"the rows of {named}{rest} are in fewer than {FEWEST_GROUPS} groups of rows that belong together"
+
+
 def _gap(result: GapTest, subject: str, *, unknown: str, two: str) -> str:
     """Say how far apart parts are; `unknown` tells why nothing is known of some, `two` what a comparison takes."""
+    unknown = "; ".join(each for each in (unknown, _in_few_groups(result.too_few_groups)) if each)
     within = f"within {points(result.limit)} points of each other"
     measured = result.measured
     if measured is None:

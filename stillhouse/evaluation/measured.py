@@ -99,7 +99,9 @@ def _calibration_test(rows: Aligned) -> CalibrationTest | None:
 
 def _slice_gap(rows: Aligned) -> GapTest | None:
     limit = rows.bar.slice_gap_at_most
-    return None if limit is None else slice_gap(rows.slices, limit=limit, alpha=rows.bar.alpha)
+    if limit is None:
+        return None
+    return slice_gap(rows.slices, rows.masks, rows.correct, limit=limit, alpha=rows.bar.alpha, groups=rows.groups)
 
 
 def _behaviour(rows: Aligned) -> tuple[BehaviourResult, ...]:
@@ -123,6 +125,7 @@ def _fairness(rows: Aligned) -> tuple[FairnessResult, ...]:
         task.answers(rows.logits),
         classes=task.names,
         alpha=rows.bar.alpha,
+        together=rows.groups,
     )
 
 

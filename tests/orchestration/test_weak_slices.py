@@ -7,6 +7,7 @@ tests/stillhouse/live/test_slices.py.
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -367,7 +368,8 @@ def test_the_teacher_finds_a_slice_weak_and_is_asked_about_each_text_once(
         return pl.DataFrame({"prompt_id": ids, "answer": said}, schema={"prompt_id": pl.String, "answer": pl.String})
 
     well = TeacherHealth(at=now, day=0, as_recorded=True, sentence="as before")
-    monkeypatch.setattr(orchestration.watch, "teacher_behind", lambda *_: None)
+    of_no_records = SimpleNamespace(facts=lambda kind: SimpleNamespace(record=None))
+    monkeypatch.setattr(orchestration.watch, "teacher_behind", lambda *_: of_no_records)
     monkeypatch.setattr(orchestration.watch, "ask_live", answers)
     monkeypatch.setattr(orchestration.watch, "canary", lambda *_, day, **__: well.model_copy(update={"day": day}))
     look(builds, file, at=now)

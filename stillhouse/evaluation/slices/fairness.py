@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import FloatArray, IntArray
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures import metrics
 from stillhouse.recipe.bar import SensitiveSpec
-from stillhouse.statistics.gap import GapTest, Part, gap_test
+from stillhouse.statistics.gap import GapTest, Part, PartInGroups, gap_test
 from stillhouse.statistics.proportions import wilson_interval
 
 FEWEST_ROWS = 20
@@ -90,6 +90,7 @@ def fairness(
     *,
     classes: Sequence[str],
     alpha: float = 0.05,
+    together: IntArray | None = None,
 ) -> tuple[FairnessResult, ...]:
     """Compare what the groups of each sensitive column get from a model, beside what they get from its teacher.
 
@@ -104,6 +105,8 @@ def fairness(
         student: shape (rows,), the student's answers to the same rows in the same order.
         classes: names, in the order of the indices.
         alpha: one-sided error rate of the test.
+        together: shape (rows,), equal where rows stand or fall together; the test then takes these whole. None where
+            every row stands alone.
 
     Returns:
         One result per column, in the order declared.
@@ -112,7 +115,7 @@ def fairness(
         StillhouseError: if there is no such column.
     """
     return tuple(
-        _of_column(spec, _groups(golden, spec.column), labels, teacher, student, tuple(classes), alpha)
+        _of_column(spec, _groups(golden, spec.column), labels, teacher, student, tuple(classes), alpha, together)
         for spec in specs
     )
 
@@ -136,13 +139,16 @@ def _of_column(
     student: IntArray,
     classes: tuple[str, ...],
     alpha: float,
+    together: IntArray | None,
 ) -> FairnessResult:
     of_teacher, of_student = (_confusions(groups, labels, answers, len(classes)) for answers in (teacher, student))
     results = sorted(
         (_result(group, of_teacher[group], of_student[group]) for group in of_student),
         key=lambda result: (-result.rows, result.group),
     )
-    parts = [Part(result.group, int(np.trace(of_student[result.group])), result.rows) for result in results]
+    parts = [
+        _part(result.group, (groups == result.group).to_numpy(), labels == student, together) for result in results
+    ]
     return FairnessResult(
         column=spec.column,
         groups=tuple(results),
@@ -152,6 +158,13 @@ def _of_column(
         if spec.gap_at_most is None
         else gap_test(parts, limit=spec.gap_at_most, alpha=alpha, fewest_rows=FEWEST_ROWS),
     )
+
+
+def _part(group: str, members: BoolArray, correct: BoolArray, together: IntArray | None) -> Part:
+    right = correct[members]
+    if together is None:
+        return Part(group, int(np.count_nonzero(right)), len(right))
+    return PartInGroups.of(group, right, together[members])
 
 
 def _confusions(groups: pl.Series, labels: IntArray, answers: IntArray, classes: int) -> dict[str, IntArray]:

@@ -16,6 +16,7 @@ from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.planning import plan
 from stillhouse.evaluation.selection import smallest_that_clears
+from stillhouse.evaluation.slices.declared import slice_masks
 from stillhouse.evaluation.slices.slice_gap import slice_gap
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.recipe.plays import undecided
@@ -159,7 +160,10 @@ def test_rows_of_a_group_stand_together_in_a_field_too() -> None:
 def test_the_gap_is_between_slices_and_not_between_fields() -> None:
     phone = APP.model_copy(update={"name": "phone", "values": ("phone",)})
     slices = judged(records(), slices=(APP, phone), fields={"unit": BINDS}).slices
-    assert slice_gap(slices, limit=0.1) == slice_gap([each for each in slices if not each.is_field], limit=0.1)
+    masks, right = slice_masks(golden(), (APP, phone)), np.arange(ROWS) >= 30
+    alone = [each for each in slices if not each.is_field]
+    assert len(alone) == 2 < len(slices)
+    assert slice_gap(slices, masks, right, limit=0.1) == slice_gap(alone, masks, right, limit=0.1)
 
 
 def test_a_challenger_that_loses_a_critical_field_of_the_champion_is_held_back() -> None:

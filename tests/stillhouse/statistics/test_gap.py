@@ -3,12 +3,22 @@
 import math
 from itertools import permutations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from stillhouse.statistics.gap import GapTest, Part, _decide, _rows_needed, gap_test, least_difference
+from stillhouse.statistics.gap import (
+    LEAST_LEVEL,
+    GapTest,
+    Part,
+    PartInGroups,
+    _decide,
+    _rows_needed,
+    gap_test,
+    least_difference,
+)
 from stillhouse.statistics.verdicts import Verdict
 
 parts = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: Part("", min(pair), pair[1]))
@@ -159,3 +169,55 @@ def test_the_limit_itself_is_within_it(
     gap: float, upper: float, lower: float, fair_chance: bool, verdict: Verdict
 ) -> None:
     assert _decide(gap, upper, lower, 0.05, fair_chance) is verdict
+
+
+def in_groups(name: str, shares: list[float], *, rows: int = 10, together: bool = True) -> PartInGroups:
+    """Groups of so many rows, of each of which a share is right."""
+    correct = np.concatenate([np.arange(rows) < round(share * rows) for share in shares])
+    codes = np.repeat(np.arange(len(shares)), rows)
+    return PartInGroups.of(name, correct, codes if together else np.arange(len(codes)))
+
+
+def test_where_each_row_is_a_group_of_its_own_the_limits_are_about_the_exact_ones() -> None:
+    part, exact = in_groups("a", [0.9] * 30, together=False), Part("a", 270, 300)
+    assert (part.right, part.rows, part.accuracy) == (270, 300, 0.9)
+    assert part.lower(0.05) == pytest.approx(exact.lower(0.05), abs=0.006)
+    assert part.upper(0.05) == pytest.approx(exact.upper(0.05), abs=0.006)
+
+
+def test_rows_that_stand_and_fall_together_prove_less_of_a_gap() -> None:
+    """Of 40 groups in each part two lose all rows, or of 400 rows 20: equal parts, and no gap."""
+    shares = [0.0] * 2 + [1.0] * 38
+    alone = gap_test([Part(name, 380, 400) for name in "ab"], limit=0.06)
+    whole = gap_test([in_groups(name, shares) for name in "ab"], limit=0.06)
+    assert (alone.verdict, whole.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert whole.measured is not None and whole.measured.gap == 0
+    many = whole.measured.rows_needed
+    assert many is not None and many > 400
+    times = -(-many // 400)
+    assert gap_test([in_groups(name, shares * times) for name in "ab"], limit=0.06).verdict is Verdict.PASS
+
+
+def test_a_gap_by_groups_fails_by_its_lower_bound_alone() -> None:
+    """Ten groups of 60 lose everything, where row by row the measured gap is enough on so many rows."""
+    good, bad = [1.0] * 60, [0.0] * 10 + [1.0] * 50
+    assert gap_test([Part("good", 600, 600), Part("bad", 500, 600)], limit=0.12).verdict is Verdict.FAIL
+    near = gap_test([in_groups("good", good), in_groups("bad", bad)], limit=0.12)
+    assert near.verdict is Verdict.INCONCLUSIVE and near.measured is not None and near.measured.rows_needed is None
+    assert gap_test([in_groups("good", good), in_groups("bad", bad * 2)], limit=0.05).verdict is Verdict.FAIL
+
+
+def test_a_part_in_few_groups_withholds_a_pass_and_is_named() -> None:
+    good, few = in_groups("good", [1.0] * 200), in_groups("few", [1.0] * 19)
+    found = gap_test([good, in_groups("as good", [1.0] * 200), few], limit=0.05)
+    assert (found.verdict, found.too_few_groups, found.too_few_rows) == (Verdict.INCONCLUSIVE, ("few",), ())
+    assert found.measured is not None and found.measured.upper_bound <= 0.05
+    assert gap_test([good, few], limit=0.05).measured is None
+    assert gap_test([good, in_groups("enough", [1.0] * 20)], limit=0.5).verdict is Verdict.PASS
+    assert GapTest.model_validate_json(found.model_dump_json()) == found
+    assert "too_few_groups" not in gap_test([good, good], limit=0.5).model_dump()
+
+
+def test_limits_of_many_parts_are_of_no_more_resamples_than_one_can_wait_for() -> None:
+    part = in_groups("a", [0.5, 1.0] * 20)
+    assert part.lower(LEAST_LEVEL / 50) == part.lower(LEAST_LEVEL) < part.lower(0.05)

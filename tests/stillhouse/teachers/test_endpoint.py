@@ -18,6 +18,7 @@ import stillhouse.teachers.pace
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import EndpointSpec
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.asked import Asking
@@ -620,6 +621,7 @@ def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path
         "answer_pattern": "(?P<answer>.*)", "spellings": {"Invoice": "billing"}, "revision": "November",
         "codes": {"A": "access"}, "samples": 3, "choices": ("access", "billing"), "rationale": "why",
         "rationale_pattern": "(?P<rationale>.*)", "answer": "multi_label",
+        "record": RecordSpec.model_validate({"fields": {"vendor": {"kind": "verbatim"}}, "words": 8}),
     }  # fmt: skip
     here = teacher(Server(answer, url="http://here/v1"), tmp_path)
     there = teacher(Server(answer, url="http://there/v1"), tmp_path, usd_at_most=9.0, concurrency=2)
@@ -806,5 +808,5 @@ def test_a_recipe_without_a_limit_on_tokens_has_the_digest_of_before_there_was_o
 
 def test_who_is_asked_neither_why_nor_for_a_set_has_the_digest_of_before_anybody_was() -> None:
     """Else a new version would have every teacher behind a server asked again."""
-    later = ("rationale", "rationale_pattern", "answer")
+    later = ("rationale", "rationale_pattern", "answer", "record")
     assert ASKING.digest == digest_of({name: value for name, value in asdict(ASKING).items() if name not in later})

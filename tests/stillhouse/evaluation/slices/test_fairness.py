@@ -13,6 +13,7 @@ from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, f
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.report.document import report_html
 from stillhouse.report.options import ruled_out
+from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
 from tests.reported import report_json
@@ -197,6 +198,23 @@ def test_a_column_of_numbers_is_groups_by_value() -> None:
         *[np.zeros(50, dtype=np.int64)] * 3, classes=("a",),
     )  # fmt: skip
     assert [(each.group, each.rows) for each in result.groups] == [("40", 30), ("30", 20)]
+
+
+def test_groups_of_people_whose_rows_belong_together_are_compared_by_these() -> None:
+    """Forty households in each region, two of which lose all of their ten rows: equal regions."""
+    regions = pl.DataFrame({"region": ["north"] * 400 + ["south"] * 400})
+    labels = np.ones(800, dtype=np.int64)
+    answers = np.where(np.arange(800) % 400 < 20, 0, 1)
+
+    def judged(together: np.ndarray | None) -> GapTest | None:
+        specs = [SensitiveSpec(column="region", gap_at_most=0.06)]
+        (result,) = fairness(regions, specs, labels, labels, answers, classes=("no", "yes"), together=together)
+        return result.test
+
+    alone, whole, few = judged(None), judged(np.arange(800) // 10), judged(np.arange(800) % 19)
+    assert alone is not None and whole is not None and few is not None
+    assert (alone.verdict, whole.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert (few.verdict, few.too_few_groups) == (Verdict.INCONCLUSIVE, ("north", "south"))
 
 
 @pytest.mark.long

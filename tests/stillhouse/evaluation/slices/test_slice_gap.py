@@ -3,16 +3,20 @@
 from itertools import product
 
 import numpy as np
+import polars as pl
 import pytest
 
-from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.harness import Evaluation, evaluate
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.slice_gap import slice_gap
-from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.bar import BarSpec, SliceSpec, Terms
 from stillhouse.report.options import ruled_out
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 from tests.reported import report_json
+from tests.stillhouse.evaluation.conftest import BUDGET, CLASSES, make_golden, make_subject
 
 LIMITED = BarSpec(margin=0.05, slice_gap_at_most=0.05)
 BOTH = tuple(SliceSpec(name=name, column="channel", values=(name,), critical=True) for name in ("app", "phone"))
@@ -28,7 +32,9 @@ def judged(counts: dict[str, tuple[int, int]], *, limit: float) -> GapTest:
         SliceResult.model_construct(name=name, critical=True, rows=rows, student_accuracy=right / rows)
         for name, (right, rows) in counts.items()
     ]
-    return slice_gap(slices, limit=limit)
+    correct = np.concatenate([np.arange(rows) < right for right, rows in counts.values()])
+    member = np.repeat(np.arange(len(counts)), [rows for _, rows in counts.values()])
+    return slice_gap(slices, member == np.arange(len(counts))[:, None], correct, limit=limit)
 
 
 def test_equal_averages_with_unequal_slices_are_blocked_and_both_slices_are_named(run) -> None:
@@ -62,6 +68,32 @@ def test_an_empty_critical_slice_withholds_a_pass_but_not_a_fail(run) -> None:
     assert claim(even).sentence.endswith("no golden row is in 'nobody'")
     uneven = run(rows=2400, wrong=range(0, 1200, 5), slices=[*BOTH, nobody], bar=LIMITED)
     assert claim(uneven).verdict is Verdict.FAIL
+
+
+@pytest.mark.long
+def test_slices_whose_rows_come_in_groups_are_compared_by_whole_groups(run) -> None:
+    """Of 120 customers 20 rows each, 60 to a slice, four lose all of theirs, two in each slice: equal slices."""
+    rows = make_golden(2400).with_columns(customer=pl.Series(np.arange(2400) // 20))
+    wrong = [*range(0, 40), *range(1200, 1240)]
+    bar = BarSpec(margin=0.2, slice_gap_at_most=0.05)
+    teacher = make_subject(2400, wrong, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
+
+    def judged_with(groups: str | None, golden: pl.DataFrame = rows) -> Evaluation:
+        terms = Terms(bar=bar, budget=BUDGET, slices=BOTH)
+        task = SingleLabel(tuple(CLASSES))
+        return evaluate(make_subject(2400, wrong), teacher, golden, terms, task=task, groups=groups)
+
+    assert claim(judged_with(None)).verdict is Verdict.PASS
+    by_customer = judged_with("customer")
+    assert claim(by_customer).verdict is Verdict.INCONCLUSIVE and by_customer.slice_gap is not None
+    assert "gap 0.0, 95% bound" in claim(by_customer).sentence and "would settle it" in claim(by_customer).sentence
+    assert Evaluation.model_validate_json(by_customer.model_dump_json()) == by_customer
+
+    few = judged_with("customer", rows.with_columns(customer=pl.col("customer") % 19))
+    assert claim(few).verdict is Verdict.INCONCLUSIVE
+    assert claim(few).sentence.endswith(
+        "the rows of 'app', 'phone' are in fewer than 20 groups of rows that belong together"
+    )
 
 
 def test_too_few_rows_are_inconclusive_and_the_number_quoted_settles_it() -> None:
