@@ -220,8 +220,8 @@ def evaluate(
         footprint: memory of serving teacher and model.
         machine_usd_per_hour: price of the machine that latency was measured on.
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
-            a row without one stands alone. The bar's own claim, calibration, slices, floors and gaps between slices or
-            groups of people then take whole groups for their evidence; stress still counts rows.
+            a row without one stands alone. The bar's own claim, calibration, slices, floors, stress, and gaps between
+            slices or groups of people then take whole groups for their evidence.
 
     Returns:
         The evaluation report.

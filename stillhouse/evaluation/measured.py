@@ -112,7 +112,7 @@ def _stress(rows: Aligned) -> tuple[StressResult, ...]:
     spec = rows.terms.stress
     if spec is None:
         return ()
-    return stress_test(spec, rows.model, rows.teacher, rows.golden, rows.task, alpha=rows.bar.alpha)
+    return stress_test(spec, rows.model, rows.teacher, rows.golden, rows.task, alpha=rows.bar.alpha, groups=rows.groups)
 
 
 def _fairness(rows: Aligned) -> tuple[FairnessResult, ...]:

@@ -276,8 +276,8 @@ class DataSpec(Part):
     )
     group: str | None = Field(
         None,
-        description="column whose equal values must never be split apart; the bar, slices, floors and gaps then "
-        "resample whole groups, and need at least 20 of them in the golden rows each is about",
+        description="column whose equal values must never be split apart; the bar, slices, floors, gaps and "
+        "stress then resample whole groups, and need at least 20 of them in the golden rows each is about",
     )
     licence: str = Field(description="licence or rights under which the rows may be used for training")
     provenance: ProvenanceSpec = Field(

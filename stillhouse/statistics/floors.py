@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
-from stillhouse.statistics.metric_test import metric_test
+from stillhouse.statistics.metric_test import accuracy_test_by_groups
 from stillhouse.statistics.score_test import sum_of_quantiles
 from stillhouse.statistics.verdicts import Verdict, check_alpha
 
@@ -94,17 +94,7 @@ def floor_test_by_groups(correct: BoolArray, groups: IntArray, floor: float, *, 
     Raises:
         ValueError: if the shapes differ, there are no rows, or an argument is out of range.
     """
-    always_right = np.ones(len(correct), dtype=np.int64)
-    found = metric_test(
-        always_right,
-        always_right,
-        correct.astype(np.int64),
-        "accuracy",
-        classes=("wrong", "right"),
-        groups=groups,
-        margin=1 - floor,
-        alpha=alpha,
-    )
+    found = accuracy_test_by_groups(np.ones_like(correct), correct, groups, margin=1 - floor, alpha=alpha)
     return FloorTest(
         floor=floor,
         lower_bound=1 - found.drop_upper_bound,

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from pydantic import Field
 
-from stillhouse.arrays import IntArray
+from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
 from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
@@ -145,6 +145,30 @@ def metric_test(
         groups=None if groups is None else len(np.unique(groups[counting])),
         draws=draws, margin=margin, alpha=alpha,
     )  # fmt: skip
+
+
+def accuracy_test_by_groups(
+    first_correct: BoolArray, second_correct: BoolArray, groups: IntArray, *, margin: float, alpha: float = 0.05
+) -> MetricTest:
+    """Test as `metric_test` does that an accuracy is not lower than another one on the same rows by `margin` or more.
+
+    Args:
+        first_correct: shape (n,), True where the answer was right that is not to be fallen behind; at least one row.
+        second_correct: shape (n,), True where the other one was, on the same rows in the same order.
+        groups: shape (n,), equal where rows belong together.
+        margin: largest acceptable drop, as a fraction in (0, 1).
+        alpha: one-sided error rate.
+    """
+    return metric_test(
+        np.ones(len(first_correct), dtype=np.int64),
+        first_correct.astype(np.int64),
+        second_correct.astype(np.int64),
+        "accuracy",
+        classes=("wrong", "right"),
+        groups=groups,
+        margin=margin,
+        alpha=alpha,
+    )
 
 
 def _measure(metric: MetricName, index: int | None) -> Metric:

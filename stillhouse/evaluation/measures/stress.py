@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray, FloatArray
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_targets
 from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.statistics.metric_test import MetricTest, accuracy_test_by_groups
 from stillhouse.statistics.proportions import paired_drop_interval, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Task
@@ -65,9 +66,10 @@ class StressResult(Record):
         "of the others, and the next run asks these again.",
     )
     drop_at_most: float | None = Field(description="The recipe's limit of the student's drop; null: reported only.")
-    test: NonInferiority | None = Field(
+    test: NonInferiority | MetricTest | None = Field(
         description="That the student's accuracy on perturbed text is not below that on clean text by the limit or "
-        "more; 'teacher' in it is the student on clean text. Null without a limit or an answer."
+        "more; 'teacher' in it is the student on clean text. By resampling whole groups where rows come in such. Null "
+        "without a limit or an answer."
     )
 
     @property
@@ -127,6 +129,7 @@ def stress_test(
     task: Task,
     *,
     alpha: float,
+    groups: IntArray | None = None,
 ) -> tuple[StressResult, ...]:
     """Measure what each perturbation costs a model and its teacher.
 
@@ -138,6 +141,8 @@ def stress_test(
         task: what an answer is.
         alpha: one-sided error rate of the test against the limit. Every perturbation has to hold, so that testing
             several needs no correction (intersection-union).
+        groups: shape (golden rows,), equal where rows belong together; the test then takes these whole, and with fewer
+            than 20 of them it is inconclusive. None where every row stands alone.
 
     Returns:
         One result for each perturbation and template, in the order declared. The rows are the first by prompt id, a
@@ -155,6 +160,7 @@ def stress_test(
         )
     taken = rows_under_stress(spec, golden.select("prompt_id", "text"))
     indices, texts = taken["index"].to_numpy(), taken["text"].to_list()
+    together = None if groups is None else groups[indices]
     targets = golden_targets(golden, task)[indices]
     models = model, teacher
     clean = [align(each, golden, task)[indices] for each in models]
@@ -186,7 +192,7 @@ def stress_test(
                 drop_at_most=spec.drop_at_most,
                 test=None
                 if student is None or spec.drop_at_most is None
-                else paired_non_inferiority(student[0], student[1], margin=spec.drop_at_most, alpha=alpha),
+                else _against_clean(student[0], student[1], together, margin=spec.drop_at_most, alpha=alpha),
             )
         )
     return tuple(results)
@@ -195,6 +201,14 @@ def stress_test(
 def _answers(model: EvaluatedModel, name: str, texts: Sequence[str], task: Task) -> FloatArray | None:
     """What a model says to perturbed texts: None where it cannot be asked, not a number of a row that is unheard."""
     return model.perturbed[name] if name in model.perturbed else answers_to(model, texts, task)
+
+
+def _against_clean(
+    clean: BoolArray, perturbed: BoolArray, groups: IntArray | None, *, margin: float, alpha: float
+) -> NonInferiority | MetricTest:
+    if groups is None:
+        return paired_non_inferiority(clean, perturbed, margin=margin, alpha=alpha)
+    return accuracy_test_by_groups(clean, perturbed, groups, margin=margin, alpha=alpha)
 
 
 def _stressed(clean: BoolArray, perturbed: BoolArray, changed: BoolArray) -> Stressed:

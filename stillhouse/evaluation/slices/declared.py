@@ -22,7 +22,7 @@ from stillhouse.statistics.accuracy_test import (
     non_inferiority_p_value,
 )
 from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
-from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.metric_test import MetricTest, accuracy_test_by_groups
 from stillhouse.statistics.multiplicity import holm_levels
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
@@ -248,13 +248,10 @@ def _tests_by_groups(
         inside = masks[index]
         if not inside.any():
             return None
-        return metric_test(
-            np.ones(np.count_nonzero(inside), dtype=np.int64),
-            teacher_correct[index, inside].astype(np.int64),
-            student_correct[index, inside].astype(np.int64),
-            "accuracy",
-            classes=("wrong", "right"),
-            groups=groups[inside],
+        return accuracy_test_by_groups(
+            teacher_correct[index, inside],
+            student_correct[index, inside],
+            groups[inside],
             margin=margins[index],
             alpha=level,
         )

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.measures.stress import perturb, stress_test, truncated, with_typos
+from stillhouse.evaluation.claims import stress_claims
+from stillhouse.evaluation.measures.stress import StressResult, perturb, stress_test, truncated, with_typos
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import StressSpec
 from stillhouse.statistics.verdicts import Verdict
@@ -95,10 +96,9 @@ def model(
 CASE = {"perturbations": ["case"]}
 
 
-def stressed(student: EvaluatedModel, teacher: EvaluatedModel, golden, **spec):
-    results = stress_test(
-        StressSpec.model_validate(spec), student, teacher, golden, SingleLabel(tuple(CLASSES)), alpha=0.05
-    )
+def stressed(student: EvaluatedModel, teacher: EvaluatedModel, golden, groups: np.ndarray | None = None, **spec):
+    task = SingleLabel(tuple(CLASSES))
+    results = stress_test(StressSpec.model_validate(spec), student, teacher, golden, task, alpha=0.05, groups=groups)
     return results if len(results) > 1 else results[0]
 
 
@@ -215,3 +215,24 @@ def test_a_teacher_that_was_asked_before_is_not_asked_again_and_what_it_has_not_
     assert some.student == heard_all.student, "of the student everything is known"
     nothing = stressed(student, replace(teacher, perturbed={"case": np.full((40, 2), np.nan)}), golden, **CASE)
     assert nothing.teacher is nothing.against_teacher is None and nothing.teacher_unheard == 40
+
+
+def test_rows_that_stand_and_fall_together_prove_less_under_stress() -> None:
+    """Of 60 customers with ten rows each, in the order of ids, two lose all of theirs in upper case."""
+    golden = world(600)
+    of_ids = golden["prompt_id"].cast(pl.Int64).to_numpy() // 10
+    lost = [row for row, customer in enumerate(of_ids) if customer in (3, 40)]
+    student, teacher = model(golden, [], lost), model(golden, kind=ModelKind.TEACHER)
+    limited = {**CASE, "drop_at_most": 0.06, "rows_at_most": 600}
+    alone = stressed(student, teacher, golden, **limited)
+    whole = stressed(student, teacher, golden, groups=of_ids, **limited)
+    assert [alone.test.drop, whole.test.drop] == pytest.approx([20 / 600, 20 / 600])
+    assert (alone.verdict, whole.verdict, whole.test.groups) == (Verdict.PASS, Verdict.INCONCLUSIVE, 60)
+    (claim,) = stress_claims([whole])
+    assert claim.verdict is Verdict.INCONCLUSIVE and " on 600 rows in 60 groups; about" in claim.sentence
+    assert StressResult.model_validate_json(whole.model_dump_json()) == whole
+
+    # Of those that are asked, the first by id, only: they are in as few groups as these are.
+    few = stressed(student, teacher, golden, groups=of_ids, **{**limited, "rows_at_most": 190})
+    assert (few.verdict, few.test.groups, few.test.has_too_few_groups) == (Verdict.INCONCLUSIVE, 19, True)
+    assert "in only 19 groups" in stress_claims([few])[0].sentence
