@@ -183,6 +183,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         scale = state.reference.agreement
         tolerance = state.reference.tolerance
         records = KeptRecords.of(teacher.facts(TeacherFacts).record, partial(_drawing_key, builds))
+        rows = rows if records is None else _kept_by_this_secret(builds, rows)
         parts = heard_of(rows, texts, scale, state.budgets, key, asked, tolerance=tolerance, records=records)
         # Who is drawn of a slice is drawn of the whole, so that nobody is asked again.
         of_slices = {
@@ -438,6 +439,13 @@ def canary(
 def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:
     """What the watch over a recipe knows."""
     return WatchBook(builds.ledger.url, file.name)
+
+
+def _kept_by_this_secret(builds: BuildStore, rows: pl.DataFrame) -> pl.DataFrame:
+    """Of answers that are records, those that can be compared: under another secret the same words look otherwise, and
+    a release would be taken back for that."""
+    is_ours = RequestIds.of(builds.home.serving).is_ours
+    return rows.filter(pl.Series([is_ours(id) for id in rows["id"]], dtype=pl.Boolean))
 
 
 def _drawing_key(builds: BuildStore, purpose: Purpose) -> bytes:

@@ -23,6 +23,7 @@ import pytest
 import time_machine
 from starlette.testclient import TestClient
 
+import orchestration.watch
 import stillhouse.stages.shadow
 from assets.keys import key_of
 from orchestration.auditing import audit_recipe, audit_request
@@ -33,12 +34,14 @@ from orchestration.run import distil
 from orchestration.terminal import Terminal
 from orchestration.watch import ask, book_of
 from orchestration.watch import look as watched
+from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.record import RecordSpec
+from stillhouse.recipe.teacher import TeacherSpec
 from stillhouse.records.deployments import DeployedRelease, Stage
 from stillhouse.release.bundle import MODEL
 from stillhouse.release.standalone import LOADER
@@ -48,7 +51,7 @@ from stillhouse.stages.names import CHAMPION, LIVE_REPORT, SHADOW, TRAFFIC
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.stages.traffic import TrafficFacts
 from stillhouse.tasks.extraction import Extraction
-from stillhouse.tasks.records import spelled_out
+from stillhouse.tasks.records import placed, record_in_cell, spelled_out
 from tests.conftest import Place
 from tests.orchestration.served import a_server, now
 from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
@@ -273,6 +276,32 @@ def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_fi
     assert facts.truth.known >= len(own) and facts.truth.right >= right > 0
     shown = command("live", "small")
     assert shown.exit_code == 0 and "field currency: EUR" in shown.output
+
+
+def test_a_teacher_that_can_be_asked_agrees_where_it_means_the_same_words(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored one cannot: here it says what is true of new texts as well, and its canary is the real one."""
+    monkeypatch.setattr(TeacherSpec, "answers_new_texts", property(lambda _: True))
+    asked = list[str]()
+
+    def says(_: object, __: object, ___: object, texts: Sequence[str], *, at: float) -> pl.DataFrame:
+        asked.extend(texts)
+        said = [placed(record_in_cell(json.dumps(TRUTH[text]), TASK.spec), text, TASK.spec) for text in texts]
+        return pl.DataFrame({"answer": said}).with_columns(prompt_ids(pl.Series(list(texts), dtype=pl.String)))
+
+    monkeypatch.setattr(orchestration.watch, "ask_live", says)
+    file = recipe(place, 3, watch={"latency_ms": 1_000.0, "agreement_tolerance": 0.1, "ask_teacher": 0.5})
+    assert not watched(place.builds, file, at=time.time() - 30).findings
+    with a_server(place, file) as client:
+        said = [predict(client, text, 3_000 + number) for number, text in enumerate(TEXTS[:200])]
+    found = ask(place.builds, file, at=time.time())
+    assert found.state is not None and not found.findings and len(asked) > 50
+    bets = found.state.bets["agreement"]
+    wrong = sum(not is_right(each["record"], text) for each, text in zip(said, TEXTS, strict=False)) / len(said)
+    assert bets.rows >= len(said) and bets.events / bets.rows == pytest.approx(wrong, abs=0.1) and wrong < 0.5
+    ready = pl.DataFrame({"id": [said[0]["id"], f"x{said[0]['id'][1:]}"]})
+    assert orchestration.watch._kept_by_this_secret(place.builds, ready)["id"].to_list() == [said[0]["id"]]
 
 
 def test_texts_are_harvested_with_the_records_that_people_said_and_erased(place: Place) -> None:
