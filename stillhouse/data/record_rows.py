@@ -52,7 +52,8 @@ def placed_without_people(record: str, text: str, spec: RecordSpec) -> str:
     except NoRecordError as error:
         if error.fault in (RecordFault.NOT_IN_TEXT, RecordFault.INSIDE_A_WORD):
             for name, value in json.loads(record).items():
-                if spec.fields[name].kind == "verbatim" and value is not None and redact_text(value) != value:
+                said = str(value)
+                if spec.fields[name].points and value is not None and redact_text(said) != said:
                     raise NoRecordError(
                         RecordFault.PERSONAL_DATA, f"{name} is personal data, which texts do not keep"
                     ) from None

@@ -33,6 +33,7 @@ from stillhouse.live.segments import TrafficStore
 from stillhouse.live.slices import LiveSlice
 from stillhouse.live.traffic import answers, is_meant
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import spelled_out
 
 ID, PI, REQUESTS = "harvest_id", "harvest_pi", "harvest_requests"
@@ -158,13 +159,14 @@ def pool_of(
     # By the rules for dropped rows themselves, so that what is drawn is what will be trained on.
     made = later_prompt_set(_as_dropped(new.filter(~is_near), recipe), base, recipe)
     left_out.update(dict(count_reasons(made.rejects).iter_rows()))
-    return Pool(made.prompts if recipe.data.record is None else _in_words(made.prompts), dict(+left_out))
+    record = recipe.data.record
+    return Pool(made.prompts if record is None else _in_words(made.prompts, record), dict(+left_out))
 
 
-def _in_words(prompts: pl.DataFrame) -> pl.DataFrame:
+def _in_words(prompts: pl.DataFrame, record: RecordSpec) -> pl.DataFrame:
     """Prompts with records as people read and write them."""
     labels = [
-        None if places is None else spelled_out(places, text)
+        None if places is None else spelled_out(places, text, record)
         for places, text in prompts.select("label", "text").iter_rows()
     ]
     return prompts.with_columns(pl.Series("label", labels, dtype=pl.String))

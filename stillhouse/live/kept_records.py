@@ -57,7 +57,7 @@ class KeptRecords:
             column: of the answers.
         """
         spelled = [
-            None if places is None else spelled_out(places, text)
+            None if places is None else spelled_out(places, text, self.spec)
             for places, text in rows.select(column, "text").iter_rows()
         ]
         return self.kept(rows.with_columns(pl.Series(column, spelled, dtype=pl.String)), column)

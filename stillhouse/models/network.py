@@ -207,7 +207,7 @@ class StaticClassifier(TextClassifier):
 
 
 class RecordClassifier(TextClassifier):
-    """A record of a few fields: of each verbatim one the first and the last of its words, of each choice one value.
+    """A record of a few fields: of what is in the text the first and the last of its words, of each choice one value.
 
     A run of words is as likely as its first word is to be a first one and its last to be a last one (pointers, as Seo
     et al., ICLR 2017, arXiv:1611.01603). A word is the state of its first piece; `Reader` of tokenization.py says which
@@ -236,7 +236,7 @@ class RecordClassifier(TextClassifier):
         of_text = self.classifier(self.dropout(pooled))
         there, at, parts = begins.sum(-1) > 0, 0, []
         for field in self.record.fields.values():
-            if field.kind == "verbatim":
+            if field.points:
                 longest = field.words_at_most
                 runs = _runs(of_words[..., at], of_words[..., at + 1], there, longest)
                 at += 2
@@ -251,9 +251,9 @@ class RecordClassifier(TextClassifier):
 
 
 def record_scores(record: RecordSpec) -> int:
-    """How many scores a record is made from: two of a verbatim field, one of each value of a choice, and one more of
-    an optional field."""
-    return sum((2 if each.kind == "verbatim" else len(each.of)) + each.optional for each in record.fields.values())
+    """How many scores a record is made from: two of a field that points at words, one of each value of a choice, and
+    one more of an optional field."""
+    return sum((2 if each.points else len(each.of)) + each.optional for each in record.fields.values())
 
 
 def _runs(first: Tensor, last: Tensor, there: Tensor, longest: int) -> Tensor:

@@ -14,29 +14,46 @@ from stillhouse.recipe.fields import FieldError, Part
 OUTPUTS_AT_MOST = 4096
 """Of a network: it has one for each run of words that a field may be, and a signal keeps all of them for each row."""
 WORDS_AT_MOST = 64
-_WORDS_OF_A_VALUE = 4
+_WORDS_OF_A_VALUE, MOST_WORDS_OF_A_VALUE = 4, 16
 
+DecimalSign = Literal["point", "comma"]
 OneSpelling = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S+( \S+)*$")]
 
 
 class FieldSpec(Part):
     """One field of a record."""
 
-    kind: Literal["verbatim", "choice"] = Field(
-        description="verbatim: words that follow each other in the text; choice: one of a fixed set of values, which "
-        "need not be in the text"
+    kind: Literal["verbatim", "number", "choice"] = Field(
+        description="verbatim: words that follow each other in the text; number: a number of the text, however it is "
+        "written there and in the label; choice: one of a fixed set of values, which need not be in the text"
     )
     of: tuple[OneSpelling, ...] = Field((), description="of a choice: its values")
     optional: bool = Field(False, description="a record may be without it; where it is not, such a record is no label")
     words_at_most: int = Field(
-        _WORDS_OF_A_VALUE, ge=1, le=16, description="of a verbatim value: words that it has at most"
+        _WORDS_OF_A_VALUE,
+        ge=1,
+        le=MOST_WORDS_OF_A_VALUE,
+        description="of a verbatim value or a number: words that it has at most",
     )
+    decimal: DecimalSign | None = Field(
+        None,
+        exclude_if=lambda sign: sign is None,  # so that a recipe without the field keeps its digest
+        description="of a number: whether 1,931 and 1.931 are to be read with a decimal `point` or a decimal `comma`; "
+        "when left out neither is a number, and a row whose value is written so is left out",
+    )
+
+    @property
+    def points(self) -> bool:
+        """Whether its value is at a place of the text."""
+        return self.kind != "choice"
 
     @model_validator(mode="after")
     def _a_choice_has_values_and_nothing_else_has(self) -> "FieldSpec":
-        if self.kind == "verbatim":
+        if self.decimal is not None and self.kind != "number":
+            raise FieldError(f"must be left out where kind is {self.kind}: it says how numbers are read", "decimal")
+        if self.points:
             if self.of:
-                raise FieldError("must be left out where kind is verbatim: the value is what the text says", "of")
+                raise FieldError(f"must be left out where kind is {self.kind}: the value is what the text says", "of")
             return self
         if len({value.casefold() for value in self.of}) < max(2, len(self.of)):
             raise FieldError("must name at least two values, which differ in more than their case", "of")
@@ -69,7 +86,7 @@ class RecordSpec(Part):
     @model_validator(mode="after")
     def _a_text_has_room_for_each_value(self) -> "RecordSpec":
         for name, field in self.fields.items():
-            if field.kind == "verbatim" and field.words_at_most > self.words:
+            if field.points and field.words_at_most > self.words:
                 raise ValueError(
                     f"{name} may have {field.words_at_most} words, and {self.words} are read of a text: let it have "
                     "fewer (its words_at_most), or read more (data.words_at_most)"

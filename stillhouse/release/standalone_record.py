@@ -37,7 +37,18 @@ def write_for_records(folder: Path, bundle: Path, task: Extraction, loader: str)
         bundle: folder of the release.
         task: what an answer of it is.
         loader: name of the file that people run.
+
+    Raises:
+        StillhouseError: if a field is a number: the folder has no file that reads numbers.
     """
+    for field in task.fields:
+        if field.spec.kind == "number":
+            raise StillhouseError(
+                f"{field.name} is a number, and a folder that runs without Stillhouse reads none",
+                where=str(folder),
+                expected="fields whose values are words of the text, or choices",
+                do="Serve it by `stillhouse serve`, or ask it in Python: `stillhouse.load(NAME).answer(TEXT)`.",
+            )
     shutil.copyfile(bundle / MODEL / "model.onnx", folder / "model.onnx")
     config = json.loads((bundle / MODEL / "config.json").read_text("utf-8"))
     said = {
@@ -68,7 +79,7 @@ def compare_records(folder: Path, bundle: Path, task: Extraction, loader: str) -
         logits = released.logits([text])
         (answer,) = task.written(task.answers(logits))
         expected = float(task.confidence(logits, released.temperature)[0])
-        same = said == json.loads(spelled_out(answer, text)) or bool(task.margin(logits)[0] <= _CLOSE)
+        same = said == json.loads(spelled_out(answer, text, task.spec)) or bool(task.margin(logits)[0] <= _CLOSE)
         if not same or not np.abs(probability - expected) <= _CLOSE:
             raise StillhouseError(
                 f"its probability is {abs(probability - expected):.1e} away from that of the release"

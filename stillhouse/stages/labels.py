@@ -176,7 +176,7 @@ def _as_the_text_has_them(rows: pl.DataFrame, spec: RecordSpec) -> pl.Series:
     found = list[str]()
     for record, text in rows.select("label", "text").iter_rows():
         try:
-            found.append(spelled_out(placed(record, text, spec), text))
+            found.append(spelled_out(placed(record, text, spec), text, spec))
         except NoRecordError:
             found.append(record)
     return pl.Series("label", found, dtype=pl.String)

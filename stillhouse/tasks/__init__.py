@@ -63,8 +63,8 @@ def answers_with_sets(task: Task) -> bool:
 
 
 def as_people_read_it(task: Task, answer: str, text: str) -> str:
-    """An answer to a text as it is shown: of a record the words and not where they are."""
-    return spelled_out(answer, text) if isinstance(task, Extraction) else answer
+    """An answer to a text as it is shown: of a record the values and not where they are."""
+    return spelled_out(answer, text, task.spec) if isinstance(task, Extraction) else answer
 
 
 def counts_as_people_read_them(task: Task, counts: Sequence[int], text: str) -> dict[str, int]:

@@ -3,9 +3,9 @@
 Belongs here: all that is particular to this kind of answer, so that no other module decides it.
 Does not: how a record is written (records.py), the head that gives its outputs (stillhouse/models/network.py).
 
-Each field is one answer of several, as a single label is: of a choice its values, of a verbatim field each run of words
-that a text of the recipe's length can have, and of an optional field that there is none. The outputs of a model are the
-logits of all of these, field by field. So what is known of single labels holds: a temperature, a divergence, a
+Each field is one answer of several, as a single label is: of a choice its values, of what is in the text each run of
+words that a text of the recipe's length can have, and of an optional field that there is none. The outputs of a model
+are the logits of all of these, field by field. So what is known of single labels holds: a temperature, a divergence, a
 probability. What a text has no words for has the output `IMPOSSIBLE`, and nothing is learned of it.
 """
 
@@ -24,9 +24,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
+from stillhouse.tasks.numbers_in_texts import numbers_in
 from stillhouse.tasks.records import written_places
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
-from stillhouse.tasks.words import runs_at_several_places, words_of
+from stillhouse.tasks.words import runs_at_several_places, spans_of_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -290,7 +291,7 @@ class Extraction:
     def once_each(self, logits: Logits, texts: Sequence[str]) -> Logits:
         """Outputs in which a value that a text has in several places has the probability of all of them, at the first.
 
-        So an answer is a value and no place, as a label is.
+        So an answer is a value and no place, as a label is. Of a number all that is none is impossible.
 
         Args:
             logits: shape (n, outputs), of a model that points at words.
@@ -298,10 +299,15 @@ class Extraction:
         """
         found = np.array(logits)
         for row, text in zip(found, texts, strict=True):
-            words = words_of(text)[: self.spec.words]
+            spans = spans_of_words(text)[: self.spec.words]
+            words = [text[start:end] for start, end in spans]
             for field in self.fields:
-                if field.spec.kind == "verbatim":
-                    _add_up(field.of(row), words, field)
+                if field.spec.kind == "number":
+                    numbers = _numbers_alike(text, spans, field)
+                    _leave_only(field.of(row), numbers, field)
+                    _add_up(field.of(row), numbers)
+                elif field.spec.kind == "verbatim":
+                    _add_up(field.of(row), _runs_alike(words, field))
         return found
 
     def _worth(self, field: FieldOutputs, accuracy: float) -> tuple[float, float]:
@@ -352,12 +358,36 @@ def _named(value: str | tuple[int, int] | None) -> str:
     return "none" if value is None else "{}+{}".format(*value) if isinstance(value, tuple) else value
 
 
-def _add_up(outputs: npt.NDArray[Any], words: Sequence[str], field: FieldOutputs) -> None:
-    """Give the first place of each run of words the probability of all of its places, in one row of a field."""
-    for places in runs_at_several_places(words, field.spec.words_at_most):
-        numbers = [field.number_of(place) for place in places]
-        outputs[numbers[0]] = np.logaddexp.reduce(outputs[numbers].astype(np.float64))
-        outputs[numbers[1:]] = IMPOSSIBLE
+def _runs_alike(words: Sequence[str], field: FieldOutputs) -> list[list[int]]:
+    """Outputs of a field that are the same words, in the order of their places."""
+    alike = runs_at_several_places(words, field.spec.words_at_most)
+    return [[field.number_of(place) for place in places] for places in alike]
+
+
+def _numbers_alike(text: str, spans: Sequence[tuple[int, int]], field: FieldOutputs) -> list[list[int]]:
+    """Outputs of a field that are the same number, likewise; those that can be read in two ways are none."""
+    places: dict[str, list[int]] = {}
+    for place, found in numbers_in(text, spans, field.spec.words_at_most, field.spec.decimal):
+        if len(found) == 1:
+            places.setdefault(found[0], []).append(field.number_of(place))
+    return [*places.values()]
+
+
+def _leave_only(outputs: npt.NDArray[Any], alike: Sequence[Sequence[int]], field: FieldOutputs) -> None:
+    """Make impossible, in one row of a field, all but some outputs and that there is no value."""
+    others = np.ones(len(outputs), dtype=np.bool_)
+    others[[number for numbers in alike for number in numbers]] = False
+    if field.spec.optional:
+        others[field.number_of(None)] = False
+    outputs[others] = IMPOSSIBLE
+
+
+def _add_up(outputs: npt.NDArray[Any], alike: Sequence[Sequence[int]]) -> None:
+    """Give the first of outputs that are one value the probability of all of them, in one row of a field."""
+    for numbers in alike:
+        if len(numbers) > 1:
+            outputs[numbers[0]] = np.logaddexp.reduce(outputs[numbers].astype(np.float64))
+            outputs[numbers[1:]] = IMPOSSIBLE
 
 
 def _log_softmax_without(logits: "Tensor", excluded: "Tensor", temperature: float) -> "Tensor":

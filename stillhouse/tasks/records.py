@@ -5,10 +5,10 @@ it without a word of the text.
 Does not: what a model that answers with records is (extraction.py), what a word is (words.py).
 
 A record has two spellings. In the first, JSON without blanks and with the fields in the order of their names, a person
-reads it: `{"currency":"EUR","due":null,"vendor":"Acme Ltd"}`. In the second each verbatim value is the place where the
-text has it first, as the number of its first word and how many words it has:
-`{"currency":"EUR","due":null,"vendor":[4,2]}`. That one is what rows, answers and truths are compared by, since a
-network points at words; with the text beside it each becomes the other.
+reads it: `{"currency":"EUR","due":null,"total":12.5,"vendor":"Acme Ltd"}`. In the second each value that is in the text
+is the place where the text has it first, as the number of its first word and how many words it has:
+`{"currency":"EUR","due":null,"total":[9,1],"vendor":[4,2]}`. That one is what rows, answers and truths are compared by,
+since a network points at words; with the text beside it each becomes the other.
 
 Where answers are kept and texts may not be, or not as long, a record is in a third spelling, in which no word of a text
 is: `{"currency":"EUR","due":null,"vendor":["fbgkahcd...",2]}`. In the place of words it has a digest of them that is
@@ -23,8 +23,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from stillhouse.recipe.record import FieldSpec, RecordSpec
-from stillhouse.tasks.words import first_place, plainly_spelled, run_at, words_of
+from stillhouse.recipe.record import MOST_WORDS_OF_A_VALUE, FieldSpec, RecordSpec
+from stillhouse.tasks.numbers_in_texts import is_inside_a_word, number_of_json, numbers_in, readings
+from stillhouse.tasks.words import first_place, plainly_spelled, run_at, spans_of_words, words_of
 
 _JSON = json.JSONDecoder()
 _BEGINS = re.compile(r'\{\s*"')
@@ -44,6 +45,7 @@ class RecordFault(StrEnum):
     TOO_MANY_WORDS = "a value has more words than its field may"
     NOT_IN_TEXT = "a value is not in the text"
     INSIDE_A_WORD = "a value begins or ends inside a word of the text"
+    TWO_READINGS = "a number can be read in two ways"
     PERSONAL_DATA = "a value is personal data, which texts do not keep"
 
 
@@ -108,29 +110,34 @@ def placed(record: str, text: str, spec: RecordSpec) -> str:
         spec: its fields.
 
     Raises:
-        NoRecordError: if a verbatim value is not in the text as whole words, or has too many of them, or the text has.
+        NoRecordError: if a value is not in the text as whole words, or has too many of them, or the text has; or if its
+            number can be read in two ways.
     """
     words = words_of(text)
     if len(words) > spec.words:
         raise NoRecordError(RecordFault.TEXT_TOO_LONG, f"it has {len(words)} words, and {spec.words} are read")
-    values = json.loads(record)
+    values = json.loads(record, parse_int=str, parse_float=str)
     return _written(
         {
-            name: _place(name, values[name], words, text, field) if field.kind == "verbatim" else values[name]
+            name: _place(name, values[name], words, text, field) if field.points else values[name]
             for name, field in spec.fields.items()
         }
     )
 
 
-def spelled_out(places: str, text: str) -> str:
+def spelled_out(places: str, text: str, spec: RecordSpec) -> str:
     """The first spelling of a record in its second, as a person reads it.
 
     Args:
-        places: in its second spelling.
+        places: in its second spelling; a number has no value where its place is that of none.
         text: that it is of, in its one spelling.
+        spec: its fields.
     """
     return _written(
-        {name: run_at(text, *value) if isinstance(value, list) else value for name, value in json.loads(places).items()}
+        {
+            name: _said_at(text, value, spec.fields[name]) if isinstance(value, list) else value
+            for name, value in json.loads(places).items()
+        }
     )
 
 
@@ -233,8 +240,25 @@ def written_places(values: Mapping[str, tuple[int, int] | str | None]) -> str:
     return _written(values)
 
 
+class _Number(str):
+    """A number of JSON, as it is written: `12.50` has two digits after its point, which no float knows."""
+
+
 def _written(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return "{" + ",".join(f"{_json(name)}:{_json(value)}" for name, value in values.items()) + "}"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _said_at(text: str, place: list[int], field: FieldSpec) -> str | None:
+    """What a text says at a place: its words, or the number that they are, if they are one."""
+    run = run_at(text, *place)
+    if run is None or field.kind != "number":
+        return run
+    found = readings(run, field.decimal)
+    return _Number(found[0]) if len(found) == 1 else None
 
 
 def _objects_in(reply: str) -> list[str]:
@@ -257,7 +281,7 @@ def _object(cell: str) -> dict[str, Any]:
     """A JSON object whose numbers are the text that they are written as: 12.50 is a price, and 12.5 another text."""
     try:
         held = json.loads(
-            cell, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_with_each_name_once
+            cell, parse_int=_Number, parse_float=_Number, parse_constant=str, object_pairs_hook=_with_each_name_once
         )
     except NoRecordError:
         raise
@@ -284,11 +308,32 @@ def _value(name: str, held: object, field: FieldSpec) -> str | None:
             return None
         raise NoRecordError(RecordFault.NO_RECORD, f"{name} has no value, and is not optional")
     if field.kind == "verbatim":
-        return value
+        return str(value)
+    if field.kind == "number":
+        return _number(name, _Number(value) if isinstance(held, _Number) else value, field)
     for known in field.of:
         if _spelled(known).casefold() == value.casefold():
             return known
     raise NoRecordError(RecordFault.NO_RECORD, f"{name} is none of {', '.join(field.of)}")
+
+
+def _number(name: str, value: str, field: FieldSpec) -> _Number:
+    """The number that a label says: of JSON by its rules, and of a text as texts of this field are read."""
+    if isinstance(value, _Number):
+        plain = number_of_json(value)
+        found: tuple[str, ...] = () if plain is None else (plain,)
+    else:
+        found = readings(value, field.decimal)
+    if len(found) > 1:
+        raise _two_readings(name)
+    if not found:
+        raise NoRecordError(RecordFault.NO_RECORD, f"{name} is no number")
+    return _Number(found[0])
+
+
+def _two_readings(name: str) -> NoRecordError:
+    why = f"{name} can be read in two ways, and `decimal` of the field does not say in which"
+    return NoRecordError(RecordFault.TWO_READINGS, why)
 
 
 def _spelled(value: str) -> str:
@@ -299,6 +344,8 @@ def _spelled(value: str) -> str:
 def _place(name: str, value: str | None, words: list[str], text: str, field: FieldSpec) -> tuple[int, int] | None:
     if value is None:
         return None
+    if field.kind == "number":
+        return _place_of_number(name, value, text, field)
     run = words_of(value)
     if len(run) > field.words_at_most:
         raise NoRecordError(
@@ -310,3 +357,22 @@ def _place(name: str, value: str | None, words: list[str], text: str, field: Fie
             raise NoRecordError(RecordFault.INSIDE_A_WORD, f"{name} begins or ends inside a word of the text")
         raise NoRecordError(RecordFault.NOT_IN_TEXT, f"{name} is not in the text")
     return first, len(run)
+
+
+def _place_of_number(name: str, number: str, text: str, field: FieldSpec) -> tuple[int, int]:
+    """Where a text has a number first, however it is written there."""
+    among = {
+        place: found for place, found in numbers_in(text, spans_of_words(text), MOST_WORDS_OF_A_VALUE, field.decimal)
+    }
+    places = [place for place, found in among.items() if found == (number,)]
+    for place in places:
+        if place[1] <= field.words_at_most:
+            return place
+    if places:
+        most, has = field.words_at_most, places[0][1]
+        raise NoRecordError(RecordFault.TOO_MANY_WORDS, f"{name} has {has} words, and may have {most}")
+    if any(number in found for found in among.values()):
+        raise _two_readings(name)
+    if is_inside_a_word(number, text, field.decimal):
+        raise NoRecordError(RecordFault.INSIDE_A_WORD, f"{name} begins or ends inside a word of the text")
+    raise NoRecordError(RecordFault.NOT_IN_TEXT, f"{name} is not in the text")

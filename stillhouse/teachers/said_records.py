@@ -39,7 +39,7 @@ def records_in(
                 answer = words = record_in_reply(reply, spec, beside)
                 if text is not None:
                     answer = place(words, text, spec)
-                    words = spelled_out(answer, text)
+                    words = spelled_out(answer, text, spec)
             except NoRecordError as error:
                 answer, flaw, words = None, error.fault.value, None
         for column, value in (("answer", answer), (FLAW, flaw), (RECORD, words)):

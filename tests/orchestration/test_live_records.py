@@ -141,7 +141,7 @@ def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[st
     found = next(each for each in line if each.release == release)
     model = OnnxClassifier(place.builds.artifact(found.release, found.manifest).folder / MODEL)
     places = TASK.written(TASK.answers(np.concatenate([model.logits([text]) for text in texts])))
-    return [json.loads(spelled_out(each, text)) for each, text in zip(places, texts, strict=True)]
+    return [json.loads(spelled_out(each, text, TASK.spec)) for each, text in zip(places, texts, strict=True)]
 
 
 def is_right(said: dict[str, str | None], text: str) -> bool:

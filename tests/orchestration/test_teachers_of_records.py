@@ -133,7 +133,7 @@ def test_a_server_that_is_asked_for_records_is_copied_into_a_student(tmp_path: P
         assert all(RecordFault.NOT_IN_TEXT in each and "Acme Holdings" in each for each in rejects["detail"])
 
         read = with_answers(said, task_of(file)).filter(pl.col("answer").is_not_null())
-        found = [spelled_out(*each) for each in read.select("answer", "text").iter_rows()]
+        found = [spelled_out(*each, task_of(file).spec) for each in read.select("answer", "text").iter_rows()]
         assert [json.loads(each) for each in found] == [
             json.loads(in_a_form(f"Text:\n{text}")) for text in read["text"]
         ]

@@ -12,6 +12,7 @@ from stillhouse.data.rejects import RejectReason
 from stillhouse.data.sources import RowColumns, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import spelled_out
 from tests.small import questions
 
@@ -54,6 +55,37 @@ def test_a_cell_is_an_object_or_the_json_of_one(tmp_path: Path, ending: str) -> 
     if ending != "parquet":
         (reject,) = read.rejects.iter_rows(named=True)
         assert (reject["reason"], reject["detail"]) == (RejectReason.NO_RECORD.value, "row 3: it is no JSON")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_number_of_a_file_is_found_however_it_is_written(tmp_path: Path, ending: str) -> None:
+    """Regression: 12.50 of a JSONL object was read as 12.5 and its row left out, as the text has 12.50."""
+    texts, totals = ["Total 12.50", "Total 1.931,00 EUR", "Total 7"], [12.50, 1931.0, 8.0]
+    records = [{"total": total} for total in totals]
+    path = tmp_path / f"rows.{ending}"
+    if ending == "jsonl":
+        lines = '{"text": "Total 12.50", "record": {"total": 12.50}}\n'
+        lines += "".join(
+            json.dumps({"text": t, "record": r}) + "\n" for t, r in zip(texts[1:], records[1:], strict=True)
+        )
+        path.write_text(lines)
+    elif ending == "csv":
+        pl.DataFrame({"text": texts, "record": [*map(json.dumps, records)]}).write_csv(path)
+    else:
+        pl.DataFrame({"text": texts, "record": records}, strict=False).write_parquet(path)
+    spec = RecordSpec.model_validate({"words": 9, "fields": {"total": {"kind": "number"}}})
+    read = read_rows(str(path), RowColumns("text", "record"), answer="fields", record=spec)
+    assert read.rows["label"].to_list() == ['{"total":12.5}', '{"total":1931}', '{"total":8}']
+    kept, rejects = with_places(read.rows, spec)
+    assert kept["label"].to_list() == ['{"total":[1,1]}'] * 2
+    assert rejects.select("text", "detail").rows() == [("Total 7", "total is not in the text")]
+
+
+def test_a_number_that_is_personal_data_is_not_called_invented() -> None:
+    spec = RecordSpec.model_validate({"words": 9, "fields": {"card": {"kind": "number"}}})
+    rows = pl.DataFrame({"text": ["Card [card]"], "label": ['{"card":4111111111111111}'], "batch": "base"})
+    _, rejects = with_places(rows, spec)
+    assert rejects["detail"].to_list() == ["card is personal data, which texts do not keep"]
 
 
 def test_a_record_with_half_of_a_character_stops_no_other_row(tmp_path: Path) -> None:
@@ -107,7 +139,8 @@ def test_places_are_those_of_the_text_that_models_read() -> None:
     made = split_rows(given, DATA, SPLIT, where="rows.jsonl")
     assert made.redacted["email"] == 61
     for text, label in made.prompts.select("text", "label").iter_rows():
-        assert json.loads(spelled_out(label, text))["payee"] in text and "Acme" in spelled_out(label, text)
+        said = spelled_out(label, text, RECORD)
+        assert json.loads(said)["payee"] in text and "Acme" in said
     assert "payee is personal data, which texts do not keep" in made.rejects["detail"].to_list()
     assert made.prompts.filter(pl.col("split") == "golden").height > 5, "no label is seen once where all are"
 

@@ -224,4 +224,4 @@ def test_places_and_words_of_an_answer_are_kept_alike() -> None:
     text, record = a_text(1)
     both = pl.DataFrame({"id": ["a"], "text": [text], "record": [record], "places": [placed(record, text, SPEC)]})
     assert KEPT.kept(both, "record").to_list() == KEPT.kept_of_places(both, "places").to_list()
-    assert spelled_out(both["places"][0], text) == record
+    assert spelled_out(both["places"][0], text, SPEC) == record

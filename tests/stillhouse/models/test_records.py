@@ -31,7 +31,7 @@ SPEC = RecordSpec.model_validate(
         "words": 8,
         "fields": {
             "what": {"kind": "verbatim", "words_at_most": 2},
-            "number": {"kind": "verbatim", "words_at_most": 1, "optional": True},
+            "number": {"kind": "number", "words_at_most": 1, "optional": True},
             "asks": {"kind": "choice", "of": ["who", "where", "other"]},
         },
     }
@@ -145,4 +145,4 @@ def test_it_learns_to_take_values_out_of_texts_and_is_exported_as_it_is(tmp_path
         assert other.shipped.top1_agreement > 0.9, precision
     shipped = OnnxClassifier(tmp_path / "student")
     (said,) = TASK.written(TASK.answers(shipped.logits(["who is the queen 12"])))
-    assert spelled_out(said, "who is the queen 12") == '{"asks":"who","number":"12","what":"the queen"}'
+    assert spelled_out(said, "who is the queen 12", SPEC) == '{"asks":"who","number":12,"what":"the queen"}'

@@ -131,7 +131,15 @@ def of_fields(**changed: Any) -> dict[str, Any]:
         (of_fields(currency={"kind": "choice", "of": ["EUR", "eur"]}), "data.fields.currency.of", "than their case"),
         (of_fields(vendor={"kind": "verbatim", "of": ["a", "b"]}), "data.fields.vendor.of", "what the text says"),
         ({"data": {"words_at_most": 3}}, "data.fields", "vendor may have 4 words, and 3 are read of a text"),
-        (of_fields(vendor={"kind": "number"}), "data.fields.vendor.kind", "verbatim"),
+        ({**of_fields(vendor={"kind": "number"}), "traffic": {}}, "traffic", "as vendor is.*stands for words of its text"),
+        (of_fields(vendor={"kind": "amount"}), "data.fields.vendor.kind", "verbatim"),
+        (of_fields(vendor={"kind": "number", "of": ["1", "2"]}), "data.fields.vendor.of", "what the text says"),
+        (of_fields(vendor={"kind": "number", "decimal": ","}), "data.fields.vendor.decimal", "point"),
+        (
+            of_fields(vendor={"kind": "verbatim", "decimal": "point"}),
+            "data.fields.vendor.decimal",
+            "how numbers are read",
+        ),
         (
             of_fields(vendor={"kind": "verbatim", "words_at_most": 16}, other={"kind": "verbatim", "words_at_most": 16},
                       more={"kind": "verbatim", "words_at_most": 16}, last={"kind": "verbatim", "words_at_most": 17}),
@@ -172,6 +180,7 @@ def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
         together(MEMBER),
         together(SERVER, combine="votes", agree_at_least=1.0),
         {"data": {"words_at_most": 32}},
+        of_fields(total={"kind": "number", "decimal": "comma", "optional": True}),
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
         {
             "bar": {
@@ -213,6 +222,13 @@ def test_fields_have_one_order_however_a_recipe_names_them() -> None:
     spec = RecordSpec.model_validate({"fields": fields, "words": 5})
     assert [*spec.fields] == ["a", "b"] and spec.fields["a"].of == ("y", "x")
     assert spec == RecordSpec.model_validate({"fields": dict(reversed(fields.items())), "words": 5})
+
+
+def test_a_field_that_says_nothing_of_a_decimal_sign_is_written_as_it_was() -> None:
+    """So that the recipe of a record, and all that was made for it, keeps its digest."""
+    spec = RecordSpec.model_validate({"fields": {"a": {"kind": "verbatim"}}, "words": 5})
+    written = {"kind": "verbatim", "of": [], "optional": False, "words_at_most": 4}
+    assert spec.model_dump(mode="json") == {"fields": {"a": written}, "words": 5}
 
 
 def test_a_recipe_of_labels_says_nothing_of_records(tmp_path: Path) -> None:

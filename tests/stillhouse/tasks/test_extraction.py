@@ -1,5 +1,6 @@
 """An answer is a record that is right as a whole, of fields each of which is one answer of several."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from stillhouse.tasks import as_people_read_it, counts_as_people_read_them, labe
 from stillhouse.tasks.extraction import IMPOSSIBLE, UNKNOWN, Extraction
 from stillhouse.tasks.records import placed, spelled_out
 from stillhouse.tasks.task import Doubt
+from stillhouse.tasks.words import words_of
 
 SPEC = RecordSpec.model_validate(
     {
@@ -206,7 +208,55 @@ def test_the_place_of_an_answer_is_where_its_label_would_be(words: list[str], nu
     first, length = TASK.fields[0].values[TASK.in_fields(np.array([number]))[0, 0]]  # type: ignore[misc]
     due = TASK.fields[1].values[TASK.in_fields(np.array([number]))[0, 1]]
     if first + length <= len(words) and (due is None or due[0] < len(words)):  # type: ignore[operator]
-        assert placed(spelled_out(written, text), text, SPEC) == written
+        assert placed(spelled_out(written, text, SPEC), text, SPEC) == written
+
+
+NUMBERS = Extraction(
+    RecordSpec.model_validate({"words": 5, "fields": {
+        "net": {"kind": "number", "words_at_most": 2, "optional": True}, "sum": {"kind": "number", "words_at_most": 1},
+    }})
+)  # fmt: skip
+
+
+def said_of(text: str, **liked: tuple[int, int] | None) -> str:
+    """What is answered to a text by a model that likes these best of each field."""
+    given_ = np.zeros((1, len(NUMBERS.names)))
+    for field in NUMBERS.fields:
+        field.of(given_)[0, field.number_of(liked[field.name])] = 5.0
+    (written,) = NUMBERS.written(NUMBERS.answers(NUMBERS.once_each(given_, [text])))
+    return spelled_out(written, text, NUMBERS.spec)
+
+
+def test_of_a_number_nothing_else_is_answered() -> None:
+    assert said_of("Pay 12.50 to Acme", net=(3, 2), sum=(0, 1)) == '{"net":null,"sum":12.5}', "a tie has the first"
+    assert said_of("Pay 12.50 or -7,5", net=(3, 2), sum=(4, 1)) == '{"net":-7.5,"sum":7.5}'
+    assert said_of("Pay nothing at all", net=None, sum=(1, 1)) == '{"net":null,"sum":null}', "there is none"
+    assert said_of("Pay 1,931 or 7", net=(1, 1), sum=(1, 1)) == '{"net":null,"sum":7}', "that may be two numbers"
+
+
+def test_a_number_that_is_written_in_two_ways_is_one_answer() -> None:
+    given_ = np.zeros((1, len(NUMBERS.names)))
+    total = NUMBERS.fields[1]
+    total.of(given_)[0, total.number_of((1, 1))] = 0.5
+    (row,) = NUMBERS.once_each(given_, ["12.50 7 is 12,5"])
+    assert total.of(row)[total.number_of((0, 1))] == pytest.approx(np.log(2))
+    assert total.of(row)[total.number_of((3, 1))] == IMPOSSIBLE == total.of(row)[total.number_of((2, 1))]
+    assert json.loads(NUMBERS.written(NUMBERS.answers(row[None]))[0])["sum"] == [0, 1]
+    assert (given_ == 0).sum() == given_.size - 1, "what was given stays"
+
+
+@given(
+    words=st.lists(st.sampled_from(["7", "7.0", "-7", "12", "a", "1,931", "1 931"]), min_size=1, max_size=3),
+    liked=st.tuples(st.integers(0, 4), st.integers(1, 2)),
+)
+def test_the_place_of_a_number_that_is_answered_is_where_its_label_would_be(
+    words: list[str], liked: tuple[int, int]
+) -> None:
+    text = " ".join(words)
+    said = json.loads(said_of(text, net=liked, sum=(0, 1)))
+    if said["sum"] is not None and len(words_of(text)) <= 5:
+        places = placed(json.dumps(said), text, NUMBERS.spec)
+        assert json.loads(spelled_out(places, text, NUMBERS.spec)) == said
 
 
 def test_a_doubt_is_of_whole_records() -> None:

@@ -37,6 +37,15 @@ SPEC = RecordSpec.model_validate(
     }
 )
 TEXT = "Pay Acme Ltd 12.50 to Acme Ltd, in euros."
+BILL = RecordSpec.model_validate(
+    {
+        "words": 12,
+        "fields": {"total": {"kind": "number", "optional": True}, "unit": {"kind": "choice", "of": ["a", "b"]}},
+    }
+)
+GERMAN = RecordSpec.model_validate(
+    {"words": 12, "fields": {"total": {"kind": "number", "words_at_most": 2, "decimal": "comma"}}}
+)
 
 
 def test_a_record_is_a_person_s_json_and_then_places_in_its_text() -> None:
@@ -44,7 +53,7 @@ def test_a_record_is_a_person_s_json_and_then_places_in_its_text() -> None:
     assert record == '{"buyer":"Acme Ltd","total":"12.50","unit":"EUR"}'
     places = placed(record, TEXT, SPEC)
     assert places == '{"buyer":[1,2],"total":[3,1],"unit":"EUR"}'
-    assert spelled_out(places, TEXT) == record
+    assert spelled_out(places, TEXT, SPEC) == record
     assert fields_of(places) == fields_of(record) == ("buyer", "total", "unit") and fields_of(None) == ()
 
 
@@ -72,7 +81,7 @@ def test_half_of_a_character_is_a_value_that_no_text_has() -> None:
 
 def test_a_value_has_the_case_of_the_text() -> None:
     places = placed('{"buyer":"ACME ltd","total":null,"unit":"EUR"}', TEXT, SPEC)
-    assert spelled_out(places, TEXT) == '{"buyer":"Acme Ltd","total":null,"unit":"EUR"}'
+    assert spelled_out(places, TEXT, SPEC) == '{"buyer":"Acme Ltd","total":null,"unit":"EUR"}'
 
 
 @pytest.mark.parametrize(
@@ -158,9 +167,9 @@ def test_whatever_a_text_says_can_be_a_value_of_it(text: str, first: int, length
         return
     record = record_in_cell(json.dumps({"buyer": run, "unit": "EUR"}), SPEC)
     places = placed(record, text, SPEC)
-    buyer = json.loads(spelled_out(places, text))["buyer"]
+    buyer = json.loads(spelled_out(places, text, SPEC))["buyer"]
     assert words_of(buyer) == words_of(run), "in the spelling of the text"
-    assert placed(spelled_out(places, text), text, SPEC) == places
+    assert placed(spelled_out(places, text, SPEC), text, SPEC) == places
 
 
 KEY, ID = b"k" * 32, "an answer"
@@ -243,3 +252,57 @@ def test_records_are_counted_by_what_they_have_in_common() -> None:
     assert set(expected) <= set(countable(SPEC))
     for other in ("HUM", "12.5", "[]", "null", "{", '"a"', ""):
         assert counted_of(other) == ()
+
+
+@pytest.mark.parametrize("total", ["12.5", "12.50", '"12.50"', '"12,50"', "1.25e1", '"+12.5 "'])
+@pytest.mark.parametrize(
+    "text", ["Net 10, total 12.50 EUR", "Net 10, total 12,5 EUR", "Net 10, total 12.50. VAT 12,50"]
+)
+def test_a_number_is_looked_for_by_its_value_and_said_plainly(total: str, text: str) -> None:
+    """Regression: of an object in a JSONL file 12.50 was read as 12.5, which the text did not have."""
+    record = record_in_cell(f'{{"total": {total}, "unit": "a"}}', BILL)
+    assert record == '{"total":12.5,"unit":"a"}' and record_in_cell(record, BILL) == record
+    places = placed(record, text, BILL)
+    assert places == '{"total":[4,1],"unit":"a"}' and spelled_out(places, text, BILL) == record
+    assert placed(spelled_out(places, text, BILL), text, BILL) == places
+
+
+def test_a_number_has_its_first_place_and_a_sign_or_groups_are_part_of_it() -> None:
+    for value, text, place in [
+        ("-3.5", "Paid 3.50, discount -3,50", [4, 2]), ("3.5", "Discount -3,50", [2, 1]),
+        ("1931", "1 931,00 of 1931", [0, 2]),
+        ("931", "1 931,00 of 931", [1, 1]), ("7", "+7 or 7", [0, 2]),
+    ]:  # fmt: skip
+        places = placed(f'{{"total":{value},"unit":"a"}}', text, BILL)
+        assert json.loads(places)["total"] == place
+        assert json.loads(spelled_out(places, text, BILL))["total"] == float(value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "cell", "text", "fault", "says"),
+    [
+        (BILL, '{"total": "12.50 EUR", "unit": "a"}', "12.50 EUR", RecordFault.NO_RECORD, "total is no number"),
+        (BILL, '{"total": NaN, "unit": "a"}', "NaN", RecordFault.NO_RECORD, "total is no number"),
+        (BILL, '{"total": 1e999999999, "unit": "a"}', "1", RecordFault.NO_RECORD, "total is no number"),
+        (BILL, '{"total": "1,931", "unit": "a"}', "1,931", RecordFault.TWO_READINGS, "total can be read in two ways"),
+        (BILL, '{"total": 1931, "unit": "a"}', "owe 1,931", RecordFault.TWO_READINGS, "total can be read in two ways"),
+        (BILL, '{"total": 1931, "unit": "a"}', "owe 1932", RecordFault.NOT_IN_TEXT, "total is not in the text"),
+        (BILL, '{"total": 12.5, "unit": "a"}', "owe EUR12.50", RecordFault.INSIDE_A_WORD, "inside a word"),
+        (GERMAN, '{"total": 1.931}', "owe 1.931", RecordFault.NOT_IN_TEXT, "total is not in the text"),
+        (GERMAN, '{"total": -1931000}', "owe -1 931 000", RecordFault.TOO_MANY_WORDS, "has 4 words, and may have 2"),
+        (GERMAN, '{"total": null}', "owe 1", RecordFault.NO_RECORD, "total has no value"),
+    ],
+)  # fmt: skip
+def test_a_number_that_nobody_can_be_sure_of_is_left_out_with_its_reason(
+    spec: RecordSpec, cell: str, text: str, fault: RecordFault, says: str
+) -> None:
+    with pytest.raises(NoRecordError, match=says) as refused:
+        placed(record_in_cell(cell, spec), text, spec)
+    assert refused.value.fault is fault
+
+
+def test_what_can_be_read_in_two_ways_is_read_as_the_recipe_says() -> None:
+    places = placed(record_in_cell('{"total": "1.931"}', GERMAN), "owe 1.931", GERMAN)
+    assert spelled_out(places, "owe 1.931", GERMAN) == '{"total":1931}'
+    assert spelled_out('{"total":[1,1],"unit":"a"}', "owe 1.931", BILL) == '{"total":null,"unit":"a"}'
+    assert spelled_out('{"total":[0,1],"unit":"a"}', "owe 1.931", BILL) == '{"total":null,"unit":"a"}'

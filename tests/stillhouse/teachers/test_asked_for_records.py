@@ -304,7 +304,7 @@ def test_a_joiner_is_part_of_a_word_that_was_answered() -> None:
     asking = replace(WORDS, record=spec)
     said = {"p": replied(json.dumps({"verb": text.split()[0]}, ensure_ascii=False))}
     (answer,) = Replies(said, asking, Extraction(spec), {"p": text}).answers["answer"]
-    assert json.loads(spelled_out(answer, text)) == {"verb": text.split()[0]}
+    assert json.loads(spelled_out(answer, text, spec)) == {"verb": text.split()[0]}
 
 
 def test_what_is_asked_has_another_digest_where_a_field_is_another_and_is_read_back_as_it_was() -> None:

@@ -196,7 +196,7 @@ def test_a_record_is_where_the_prompt_has_its_words_and_not_where_the_text_that_
     assert set(prompts["prompt_id"]) == set(answers["prompt_id"]), "they are one prompt"
     rows = StoredTeacher(answers, 0.9, task).ask(prompts)
     found = task.written(task.answers(np.array(rows["logits"].to_list())))
-    assert [spelled_out(place, text) for place, text in zip(found, texts, strict=True)] == [
+    assert [spelled_out(place, text, task.spec) for place, text in zip(found, texts, strict=True)] == [
         '{"currency":"USD","due":"1999","payee":"Acme Bank"}',
         '{"currency":"EUR","due":null,"payee":"Coyote Bank"}',
     ]

@@ -43,7 +43,7 @@ def fitted(task: Extraction, rows: list[tuple[str, dict[str, str]]], asked: list
 
 def read(task: Extraction, baseline: Baseline, asked: list[str]) -> list[dict[str, str | None]]:
     said = task.written(task.answers(baseline.logits))
-    return [json.loads(spelled_out(places, text)) for places, text in zip(said, asked, strict=True)]
+    return [json.loads(spelled_out(places, text, task.spec)) for places, text in zip(said, asked, strict=True)]
 
 
 def test_a_value_nobody_has_seen_is_found_by_its_shape_and_its_neighbours() -> None:
