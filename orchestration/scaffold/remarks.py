@@ -4,25 +4,27 @@ Belongs here: rows that are left out, texts that no model reads whole, labels th
 Does not: what a recipe should say for them (suggestions.py), closing anything (checks/prompts/).
 """
 
-import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from orchestration.scaffold.files import Reading, columns_of
+from orchestration.scaffold.records import is_object
 from orchestration.scaffold.suggestions import MARGINS, Suggestion, rows_to_label
 from orchestration.scaffold.template import scalar
 from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.dialect import plain_name
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.quoting import quoted
-from stillhouse.data.rejects import count_reasons
+from stillhouse.data.rejects import RejectReason, count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.spellings import alike, shown
 from stillhouse.recipe.data import ScoreSpec, TaskKind
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.tasks import one_name_a_row
 from stillhouse.tasks.numbers import number_in, written_number
@@ -32,6 +34,11 @@ _NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil"
 
 FEWEST_NUMBERS = 3
 """Two may be yes and no."""
+REASONS_SHOWN = 3
+RECORDS_HAVE_A_TEACHER = (
+    "`answer: fields` and `fields` in `data` take such records out of texts, from a file of what a language model "
+    "answered: name it by --answers, and they are written here (docs/own-rows.md#a-record-out-of-a-text)"
+)
 
 SETS_ARE_LEARNED = (
     "some rows have several labels: a model learns which of them apply, and is right where it gives the whole set "
@@ -83,15 +90,23 @@ def spellings(made: PromptSet, answer: TaskKind) -> Iterator[str]:
         )
 
 
-def several_labels(uri: str, reading: Reading, text: str, label: str, made: PromptSet) -> Iterator[str]:
-    """Rows that have several labels each, in one cell or in a column for each, or a record of several fields."""
+def several_labels(
+    uri: str, reading: Reading, text: str, label: str, made: PromptSet, *, no_record: str | None
+) -> Iterator[str]:
+    """Rows that have several labels each, in one cell or in a column for each, or a record of several fields.
+
+    Args:
+        uri: of the rows.
+        reading: how they are read.
+        text: their text column.
+        label: their label column.
+        made: the prompt set of them.
+        no_record: why labels that are objects are not learned as records; None where they are none.
+    """
     labels = made.prompts["label"].drop_nulls()
-    if (records := sum(map(_is_object, labels))) > len(labels) / 2:
-        yield (
-            f"labels of {records:,} rows are JSON objects, learned here as classes: `answer: fields` and `fields` in "
-            "`data` take such records out of texts, from a file of what a language model answered "
-            "(docs/own-rows.md#a-record-out-of-a-text)"
-        )
+    if no_record is not None:
+        records = sum(map(is_object, labels))
+        yield f"labels of {records:,} rows are JSON objects, learned here as classes: {no_record}"
         return
     found = several_in_a_cell(dict(labels.value_counts().iter_rows()))
     if found is not None:
@@ -110,11 +125,30 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
             )
 
 
-def _is_object(label: str) -> bool:
-    try:
-        return isinstance(json.loads(label), dict)
-    except (ValueError, RecursionError):
-        return False
+def learned_as_records(read: SourceRead, made: PromptSet, record: RecordSpec) -> str:
+    """That labels are learned as records, of how many rows they can be, and why of the others not."""
+    unread = read.rejects.filter(pl.col("reason") == RejectReason.NO_RECORD.value)["detail"].str.replace(
+        r"^row \d+: ", ""
+    )
+    lost = made.rejects.filter(pl.col("reason") == RejectReason.NO_SUCH_VALUE.value)["detail"]
+    long = made.rejects.filter(pl.col("reason") == RejectReason.TOO_MANY_WORDS.value)["reason"]
+    why = Counter([*unread, *lost, *long])
+    labelled = int(read.rows["label"].count()) + len(unread)
+    kinds = ", ".join(f"{quoted(name)} ({_in_words(field)})" for name, field in record.fields.items())
+    said = (
+        f"labels are JSON objects, learned as records of {kinds}: values of {labelled - why.total():,} of {labelled:,} "
+        "labelled rows can be taken out of their texts"
+    )
+    if not why:
+        return said
+    reasons = ", ".join(f"{rows:,} because {reason}" for reason, rows in why.most_common(REASONS_SHOWN))
+    return f"{said}; not {reasons}{', and others' if len(why) > REASONS_SHOWN else ''}"
+
+
+def _in_words(field: FieldSpec) -> str:
+    if field.kind == "choice":
+        return f"one of {len(field.of)} values"
+    return "a number of the text" if field.kind == "number" else "words of the text"
 
 
 def learned_as_numbers(made: PromptSet, score: ScoreSpec) -> str:

@@ -18,7 +18,7 @@ from stillhouse.data.splits import assign_splits
 from stillhouse.evaluation.baselines.confusable import confusable_classes
 from stillhouse.evaluation.planning import USUAL_DISCORDANCE, plan
 from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
-from stillhouse.recipe.data import SETS, ScoreSpec, SplitSpec, TaskKind
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, ScoreSpec, SplitSpec, TaskKind
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.tasks import one_name_a_row
@@ -142,7 +142,7 @@ def suggest(
         provable=claim.smallest_margin,
         majority_share=majority,
         minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
-        slices=() if score is not None else _slices(named, dict(sizes.iter_rows()), answer),
+        slices=() if answer in (*NUMBERS, *RECORDS) else _slices(named, dict(sizes.iter_rows()), answer),
         classes=sizes.height,
         thin_classes=tuple(with_too_few(class_rows(named), GateLimits(), labels_are_taught=labels_are_taught)),
         labels_a_class=named.filter(pl.col("split") == "train").height / max(sizes.height, 1),

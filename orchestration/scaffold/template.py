@@ -18,6 +18,7 @@ from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
+from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.numbers import written_number
 from stillhouse.teachers.classifier import outputs_of
@@ -50,7 +51,7 @@ $seen_by_the_server
 
   bar:
     metric: $metric                 # $because
-    margin: $margin                 # $provable
+    margin: $margin                 # $provable$by_field
 
 $budget
 
@@ -102,7 +103,7 @@ _ANSWERS = Template("""\
     licence: $terms
     training_on_outputs: $outputs
     reason: It answers these texts today, and what it answered was kept.
-    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+    minimum_accuracy: $minimum          # $one_answer is $majority; raise it to what is worth copying
 
 $base""")
 _SERVER = Template("""\
@@ -154,6 +155,9 @@ ${units}      learns_from: labels
 _SETS_OF_LABELS = (
     "    answer: multi_label             # any of the labels, or none: a;b or a JSON list in a cell, [] for none\n"
 )
+_BY_FIELD = Template("""
+    # fields:                       # must one field hold by itself? it is judged as a slice is
+    #   $name: {critical: true, margin: $margin, floor: 0.9}""")
 _USUAL_WIDTH, _MILLISECONDS, _MEGABYTES = 384, 20, 25
 """What a student of the packaged encoder may take; one of twice its width takes four times as much."""
 _LONGEST_LABEL, _LONGEST_LIST = 32, 128
@@ -174,6 +178,7 @@ def recipe_text(
     cut_from: Weights,
     answer: TaskKind = "single_label",
     score: ScoreSpec | None = None,
+    record: RecordSpec | None = None,
     language_model: Weights | None = None,
     taught: bool = True,
     golden: str | None = None,
@@ -200,6 +205,7 @@ def recipe_text(
         cut_from: the encoder that students are cut from: the teacher itself where no other is said.
         answer: what a label is.
         score: where labels are numbers, what is said of them.
+        record: where labels are records, likewise.
         language_model: a teacher of this machine that has no layers for students.
     """
     skewed, gives_sets = suggested.metric == "macro_f1", answer in SETS
@@ -234,7 +240,7 @@ def recipe_text(
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
-        one_answer="the largest class alone" if score is None else "one number for all",
+        one_answer="one number for all" if score else "one record for all" if record else "the largest class alone",
         tokens=max_tokens,
         few_labels=_few_labels(suggested, rate, max_tokens)
         if teacher is _AN_ENCODER and answer == "single_label"
@@ -246,15 +252,18 @@ def recipe_text(
     return _TEMPLATE.substitute(
         {**written, "label": written["label"] if taught else "null"},
         taught_by=taught_by,
-        answer=_SETS_OF_LABELS if gives_sets else "" if score is None else _numbers(score),
-        by_label="." if score is not None else "; column label is the class.",
+        answer=_SETS_OF_LABELS if gives_sets else _numbers(score) if score else _records(record) if record else "",
+        by_label="." if score or record else "; column label is the class.",
+        by_field=_BY_FIELD.substitute(name=scalar(next(iter(record.fields))), margin=suggested.margin)
+        if record
+        else "",
         golden_file=f"    golden: {scalar(golden)}\n{label_there}" if golden else "",
         seen_by_the_server=seen_by,
         budget=_budget(cut_from) if elsewhere else _BESIDE_ONE_THAT_IS_HERE,
         students=_students(cut_from, max_tokens, controls=taught, loss=_loss(answer, elsewhere=elsewhere)),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
-        labels=f"{len(labels):,} labels" if score is None else "numbers as labels",
+        labels="numbers as labels" if score else "records as labels" if record else f"{len(labels):,} labels",
         looked="".join(f"# {sentence}.\n" for sentence in seen),
         pain=f"[{', '.join(answers.pain)}]{asked.get('pain', '')}",
         licence=scalar(answers.licence) + asked.get("licence", ""),
@@ -265,6 +274,8 @@ def recipe_text(
         metric=suggested.metric,
         because="the share of rows within data.score.tolerance"
         if score is not None
+        else "the share of rows with all fields right"
+        if record is not None
         else "of whole sets of labels"
         if gives_sets
         else "each class weighs the same, since one has most rows"
@@ -290,6 +301,29 @@ def _numbers(score: ScoreSpec) -> str:
         f"    score: {{{ends}, tolerance: {written_number(score.tolerance)}}}"
         "    # a tenth of what lies between: how near is right?\n"
     )
+
+
+def _records(record: RecordSpec) -> str:
+    """The lines that say what each field of a record may hold, and how much of a text is read."""
+    fields = "".join(f"      {scalar(name)}: {_field(field)}\n" for name, field in record.fields.items())
+    return (
+        "    answer: fields                  # a record that is taken out of the text\n"
+        f"    fields:\n{fields}"
+        f"    words_at_most: {record.words}               # of a text\n"
+    )
+
+
+def _field(field: FieldSpec) -> str:
+    said: dict[str, str] = {"kind": field.kind}
+    if field.kind == "choice":
+        said["of"] = f"[{', '.join(map(scalar, field.of))}]"
+    else:
+        said["words_at_most"] = f"{field.words_at_most}"
+    if field.decimal is not None:
+        said["decimal"] = field.decimal
+    if field.optional:
+        said["optional"] = "true"
+    return f"{{{', '.join(f'{name}: {value}' for name, value in said.items())}}}"
 
 
 def _few_labels(suggested: Suggestion, rate: str, max_tokens: int) -> str:

@@ -28,10 +28,13 @@ from orchestration.scaffold.open_questions import (
     TERMS_OF_ANSWERS,
     AnsweredQuestions,
 )
+from orchestration.scaffold.records import are_objects, record_of
 from orchestration.scaffold.remarks import (
+    RECORDS_HAVE_A_TEACHER,
     SETS_ARE_LEARNED,
     how_much_it_proves,
     learned_as_numbers,
+    learned_as_records,
     left_out,
     numbers,
     several_labels,
@@ -53,6 +56,7 @@ from stillhouse.files import write_atomically
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import GOLDEN_FILE, SETS, DataSpec, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
@@ -148,8 +152,11 @@ def write_recipe(
     cut_from = base_in(address(beside.base)) if beside.base else (has_layers and teacher) or packaged()
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
     is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
-    rows = _read_and_split(name, uri, text, label, said, golden=golden, is_trained=is_trained, licence=answers.licence)
-    taught, answer, score, read, made = rows.taught, rows.answer, rows.score, rows.read, rows.made
+    rows = _read_and_split(
+        name, uri, text, label, said, golden=golden, is_trained=is_trained, is_stored=stored is not None,
+        licence=answers.licence,
+    )  # fmt: skip
+    taught, answer, score, read, made = rows.taught, rows.label.answer, rows.label.score, rows.read, rows.made
     labels = label_names(answer, made.prompts["label"])
     cut_from, remark = as_labels_call_it(cut_from, labels, answer, taught=taught)
     suggested = suggest(
@@ -159,7 +166,7 @@ def write_recipe(
     read_by_models = _coverage(cut_from.folder, texts)
     root = addresses_begin_at(path)
     values: dict[str, str | float] = {
-        "task": f"Give a text of {Path(uri).name} {_what_is_given(labels, answer, score)}.",
+        "task": f"Give a text of {Path(uri).name} {_what_is_given(labels, rows.label)}.",
         "owner": f"team:{name}",
         "data": as_seen_from(root, uri),
         "text": text,
@@ -176,7 +183,12 @@ def write_recipe(
         *([] if golden is None else [how_much_it_proves(suggested, golden)]),
         *([SETS_ARE_LEARNED] if answer in SETS else []),
         *([] if score is None else [learned_as_numbers(made, score)]),
-        *(several_labels(uri, rows.reading, text, label, made) if taught and answer == "single_label" else []),
+        *([] if rows.label.record is None else [learned_as_records(read, made, rows.label.record)]),
+        *(
+            several_labels(uri, rows.reading, text, label, made, no_record=rows.label.no_record)
+            if taught and answer == "single_label"
+            else []
+        ),
     )
     content = recipe_text(
         values,
@@ -189,6 +201,7 @@ def write_recipe(
         labels=labels,
         answer=answer,
         score=score,
+        record=rows.label.record,
         cut_from=_as_the_recipe_names(cut_from, root),
         language_model=None if has_layers or teacher is None else _as_the_recipe_names(teacher, root),
         taught=taught,
@@ -203,45 +216,71 @@ def write_recipe(
 
 
 @dataclass(frozen=True)
+class _Label:
+    """What a label of the rows is.
+
+    Args:
+        answer: its kind.
+        score: what is said of numbers; None where labels are none.
+        record: what is said of records; likewise.
+        no_record: why labels that are JSON objects are not learned as records; None where they are, or are none.
+    """
+
+    answer: TaskKind = "single_label"
+    score: ScoreSpec | None = None
+    record: RecordSpec | None = None
+    no_record: str | None = None
+
+
+@dataclass(frozen=True)
 class _Rows:
     """What was read, and how it is divided.
 
     Args:
         reading: how the file is read.
         taught: whether rows to train on have labels.
-        answer: what a label is.
-        score: what is said of numbers; None where labels are none.
+        label: what a label is.
         read: all rows.
         made: those that are left after cleaning, by split.
     """
 
     reading: Reading
     taught: bool
-    answer: TaskKind
-    score: ScoreSpec | None
+    label: _Label
     read: SourceRead
     made: PromptSet
 
 
 def _read_and_split(
-    name: str, uri: str, text: str, label: str, said: Reading, *, golden: str | None, is_trained: bool, licence: str
+    name: str,
+    uri: str,
+    text: str,
+    label: str,
+    said: Reading,
+    *,
+    golden: str | None,
+    is_trained: bool,
+    is_stored: bool,
+    licence: str,
 ) -> _Rows:
     """Read a file of rows, see what a label of them is, and split them as a first recipe does."""
     may_lack = [] if golden is None and is_trained else [label]
     with advice_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
-        columns = RowColumns(text, label, optional=may_lack, lists=[label])
+        columns = RowColumns(text, label, optional=may_lack, objects=[label], lists=[label])
         read = read_rows(uri, columns, reading.format_of_rows)
     _require_that_most_are_read(uri, read)
     taught = bool(read.rows["label"].count())
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
     with advice_as_options():
         beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
-        answer, score = _answer_of(pl.concat([read.rows, *beside_them]), may_be_numbers=is_trained)
+        found = _label_of(pl.concat([read.rows, *beside_them]), is_trained=is_trained, is_stored=is_stored)
+        answer, score, record = found.answer, found.score, found.record
+        columns = replace(columns, objects=[], lists=[])  # what is neither a set nor a record is no list and no object
         if answer != "single_label":
-            read = read_rows(uri, columns, reading.format_of_rows, answer=answer, score=score)
-        elif read.rows["label"].str.starts_with("[").any():  # a list is no label where a label is one
-            read = read_rows(uri, replace(columns, lists=[]), reading.format_of_rows)
+            read = read_rows(uri, columns, reading.format_of_rows, answer=answer, score=score, record=record)
+        elif read.rows["label"].str.contains(r"^[\[{]").any():
+            read = _read_as_texts(uri, columns, reading, found.no_record)
     _require_that_most_are_read(uri, read)
     said_of_rows = DataSpec(
         source=uri,
@@ -251,6 +290,8 @@ def _read_and_split(
         golden_label=None if taught else label,
         answer=answer,
         score=score,
+        fields=None if record is None else record.fields,
+        words_at_most=None if record is None else record.words,
         licence=licence,
         **asdict(reading),
     )
@@ -269,23 +310,44 @@ def _read_and_split(
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
         )
-    return _Rows(reading, taught, answer, score, read, made)
+    return _Rows(reading, taught, found, read, made)
 
 
-def _answer_of(rows: pl.DataFrame, *, may_be_numbers: bool) -> tuple[TaskKind, ScoreSpec | None]:
-    """What a label of some rows is, by what their cells look like; and of numbers, what is said of them."""
-    counts = dict(rows["label"].drop_nulls().value_counts().iter_rows())
+def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_stored: bool) -> _Label:
+    """What a label of some rows is, by what their cells look like and by who is to answer with it."""
+    labels = rows["label"].drop_nulls()
+    counts = dict(labels.value_counts().iter_rows())
+    if are_objects(labels.to_list()):
+        record = record_of(rows) if is_stored else RECORDS_HAVE_A_TEACHER
+        return _Label(no_record=record) if isinstance(record, str) else _Label("fields", record=record)
     if are_sets(counts):
-        return "multi_label", None
-    score = scale_of(counts) if may_be_numbers else None
-    return ("single_label" if score is None else "score"), score
+        return _Label("multi_label")
+    score = scale_of(counts) if is_trained else None
+    return _Label() if score is None else _Label("score", score)
 
 
-def _what_is_given(labels: Sequence[str], answer: TaskKind, score: ScoreSpec | None) -> str:
+def _read_as_texts(uri: str, columns: RowColumns, reading: Reading, no_record: str | None) -> SourceRead:
+    """Read rows whose labels have to be texts; of JSON objects that are none it is said why they are no records."""
+    try:
+        return read_rows(uri, columns, reading.format_of_rows)
+    except StillhouseError as error:
+        if no_record is None:
+            raise
+        raise StillhouseError(
+            f"labels are JSON objects, which are learned as records or not at all: {no_record}",
+            where=uri,
+            expected="records of a few values that are in their texts, or labels that are texts",
+            do=error.do,
+        ) from error
+
+
+def _what_is_given(labels: Sequence[str], label: _Label) -> str:
     """What the task is, for a sentence."""
-    if score is not None:
-        return f"a number from {written_number(score.lowest)} to {written_number(score.highest)}"
-    if answer in SETS:
+    if label.score is not None:
+        return f"a number from {written_number(label.score.lowest)} to {written_number(label.score.highest)}"
+    if label.record is not None:
+        return f"the record of its {listed([*label.record.fields])}"
+    if label.answer in SETS:
         return f"those of its {len(labels)} labels that apply"
     return f"the right one of its {len(labels)} labels"
 
@@ -293,7 +355,8 @@ def _what_is_given(labels: Sequence[str], answer: TaskKind, score: ScoreSpec | N
 def _rows_of_golden(golden: str, text: str, label: str, reading: Reading) -> pl.DataFrame:
     """Rows of a golden file, before it is known what a label is."""
     said = DataSpec(source=golden, text=text, label=label, licence="", **asdict(reading))
-    return read_like_the_source(said, golden, RowColumns(text, label, lists=[label]), batch=GOLDEN_FILE).rows
+    columns = RowColumns(text, label, objects=[label], lists=[label])
+    return read_like_the_source(said, golden, columns, batch=GOLDEN_FILE).rows
 
 
 def _as_the_recipe_names(weights: Weights, root: Path) -> Weights:

@@ -1,0 +1,161 @@
+"""Labels that are JSON objects of a few fields, and so are learned as records.
+
+Belongs here: of which kind each field is, by its values and the texts, and how much of a text is read.
+Does not: what a record is (stillhouse/tasks/records.py), sentences about it for a person (remarks.py).
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationError
+
+from stillhouse.data.cleaning import normalise
+from stillhouse.data.prompt_set import redacted
+from stillhouse.recipe.record import MOST_WORDS_OF_A_VALUE, OUTPUTS_AT_MOST, FieldSpec, RecordSpec
+from stillhouse.tasks.records import NoRecordError, placed, record_in_cell
+from stillhouse.tasks.words import words_of
+from stillhouse.wording import percent
+
+_OBJECTS_AT_LEAST = 0.95
+"""Of the labelled rows; the others are left out, with the reason."""
+_LOOKED_AT = 2_000
+"""Labelled rows by which the kind of a field is found."""
+_IN_TEXTS = 0.8
+"""Of the values of a field, from which they are taken for words of the texts, however few different ones there are."""
+_FOUND_AT_LEAST = 0.5
+"""Of the values of a field that is looked for in the texts; with fewer, most rows would be left out."""
+_MOST_CHOICES, _ROWS_OF_A_CHOICE = 20, 5
+"""Different values, and rows of each on average: with fewer of them a value is no class."""
+_NEARLY_ALL = 0.99
+"""Of values and texts whose words are counted; one that is much longer than the others is left out."""
+_WORDS = (512, 256, 128, 64, 32, 16)
+"""That a recipe may have read of a text."""
+_WORDS_LOOKED_AT = OUTPUTS_AT_MOST // MOST_WORDS_OF_A_VALUE
+
+AnyValue = str | int | float | None
+
+
+def are_objects(labels: Sequence[str]) -> bool:
+    """Whether nearly all labels are JSON objects."""
+    return bool(labels) and sum(is_object(each) for each in labels) >= _OBJECTS_AT_LEAST * len(labels)
+
+
+def is_object(label: str) -> bool:
+    """Whether a label is a JSON object."""
+    return _object(label) is not None
+
+
+def record_of(rows: pl.DataFrame) -> RecordSpec | str:
+    """What a recipe says of labels that are objects, or as a clause why they cannot be learned as records.
+
+    Args:
+        rows: `text` and `label`, as they came.
+    """
+    labelled = redacted(rows.drop_nulls(["text", "label"]).select("text", "label")).rows
+    texts = labelled.select(normalise(pl.col("text")))["text"].to_list()
+    known = [
+        (text, held)
+        for text, label in zip(texts, labelled["label"], strict=True)
+        if (held := _object(label)) is not None
+    ]
+    fields: dict[str, FieldSpec] = {}
+    for name in sorted({name for _, held in known for name in held}):
+        found = _field(name, [(text, held.get(name)) for text, held in known])
+        if isinstance(found, str):
+            return found
+        fields[name] = found
+    return _with_room(fields, [len(words_of(text)) for text, _ in known[:_LOOKED_AT]])
+
+
+def _object(label: str) -> dict[str, Any] | None:
+    try:
+        held = json.loads(label)
+    except (ValueError, RecursionError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def _field(name: str, cells: Sequence[tuple[str, Any]]) -> FieldSpec | str:
+    """What a recipe says of one field, or why none of its kinds is it."""
+    there = [(text, value) for text, value in cells if value is not None and str(value).strip()]
+    scalar = [
+        (text, value) for text, value in there if isinstance(value, str | int | float) and not isinstance(value, bool)
+    ]
+    if len(scalar) < max(1, _OBJECTS_AT_LEAST * len(there)):
+        return f"{name!r} holds lists, objects, true or false, or nothing at all"
+    optional = {"optional": True} if len(there) < len(cells) else {}
+    looked_at = [each for each in scalar[:_LOOKED_AT] if len(words_of(each[0])) <= _WORDS_LOOKED_AT]
+    verbatim = _as_it_occurs(looked_at, {"kind": "verbatim", **optional})
+    number = _as_a_number(looked_at, optional)
+    are_numbers = sum(not isinstance(value, str) for _, value in scalar) > len(scalar) / 2
+    best, share = number if number[1] > verbatim[1] or (are_numbers and number[1] == verbatim[1]) else verbatim
+    if share >= _IN_TEXTS:
+        return best
+    choice = _choices(scalar)
+    if choice:
+        return FieldSpec.model_validate({"kind": "choice", "of": choice, **optional})
+    if share >= _FOUND_AT_LEAST:
+        return best
+    return (
+        f"of {name!r} only {percent(share)} of the values are words or a number of their text, and they are too many "
+        "different ones to choose among"
+    )
+
+
+def _as_a_number(cells: Sequence[tuple[str, AnyValue]], optional: Mapping[str, bool]) -> tuple[FieldSpec, float]:
+    """A number of the texts, with the decimal sign by which more of them are found than without and by the other."""
+    said = {"kind": "number", **optional}
+    plain, point, comma = (
+        _as_it_occurs(cells, {**said, **sign}) for sign in ({}, {"decimal": "point"}, {"decimal": "comma"})
+    )
+    better = point if point[1] > comma[1] else comma
+    return better if better[1] > plain[1] and point[1] != comma[1] else plain
+
+
+def _as_it_occurs(cells: Sequence[tuple[str, AnyValue]], said: Mapping[str, Any]) -> tuple[FieldSpec, float]:
+    """A field that is looked for in texts, with as many words as its values have, and the share that is found."""
+    widest = RecordSpec.model_validate(
+        {
+            "fields": {"it": {**said, "words_at_most": MOST_WORDS_OF_A_VALUE, "optional": False}},
+            "words": _WORDS_LOOKED_AT,
+        }
+    )
+    lengths = []
+    for text, value in cells:
+        try:
+            lengths.append(json.loads(placed(record_in_cell(json.dumps({"it": value}), widest), text, widest))["it"][1])
+        except NoRecordError:
+            continue
+    words = _nearly_all_have(lengths) if lengths else 1
+    return FieldSpec.model_validate({**said, "words_at_most": words}), len(lengths) / max(len(cells), 1)
+
+
+def _nearly_all_have(counts: Sequence[int]) -> int:
+    return sorted(counts)[math.ceil(_NEARLY_ALL * len(counts)) - 1]
+
+
+def _choices(cells: Sequence[tuple[str, AnyValue]]) -> list[str]:
+    """The values of a field of few different ones that repeat, each as most rows spell it; none of another field."""
+    spelled = Counter(" ".join(str(value).split()) for _, value in cells)
+    of_each: dict[str, str] = {}
+    for value, _ in spelled.most_common():
+        of_each.setdefault(value.casefold(), value)
+    few = 2 <= len(of_each) <= min(_MOST_CHOICES, len(cells) / _ROWS_OF_A_CHOICE)
+    return sorted(of_each.values()) if few else []
+
+
+def _with_room(fields: Mapping[str, FieldSpec], lengths: Sequence[int]) -> RecordSpec | str:
+    """The record of these fields, of as much of a text as nearly all of them have, or as is possible."""
+    if not fields:
+        return "they have no field"
+    enough = min((words for words in _WORDS if words >= _nearly_all_have(lengths)), default=_WORDS[0])
+    for words in (each for each in _WORDS if each <= enough):
+        try:
+            return RecordSpec(fields=dict(fields), words=words)
+        except ValidationError:
+            continue
+    return f"{len(fields)} fields are more than a network could answer with (docs/own-rows.md#a-record-out-of-a-text)"
