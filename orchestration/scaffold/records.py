@@ -22,7 +22,7 @@ from stillhouse.wording import percent
 
 _OBJECTS_AT_LEAST = 0.95
 """Of the labelled rows; the others are left out, with the reason."""
-_LOOKED_AT = 2_000
+_LOOKED_AT = 1_000
 """Labelled rows by which the kind of a field is found."""
 _IN_TEXTS = 0.8
 """Of the values of a field, from which they are taken for words of the texts, however few different ones there are."""
@@ -90,9 +90,13 @@ def _field(name: str, cells: Sequence[tuple[str, Any]]) -> FieldSpec | str:
     optional = {"optional": True} if len(there) < len(cells) else {}
     looked_at = [each for each in scalar[:_LOOKED_AT] if len(words_of(each[0])) <= _WORDS_LOOKED_AT]
     verbatim = _as_it_occurs(looked_at, {"kind": "verbatim", **optional})
-    number = _as_a_number(looked_at, optional)
+    read = max(
+        _as_it_is_read(looked_at, {"kind": "number", **optional}, "decimal", ("point", "comma")),
+        _as_it_is_read(looked_at, {"kind": "date", **optional}, "order", ("day_first", "month_first")),
+        key=lambda found: found[1],
+    )
     are_numbers = sum(not isinstance(value, str) for _, value in scalar) > len(scalar) / 2
-    best, share = number if number[1] > verbatim[1] or (are_numbers and number[1] == verbatim[1]) else verbatim
+    best, share = read if read[1] > verbatim[1] or (are_numbers and read[1] == verbatim[1]) else verbatim
     if share >= _IN_TEXTS:
         return best
     choice = _choices(scalar)
@@ -101,19 +105,21 @@ def _field(name: str, cells: Sequence[tuple[str, Any]]) -> FieldSpec | str:
     if share >= _FOUND_AT_LEAST:
         return best
     return (
-        f"of {name!r} only {percent(share)} of the values are words or a number of their text, and they are too many "
+        f"of {name!r} only {percent(share)} of the values are words, numbers or dates of their text, and too many "
         "different ones to choose among"
     )
 
 
-def _as_a_number(cells: Sequence[tuple[str, AnyValue]], optional: Mapping[str, bool]) -> tuple[FieldSpec, float]:
-    """A number of the texts, with the decimal sign by which more of them are found than without and by the other."""
-    said = {"kind": "number", **optional}
-    plain, point, comma = (
-        _as_it_occurs(cells, {**said, **sign}) for sign in ({}, {"decimal": "point"}, {"decimal": "comma"})
-    )
-    better = point if point[1] > comma[1] else comma
-    return better if better[1] > plain[1] and point[1] != comma[1] else plain
+def _as_it_is_read(
+    cells: Sequence[tuple[str, AnyValue]], said: Mapping[str, Any], says: str, ways: tuple[str, str]
+) -> tuple[FieldSpec, float]:
+    """A value that is read in texts, in the way by which more of them are found than without one and by the other."""
+    plain = _as_it_occurs(cells, said)
+    if plain[1] == 1:  # none has two readings
+        return plain
+    first, second = (_as_it_occurs(cells, {**said, says: way}) for way in ways)
+    better = first if first[1] > second[1] else second
+    return better if better[1] > plain[1] and first[1] != second[1] else plain
 
 
 def _as_it_occurs(cells: Sequence[tuple[str, AnyValue]], said: Mapping[str, Any]) -> tuple[FieldSpec, float]:

@@ -148,7 +148,7 @@ def learned_as_records(read: SourceRead, made: PromptSet, record: RecordSpec) ->
 def _in_words(field: FieldSpec) -> str:
     if field.kind == "choice":
         return f"one of {len(field.of)} values"
-    return "a number of the text" if field.kind == "number" else "words of the text"
+    return "words of the text" if field.kind == "verbatim" else f"a {field.kind} of the text"
 
 
 def learned_as_numbers(made: PromptSet, score: ScoreSpec) -> str:

@@ -321,6 +321,8 @@ def _field(field: FieldSpec) -> str:
         said["words_at_most"] = f"{field.words_at_most}"
     if field.decimal is not None:
         said["decimal"] = field.decimal
+    if field.order is not None:
+        said["order"] = field.order
     if field.optional:
         said["optional"] = "true"
     return f"{{{', '.join(f'{name}: {value}' for name, value in said.items())}}}"

@@ -274,11 +274,11 @@ class Recipe(RecipeParts):
     @model_validator(mode="after")
     def _what_is_kept_of_an_answer_stands_for_words(self) -> "Recipe":
         fields = self.data.fields or {}
-        read = [name for name, field in fields.items() if field.kind == "number"]
+        read = [name for name, field in fields.items() if field.reads]
         if read and self.traffic is not None:
             raise FieldError(
-                f"must be left out where a field is a number, as {read[0]} is: what servers keep of a record stands "
-                "for words of its text",
+                f"must be left out where a field is a number or a date, as {read[0]} is: what servers keep of a record "
+                "stands for words of its text",
                 "traffic",
             )
         return self

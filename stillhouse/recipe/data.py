@@ -258,8 +258,9 @@ class DataSpec(Part):
         None,
         exclude_if=_is_not_said,
         description="where answer is fields, what each of them may hold, by name: words of the text ({kind: verbatim, "
-        "words_at_most: 4}), a number of it ({kind: number, decimal: point}), or one of a few values ({kind: choice, "
-        "of: [EUR, USD]}); a record may be without one that is `optional: true`",
+        "words_at_most: 4}), a number or a date of it ({kind: number, decimal: point}, {kind: date, order: "
+        "day_first}), or one of a few values ({kind: choice, of: [EUR, USD]}); a record may be without one that is "
+        "`optional: true`",
     )
     words_at_most: int | None = Field(
         None,

@@ -17,15 +17,17 @@ WORDS_AT_MOST = 64
 _WORDS_OF_A_VALUE, MOST_WORDS_OF_A_VALUE = 4, 16
 
 DecimalSign = Literal["point", "comma"]
+DateOrder = Literal["day_first", "month_first"]
 OneSpelling = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S+( \S+)*$")]
 
 
 class FieldSpec(Part):
     """One field of a record."""
 
-    kind: Literal["verbatim", "number", "choice"] = Field(
+    kind: Literal["verbatim", "number", "date", "choice"] = Field(
         description="verbatim: words that follow each other in the text; number: a number of the text, however it is "
-        "written there and in the label; choice: one of a fixed set of values, which need not be in the text"
+        "written there and in the label; date: a date of the text, likewise; choice: one of a fixed set of values, "
+        "which need not be in the text"
     )
     of: tuple[OneSpelling, ...] = Field((), description="of a choice: its values")
     optional: bool = Field(False, description="a record may be without it; where it is not, such a record is no label")
@@ -33,7 +35,7 @@ class FieldSpec(Part):
         _WORDS_OF_A_VALUE,
         ge=1,
         le=MOST_WORDS_OF_A_VALUE,
-        description="of a verbatim value or a number: words that it has at most",
+        description="of what is in the text: words that it has at most",
     )
     decimal: DecimalSign | None = Field(
         None,
@@ -41,6 +43,18 @@ class FieldSpec(Part):
         description="of a number: whether 1,931 and 1.931 are to be read with a decimal `point` or a decimal `comma`; "
         "when left out neither is a number, and a row whose value is written so is left out",
     )
+
+    order: DateOrder | None = Field(
+        None,
+        exclude_if=lambda order: order is None,  # likewise
+        description="of a date: whether 11/12/2026 is to be read `day_first` or `month_first`; when left out it is no "
+        "date, and a row whose value is written so is left out",
+    )
+
+    @property
+    def reads(self) -> bool:
+        """Whether its value is read, so that label and text may write it in different ways."""
+        return self.kind in ("number", "date")
 
     @property
     def points(self) -> bool:
@@ -51,6 +65,8 @@ class FieldSpec(Part):
     def _a_choice_has_values_and_nothing_else_has(self) -> "FieldSpec":
         if self.decimal is not None and self.kind != "number":
             raise FieldError(f"must be left out where kind is {self.kind}: it says how numbers are read", "decimal")
+        if self.order is not None and self.kind != "date":
+            raise FieldError(f"must be left out where kind is {self.kind}: it says how dates are read", "order")
         if self.points:
             if self.of:
                 raise FieldError(f"must be left out where kind is {self.kind}: the value is what the text says", "of")

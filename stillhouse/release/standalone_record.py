@@ -39,12 +39,12 @@ def write_for_records(folder: Path, bundle: Path, task: Extraction, loader: str)
         loader: name of the file that people run.
 
     Raises:
-        StillhouseError: if a field is a number: the folder has no file that reads numbers.
+        StillhouseError: if a field is a number or a date: the folder has no file that reads them.
     """
     for field in task.fields:
-        if field.spec.kind == "number":
+        if field.spec.reads:
             raise StillhouseError(
-                f"{field.name} is a number, and a folder that runs without Stillhouse reads none",
+                f"{field.name} is a {field.spec.kind}, and a folder that runs without Stillhouse reads none",
                 where=str(folder),
                 expected="fields whose values are words of the text, or choices",
                 do="Serve it by `stillhouse serve`, or ask it in Python: `stillhouse.load(NAME).answer(TEXT)`.",

@@ -24,7 +24,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
-from stillhouse.tasks.numbers_in_texts import numbers_in
+from stillhouse.tasks.read_values import values_in
 from stillhouse.tasks.records import written_places
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
 from stillhouse.tasks.words import runs_at_several_places, spans_of_words
@@ -291,7 +291,7 @@ class Extraction:
     def once_each(self, logits: Logits, texts: Sequence[str]) -> Logits:
         """Outputs in which a value that a text has in several places has the probability of all of them, at the first.
 
-        So an answer is a value and no place, as a label is. Of a number all that is none is impossible.
+        So an answer is a value and no place, as a label is. Of a number or a date all that is none is impossible.
 
         Args:
             logits: shape (n, outputs), of a model that points at words.
@@ -302,10 +302,10 @@ class Extraction:
             spans = spans_of_words(text)[: self.spec.words]
             words = [text[start:end] for start, end in spans]
             for field in self.fields:
-                if field.spec.kind == "number":
-                    numbers = _numbers_alike(text, spans, field)
-                    _leave_only(field.of(row), numbers, field)
-                    _add_up(field.of(row), numbers)
+                if field.spec.reads:
+                    alike = _values_alike(text, spans, field)
+                    _leave_only(field.of(row), alike, field)
+                    _add_up(field.of(row), alike)
                 elif field.spec.kind == "verbatim":
                     _add_up(field.of(row), _runs_alike(words, field))
         return found
@@ -364,10 +364,10 @@ def _runs_alike(words: Sequence[str], field: FieldOutputs) -> list[list[int]]:
     return [[field.number_of(place) for place in places] for places in alike]
 
 
-def _numbers_alike(text: str, spans: Sequence[tuple[int, int]], field: FieldOutputs) -> list[list[int]]:
-    """Outputs of a field that are the same number, likewise; those that can be read in two ways are none."""
+def _values_alike(text: str, spans: Sequence[tuple[int, int]], field: FieldOutputs) -> list[list[int]]:
+    """Outputs of a field in which it reads the same value, likewise; one that has two readings is none."""
     places: dict[str, list[int]] = {}
-    for place, found in numbers_in(text, spans, field.spec.words_at_most, field.spec.decimal):
+    for place, found in values_in(text, spans, field.spec.words_at_most, field.spec):
         if len(found) == 1:
             places.setdefault(found[0], []).append(field.number_of(place))
     return [*places.values()]

@@ -1,7 +1,7 @@
 """Numbers as texts have them: with either sign before the fraction, and with groups of three digits.
 
-Belongs here: which number a run of words is, its one plain spelling, and all such runs of a text.
-Does not: numbers that are answers by themselves (numbers.py), records (records.py, extraction.py).
+Belongs here: which number a run of words is, and its one plain spelling.
+Does not: finding a run (read_values.py), numbers that are answers by themselves (numbers.py), records (records.py).
 
 Most numbers say by their form which sign begins their fraction: `1,931.00`, `1.931,00`, `12,5`, `1'931.00`, `1 931,00`,
 `1.931.000` and `0.125` can be read in one way. One point or comma before exactly three digits, as in `1,931`, can be
@@ -10,7 +10,6 @@ read in two, and which is meant only people know. In the plain spelling each num
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from stillhouse.recipe.record import DecimalSign
@@ -21,18 +20,19 @@ _GROUPED = re.compile(rf"{_SIGN}([1-9][0-9]{{0,2}}([.,'\u2019 ])[0-9]{{3}}(?:\3[
 _INSIDE = re.compile("[0-9](?:[0-9.,'\u2019]*[0-9])?")
 _BETWEEN_GROUPS = re.compile("[.,'\u2019 ]")
 _SIGNS = {"point": ".", "comma": ","}
-_LONGEST = 40
-"""Characters of a number, and digits of one of JSON on either side of its point: no amount has more."""
+BEGINS_A_NUMBER = "+-\u22120123456789"
+LONGEST = 40
+"""Characters of a value that is read, and digits of a number of JSON on either side of its point: none has more."""
 
 
-def readings(written: str, decimal: DecimalSign | None) -> tuple[str, ...]:
+def readings_of_number(written: str, decimal: DecimalSign | None) -> tuple[str, ...]:
     """The numbers that a text may be, plainly spelled: none, one, or two where it has two readings.
 
     Args:
         written: a run of words, or a value of a label.
         decimal: which sign begins a fraction where the form does not say it; None where nobody has said it.
     """
-    if len(written) > _LONGEST:
+    if len(written) > LONGEST:
         return ()
     plain, grouped = _PLAIN.fullmatch(written), _GROUPED.fullmatch(written)
     if plain and grouped and decimal:
@@ -46,27 +46,10 @@ def number_of_json(written: str) -> str | None:
     """A number of JSON, plainly spelled, which can be read in one way; None where it is longer than any amount."""
     value = Decimal(written)
     _, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or max(len(digits), abs(exponent)) > _LONGEST:
+    if not isinstance(exponent, int) or max(len(digits), abs(exponent)) > LONGEST:
         return None
     whole, _, rest = f"{abs(value):f}".partition(".")
     return _spelled("-" if value < 0 else "", whole, rest)
-
-
-def numbers_in(
-    text: str, spans: Sequence[tuple[int, int]], longest: int, decimal: DecimalSign | None
-) -> Iterator[tuple[tuple[int, int], tuple[str, ...]]]:
-    """The runs of words that are numbers, each with what it may be: by their first word, and then by their length.
-
-    Args:
-        text: in its one spelling.
-        spans: where its words begin and end.
-        longest: words of a run at most.
-        decimal: see `readings`.
-    """
-    for first, (start, _) in enumerate(spans):
-        for length, (_, end) in enumerate(spans[first : first + longest], 1):
-            if found := readings(text[start:end], decimal):
-                yield (first, length), found
 
 
 def is_inside_a_word(number: str, text: str, decimal: DecimalSign | None) -> bool:
@@ -75,9 +58,9 @@ def is_inside_a_word(number: str, text: str, decimal: DecimalSign | None) -> boo
     Args:
         number: plainly spelled.
         text: in its one spelling.
-        decimal: see `readings`.
+        decimal: see `readings_of_number`.
     """
-    return any(number.lstrip("-") in readings(digits, decimal) for digits in _INSIDE.findall(text))
+    return any(number.lstrip("-") in readings_of_number(digits, decimal) for digits in _INSIDE.findall(text))
 
 
 def _spelled(sign: str, whole: str, rest: str) -> str:

@@ -24,7 +24,8 @@ from enum import StrEnum
 from typing import Any
 
 from stillhouse.recipe.record import MOST_WORDS_OF_A_VALUE, FieldSpec, RecordSpec
-from stillhouse.tasks.numbers_in_texts import is_inside_a_word, number_of_json, numbers_in, readings
+from stillhouse.tasks.numbers_in_texts import number_of_json
+from stillhouse.tasks.read_values import has_letters_at_it, readings, values_in
 from stillhouse.tasks.words import first_place, plainly_spelled, run_at, spans_of_words, words_of
 
 _JSON = json.JSONDecoder()
@@ -45,7 +46,7 @@ class RecordFault(StrEnum):
     TOO_MANY_WORDS = "a value has more words than its field may"
     NOT_IN_TEXT = "a value is not in the text"
     INSIDE_A_WORD = "a value begins or ends inside a word of the text"
-    TWO_READINGS = "a number can be read in two ways"
+    TWO_READINGS = "a value can be read in two ways"
     PERSONAL_DATA = "a value is personal data, which texts do not keep"
 
 
@@ -110,8 +111,8 @@ def placed(record: str, text: str, spec: RecordSpec) -> str:
         spec: its fields.
 
     Raises:
-        NoRecordError: if a value is not in the text as whole words, or has too many of them, or the text has; or if its
-            number can be read in two ways.
+        NoRecordError: if a value is not in the text as whole words, or has too many of them, or the text has; or if it
+            can be read in two ways.
     """
     words = words_of(text)
     if len(words) > spec.words:
@@ -129,7 +130,7 @@ def spelled_out(places: str, text: str, spec: RecordSpec) -> str:
     """The first spelling of a record in its second, as a person reads it.
 
     Args:
-        places: in its second spelling; a number has no value where its place is that of none.
+        places: in its second spelling; a number or date has no value where its place is that of none.
         text: that it is of, in its one spelling.
         spec: its fields.
     """
@@ -253,12 +254,17 @@ def _json(value: Any) -> str:
 
 
 def _said_at(text: str, place: list[int], field: FieldSpec) -> str | None:
-    """What a text says at a place: its words, or the number that they are, if they are one."""
+    """What a text says at a place: its words, or the value that they are read as, if they are one."""
     run = run_at(text, *place)
-    if run is None or field.kind != "number":
+    if run is None or not field.reads:
         return run
-    found = readings(run, field.decimal)
-    return _Number(found[0]) if len(found) == 1 else None
+    found = readings(run, field)
+    return _as_json(found[0], field) if len(found) == 1 else None
+
+
+def _as_json(value: str, field: FieldSpec) -> str:
+    """A value that was read, as a record has it."""
+    return _Number(value) if field.kind == "number" else value
 
 
 def _objects_in(reply: str) -> list[str]:
@@ -309,30 +315,31 @@ def _value(name: str, held: object, field: FieldSpec) -> str | None:
         raise NoRecordError(RecordFault.NO_RECORD, f"{name} has no value, and is not optional")
     if field.kind == "verbatim":
         return str(value)
-    if field.kind == "number":
-        return _number(name, _Number(value) if isinstance(held, _Number) else value, field)
+    if field.reads:
+        return _read(name, _Number(value) if isinstance(held, _Number) else value, field)
     for known in field.of:
         if _spelled(known).casefold() == value.casefold():
             return known
     raise NoRecordError(RecordFault.NO_RECORD, f"{name} is none of {', '.join(field.of)}")
 
 
-def _number(name: str, value: str, field: FieldSpec) -> _Number:
-    """The number that a label says: of JSON by its rules, and of a text as texts of this field are read."""
-    if isinstance(value, _Number):
+def _read(name: str, value: str, field: FieldSpec) -> str:
+    """The value that a label says: a number of JSON by its rules, and a text as texts of this field are read."""
+    if isinstance(value, _Number) and field.kind == "number":
         plain = number_of_json(value)
         found: tuple[str, ...] = () if plain is None else (plain,)
     else:
-        found = readings(value, field.decimal)
+        found = readings(value, field)
     if len(found) > 1:
-        raise _two_readings(name)
+        raise _two_readings(name, field)
     if not found:
-        raise NoRecordError(RecordFault.NO_RECORD, f"{name} is no number")
-    return _Number(found[0])
+        raise NoRecordError(RecordFault.NO_RECORD, f"{name} is no {field.kind}")
+    return _as_json(found[0], field)
 
 
-def _two_readings(name: str) -> NoRecordError:
-    why = f"{name} can be read in two ways, and `decimal` of the field does not say in which"
+def _two_readings(name: str, field: FieldSpec) -> NoRecordError:
+    says = "decimal" if field.kind == "number" else "order"
+    why = f"{name} can be read in two ways, and `{says}` of the field does not say in which"
     return NoRecordError(RecordFault.TWO_READINGS, why)
 
 
@@ -344,8 +351,8 @@ def _spelled(value: str) -> str:
 def _place(name: str, value: str | None, words: list[str], text: str, field: FieldSpec) -> tuple[int, int] | None:
     if value is None:
         return None
-    if field.kind == "number":
-        return _place_of_number(name, value, text, field)
+    if field.reads:
+        return _place_of_what_is_read(name, value, text, field)
     run = words_of(value)
     if len(run) > field.words_at_most:
         raise NoRecordError(
@@ -359,20 +366,18 @@ def _place(name: str, value: str | None, words: list[str], text: str, field: Fie
     return first, len(run)
 
 
-def _place_of_number(name: str, number: str, text: str, field: FieldSpec) -> tuple[int, int]:
-    """Where a text has a number first, however it is written there."""
-    among = {
-        place: found for place, found in numbers_in(text, spans_of_words(text), MOST_WORDS_OF_A_VALUE, field.decimal)
-    }
-    places = [place for place, found in among.items() if found == (number,)]
+def _place_of_what_is_read(name: str, value: str, text: str, field: FieldSpec) -> tuple[int, int]:
+    """Where a text has a number or a date first, however it is written there."""
+    among = dict(values_in(text, spans_of_words(text), MOST_WORDS_OF_A_VALUE, field))
+    places = [place for place, found in among.items() if found == (value,)]
     for place in places:
         if place[1] <= field.words_at_most:
             return place
     if places:
         most, has = field.words_at_most, places[0][1]
         raise NoRecordError(RecordFault.TOO_MANY_WORDS, f"{name} has {has} words, and may have {most}")
-    if any(number in found for found in among.values()):
-        raise _two_readings(name)
-    if is_inside_a_word(number, text, field.decimal):
+    if any(value in found for found in among.values()):
+        raise _two_readings(name, field)
+    if has_letters_at_it(value, text, field):
         raise NoRecordError(RecordFault.INSIDE_A_WORD, f"{name} begins or ends inside a word of the text")
     raise NoRecordError(RecordFault.NOT_IN_TEXT, f"{name} is not in the text")

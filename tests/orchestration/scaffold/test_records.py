@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +67,21 @@ def test_a_column_of_records_is_recognised_and_the_recipe_says_so(tmp_path: Path
     assert "of one field by itself" not in text and '#   "currency": {critical: true' in text
 
 
-def test_what_it_writes_is_checked_and_planned_once_the_questions_are_answered(tmp_path: Path, home: Home) -> None:
+def test_what_it_writes_is_planned_and_once_the_questions_are_answered_all_is_well(tmp_path: Path, home: Home) -> None:
     data, replies = files(tmp_path)
     options = ("--data", str(data), "--text", "text", "--label", "record", "--answers", str(replies))
-    ended = stillhouse("new", "bills", *options, "--pain", "latency", "--licence", "ours", "--outputs-may-train",
-                       recipes=tmp_path / "recipes")  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    ended = stillhouse("new", "bills", *options, "--pain", "latency", recipes=tmp_path / "recipes")
+    assert ended.returncode == 0 and "learned as records of" in ended.stdout, ended.stderr
     path = tmp_path / "recipes" / "bills" / "defs.yaml"
     document = yaml.safe_load(path.read_text())
-    document["attributes"]["teacher"]["licence"] = "its terms"
     document["attributes"]["bar"]["fields"] = {"due": {"critical": True, "margin": 0.1}}
     path.write_text(yaml.safe_dump(document))
-    assert check(Recipes((read_recipe(path),), ())).all_is_well
     planned = stillhouse("plan", "bills", recipes=tmp_path / "recipes")
     assert planned.returncode == 0 and "field due" in planned.stdout, planned.stderr
+    document["attributes"]["teacher"] |= {"licence": "its terms", "training_on_outputs": "allowed"}
+    document["attributes"]["data"]["licence"] = "ours"
+    path.write_text(yaml.safe_dump(document))
+    assert check(Recipes((read_recipe(path),), ())).all_is_well
 
 
 def test_golden_rows_with_records_make_a_recipe_of_records_of_a_source_without_labels(tmp_path: Path) -> None:
@@ -115,6 +117,7 @@ def field(texts: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
         ("{0}", lambda number: number, {"kind": "number", "words_at_most": 1}),
         ("0{0}", lambda number: f"0{number}", {"kind": "verbatim", "words_at_most": 1}),
         ("Acme {0} Ltd", lambda number: f"acme {number} ltd", {"kind": "verbatim", "words_at_most": 3}),
+        ("1/{0} of 2{0}", lambda number: f"1/{number} of 2{number}", {"kind": "verbatim", "words_at_most": 5}),
         ("nothing", lambda number: "abc"[number % 3], {"kind": "choice", "of": ("a", "b", "c")}),
         ("nothing", lambda number: number % 3, {"kind": "choice", "of": ("0", "1", "2")}),
         ("of 7", lambda number: None if number % 2 else 7, {"kind": "number", "words_at_most": 1, "optional": True}),
@@ -125,6 +128,17 @@ def test_the_kind_of_a_field_is_that_of_its_values(
 ) -> None:
     numbers = range(101, 161)
     assert field([f"It is {written.format(each)} here" for each in numbers], [*map(value, numbers)]) == says
+
+
+def test_dates_are_found_in_the_order_that_the_rows_show() -> None:
+    days = [date(2026, 1, 1) + timedelta(days=5 * number) for number in range(70)]
+    values = [day.isoformat() for day in days]
+    american = field([f"Due {day.month}/{day.day}/{day.year} here" for day in days], values)
+    assert american == {"kind": "date", "words_at_most": 5, "order": "month_first"}
+    assert field([f"Due {day.day}.{day.month}.{day.year}" for day in days], values)["order"] == "day_first"
+    named = field([f"Due {day:%B} {day.day}, {day.year}" for day in days], values)
+    assert named == {"kind": "date"}, "as many words as the default has, and no order that anybody needs"
+    assert field([f"Due {value}" for value in values], values) == {"kind": "verbatim", "words_at_most": 1}
 
 
 def test_a_decimal_sign_that_the_rows_do_not_show_is_not_guessed() -> None:
@@ -139,7 +153,10 @@ def test_a_decimal_sign_that_the_rows_do_not_show_is_not_guessed() -> None:
         (lambda number: [number], "'x' holds lists, objects, true or false"),
         (lambda number: number % 2 == 0, "'x' holds lists, objects, true or false"),
         (lambda number: None, "or nothing at all"),
-        (lambda number: f"invented {number}", "of 'x' only 0.0% of the values are words or a number of their text"),
+        (
+            lambda number: f"invented {number}",
+            "of 'x' only 0.0% of the values are words, numbers or dates of their text",
+        ),
         (lambda number: "always", "of 'x' only 0.0% of the values"),
     ],
 )

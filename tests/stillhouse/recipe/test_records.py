@@ -131,10 +131,12 @@ def of_fields(**changed: Any) -> dict[str, Any]:
         (of_fields(currency={"kind": "choice", "of": ["EUR", "eur"]}), "data.fields.currency.of", "than their case"),
         (of_fields(vendor={"kind": "verbatim", "of": ["a", "b"]}), "data.fields.vendor.of", "what the text says"),
         ({"data": {"words_at_most": 3}}, "data.fields", "vendor may have 4 words, and 3 are read of a text"),
-        ({**of_fields(vendor={"kind": "number"}), "traffic": {}}, "traffic", "as vendor is.*stands for words of its text"),
+        ({**of_fields(vendor={"kind": "number"}), "traffic": {}}, "traffic", "as vendor is.*stands for words"),
         (of_fields(vendor={"kind": "amount"}), "data.fields.vendor.kind", "verbatim"),
         (of_fields(vendor={"kind": "number", "of": ["1", "2"]}), "data.fields.vendor.of", "what the text says"),
         (of_fields(vendor={"kind": "number", "decimal": ","}), "data.fields.vendor.decimal", "point"),
+        (of_fields(vendor={"kind": "date", "order": "year_first"}), "data.fields.vendor.order", "day_first"),
+        (of_fields(vendor={"kind": "number", "order": "day_first"}), "data.fields.vendor.order", "how dates are read"),
         (
             of_fields(vendor={"kind": "verbatim", "decimal": "point"}),
             "data.fields.vendor.decimal",
@@ -181,6 +183,7 @@ def test_more_answers_than_can_be_kept_are_refused(tmp_path: Path) -> None:
         together(SERVER, combine="votes", agree_at_least=1.0),
         {"data": {"words_at_most": 32}},
         of_fields(total={"kind": "number", "decimal": "comma", "optional": True}),
+        of_fields(due={"kind": "date", "order": "day_first", "words_at_most": 6}),
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
         {
             "bar": {

@@ -245,6 +245,15 @@ def test_a_number_that_is_written_in_two_ways_is_one_answer() -> None:
     assert (given_ == 0).sum() == given_.size - 1, "what was given stays"
 
 
+def test_of_a_date_nothing_else_is_answered_and_two_spellings_are_one() -> None:
+    spec = RecordSpec.model_validate({"words": 9, "fields": {"due": {"kind": "date", "order": "day_first"}}})
+    task = Extraction(spec)
+    given_ = np.zeros((1, len(task.names)))
+    (row,) = task.once_each(given_, ["Due 2 May 2026 or 02.05.2026, 2026-05-01 is past"])
+    assert task.written(task.answers(row[None])) == ['{"due":[1,3]}']
+    assert (row > IMPOSSIBLE).sum() == 2 and row[task.fields[0].number_of((1, 3))] == pytest.approx(np.log(2))
+
+
 @given(
     words=st.lists(st.sampled_from(["7", "7.0", "-7", "12", "a", "1,931", "1 931"]), min_size=1, max_size=3),
     liked=st.tuples(st.integers(0, 4), st.integers(1, 2)),

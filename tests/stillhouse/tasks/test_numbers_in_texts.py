@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.one_text import spelled
-from stillhouse.tasks.numbers_in_texts import is_inside_a_word, number_of_json, numbers_in, readings
-from stillhouse.tasks.words import spans_of_words
+from stillhouse.tasks.numbers_in_texts import is_inside_a_word, number_of_json, readings_of_number
 
 TWO = [("1,931", "1931", "1.931"), ("1.931", "1.931", "1931"), ("-12.500", "-12.5", "-12500")]
 """What has two readings: with a decimal point, and with a decimal comma."""
@@ -26,15 +24,17 @@ TWO = [("1,931", "1931", "1.931"), ("1.931", "1.931", "1931"), ("-12.500", "-12.
 )  # fmt: skip
 def test_a_number_that_can_be_read_in_one_way_has_one_spelling(written: str, number: str) -> None:
     for decimal in (None, "point", "comma"):
-        assert readings(written, decimal) == (number,), "a recipe decides nothing that the form says"
+        assert readings_of_number(written, decimal) == (number,), "a recipe decides nothing that the form says"
 
 
 @pytest.mark.parametrize(("written", "with_point", "with_comma"), TWO)
 def test_a_number_that_can_be_read_in_two_ways_is_read_as_the_recipe_says(
     written: str, with_point: str, with_comma: str
 ) -> None:
-    assert set(readings(written, None)) == {with_point, with_comma}
-    assert readings(written, "point") == (with_point,) and readings(written, "comma") == (with_comma,)
+    assert set(readings_of_number(written, None)) == {with_point, with_comma}
+    assert readings_of_number(written, "point") == (with_point,) and readings_of_number(written, "comma") == (
+        with_comma,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_number_that_can_be_read_in_two_ways_is_read_as_the_recipe_says(
     ],
 )  # fmt: skip
 def test_what_is_no_number_has_no_reading(written: str) -> None:
-    assert readings(written, None) == readings(written, "point") == ()
+    assert readings_of_number(written, None) == readings_of_number(written, "point") == ()
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,7 @@ def test_however_people_group_its_digits_a_number_is_the_same(value: Decimal) ->
     english = f"{value:,.2f}"
     german = english.translate(str.maketrans(",.", ".,"))
     for written in (english, german, english.replace(",", "'"), german.replace(".", " "), f"{value:.2f}"):
-        assert readings(written, None) == (plain,), written
-
-
-@given(text=st.text("0123456789.,' -\u2212ab", max_size=20))
-def test_each_run_of_a_text_is_read_by_itself(text: str) -> None:
-    text = spelled(text)
-    spans = spans_of_words(text)
-    found = dict(numbers_in(text, spans, 3, None))
-    runs = {(first, length): text[spans[first][0] : spans[first + length - 1][1]]
-            for first in range(len(spans)) for length in range(1, 4) if first + length <= len(spans)}  # fmt: skip
-    assert found == {place: read for place, run in runs.items() if (read := readings(run, None))}
-    assert [*found] == sorted(found), "by their first word, and then by their length"
+        assert readings_of_number(written, None) == (plain,), written
 
 
 def test_a_number_with_letters_at_it_is_inside_a_word() -> None:

@@ -301,6 +301,51 @@ def test_a_number_that_nobody_can_be_sure_of_is_left_out_with_its_reason(
     assert refused.value.fault is fault
 
 
+DUE = RecordSpec.model_validate(
+    {"words": 12, "fields": {"due": {"kind": "date", "words_at_most": 5, "optional": True}}}
+)
+AMERICAN = RecordSpec.model_validate(
+    {"words": 12, "fields": {"due": {"kind": "date", "words_at_most": 5, "order": "month_first"}}}
+)
+
+
+@pytest.mark.parametrize("due", ["2026-11-30", "30 November 2026", "11/30/2026"])
+@pytest.mark.parametrize(
+    "text", ["Due Nov. 30, 2026", "Due 30.11.2026, not 2026-12-01", "Due 11/30/2026 or 2026-11-30"]
+)
+def test_a_date_is_looked_for_by_its_day_and_said_in_one_spelling(due: str, text: str) -> None:
+    record = record_in_cell(json.dumps({"due": due}), DUE)
+    assert record == '{"due":"2026-11-30"}' and record_in_cell(record, DUE) == record
+    places = placed(record, text, DUE)
+    assert json.loads(places)["due"][0] == 1 and spelled_out(places, text, DUE) == record
+    assert placed(spelled_out(places, text, DUE), text, DUE) == places
+
+
+@pytest.mark.parametrize(
+    ("spec", "due", "text", "fault", "says"),
+    [
+        (DUE, "2026-12-11", "by 11/12/2026", RecordFault.TWO_READINGS, "due can be read in two ways, and `order` of"),
+        (DUE, "11/12/2026", "by 11/12/2026", RecordFault.TWO_READINGS, "due can be read in two ways, and `order` of"),
+        (DUE, "tomorrow", "by tomorrow", RecordFault.NO_RECORD, "due is no date"),
+        (DUE, 20261130, "by 20261130", RecordFault.NO_RECORD, "due is no date"),
+        (DUE, "2026-11-30", "by 30 November", RecordFault.NOT_IN_TEXT, "due is not in the text"),
+        (DUE, "2026-11-30", "by Nov . 30 , 2026", None, ""),
+        (AMERICAN, "2026-12-11", "by 11/12/2026", RecordFault.NOT_IN_TEXT, "due is not in the text"),
+        (AMERICAN, "2026-11-12", "by 11/12/2026", None, ""),
+    ],
+)
+def test_a_date_that_nobody_can_be_sure_of_is_left_out_with_its_reason(
+    spec: RecordSpec, due: object, text: str, fault: RecordFault | None, says: str
+) -> None:
+    if fault is None:
+        places = placed(record_in_cell(json.dumps({"due": due}), spec), text, spec)
+        assert spelled_out(places, text, spec) == f'{{"due":"{due}"}}'
+        return
+    with pytest.raises(NoRecordError, match=says) as refused:
+        placed(record_in_cell(json.dumps({"due": due}), spec), text, spec)
+    assert refused.value.fault is fault
+
+
 def test_what_can_be_read_in_two_ways_is_read_as_the_recipe_says() -> None:
     places = placed(record_in_cell('{"total": "1.931"}', GERMAN), "owe 1.931", GERMAN)
     assert spelled_out(places, "owe 1.931", GERMAN) == '{"total":1931}'
