@@ -35,9 +35,9 @@ _NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil"
 FEWEST_NUMBERS = 3
 """Two may be yes and no."""
 REASONS_SHOWN = 3
-RECORDS_HAVE_A_TEACHER = (
-    "`answer: fields` and `fields` in `data` take such records out of texts, from a file of what a language model "
-    "answered: name it by --answers, and they are written here (docs/own-rows.md#a-record-out-of-a-text)"
+OF_NO_SUCH_TEACHER = (
+    "`answer: fields` in `data` takes such records out of texts, where the teacher is an encoder, a file of answers or "
+    "a server (docs/own-rows.md#a-record-out-of-a-text)"
 )
 
 SETS_ARE_LEARNED = (

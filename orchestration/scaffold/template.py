@@ -17,7 +17,7 @@ from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.weights import Weights
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.recipe.data import NUMBERS, SETS, ScoreSpec, TaskKind
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.numbers import written_number
@@ -124,7 +124,7 @@ _SERVER = Template("""\
     licence: $terms
     training_on_outputs: $outputs
     reason: It answers these texts today.
-    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+    minimum_accuracy: $minimum          # $one_answer is $majority; raise it to what is worth copying
 
 $base""")
 _BASE = Template("""\
@@ -224,7 +224,7 @@ def recipe_text(
         "usd_in": _money(server.usd_per_million_in),
         "usd_out": _money(server.usd_per_million_out),
         "usd_at_most": _money(server.usd_at_most),
-        "longest": str(_LONGEST_LIST if gives_sets else _LONGEST_LABEL),
+        "longest": str(_LONGEST_LIST if gives_sets or record else _LONGEST_LABEL),
     }  # fmt: skip
     rate = _decimal(cut_from.learning_rate) if teacher is _AN_ENCODER else ""
     taught_by = teacher.substitute(
@@ -290,7 +290,7 @@ def _loss(answer: TaskKind, *, elsewhere: bool) -> str:
     """What students learn by, where that is not the default."""
     if answer in NUMBERS:
         return "loss: logit_mse, "
-    return "loss: bce, " if answer in SETS else "loss: kl, " if elsewhere else ""
+    return "loss: bce, " if answer in SETS else "loss: kl, " if elsewhere or answer in RECORDS else ""
 
 
 def _numbers(score: ScoreSpec) -> str:

@@ -30,7 +30,7 @@ from orchestration.scaffold.open_questions import (
 )
 from orchestration.scaffold.records import are_objects, record_of
 from orchestration.scaffold.remarks import (
-    RECORDS_HAVE_A_TEACHER,
+    OF_NO_SUCH_TEACHER,
     SETS_ARE_LEARNED,
     how_much_it_proves,
     learned_as_numbers,
@@ -153,7 +153,7 @@ def write_recipe(
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
     is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
     rows = _read_and_split(
-        name, uri, text, label, said, golden=golden, is_trained=is_trained, is_stored=stored is not None,
+        name, uri, text, label, said, golden=golden, is_trained=is_trained, is_elsewhere=is_elsewhere,
         licence=answers.licence,
     )  # fmt: skip
     taught, answer, score, read, made = rows.taught, rows.label.answer, rows.label.score, rows.read, rows.made
@@ -260,7 +260,7 @@ def _read_and_split(
     *,
     golden: str | None,
     is_trained: bool,
-    is_stored: bool,
+    is_elsewhere: bool,
     licence: str,
 ) -> _Rows:
     """Read a file of rows, see what a label of them is, and split them as a first recipe does."""
@@ -274,7 +274,7 @@ def _read_and_split(
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
     with advice_as_options():
         beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
-        found = _label_of(pl.concat([read.rows, *beside_them]), is_trained=is_trained, is_stored=is_stored)
+        found = _label_of(pl.concat([read.rows, *beside_them]), is_trained=is_trained, is_elsewhere=is_elsewhere)
         answer, score, record = found.answer, found.score, found.record
         columns = replace(columns, objects=[], lists=[])  # what is neither a set nor a record is no list and no object
         if answer != "single_label":
@@ -313,12 +313,12 @@ def _read_and_split(
     return _Rows(reading, taught, found, read, made)
 
 
-def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_stored: bool) -> _Label:
+def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_elsewhere: bool) -> _Label:
     """What a label of some rows is, by what their cells look like and by who is to answer with it."""
     labels = rows["label"].drop_nulls()
     counts = dict(labels.value_counts().iter_rows())
     if are_objects(labels.to_list()):
-        record = record_of(rows) if is_stored else RECORDS_HAVE_A_TEACHER
+        record = record_of(rows) if is_trained or is_elsewhere else OF_NO_SUCH_TEACHER
         return _Label(no_record=record) if isinstance(record, str) else _Label("fields", record=record)
     if are_sets(counts):
         return _Label("multi_label")
