@@ -322,7 +322,7 @@ def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_elsewhere: bool) -> _L
         return _Label(no_record=record) if isinstance(record, str) else _Label("fields", record=record)
     if are_sets(counts):
         return _Label("multi_label")
-    score = scale_of(counts) if is_trained else None
+    score = scale_of(counts) if is_trained or is_elsewhere else None
     return _Label() if score is None else _Label("score", score)
 
 

@@ -175,11 +175,14 @@ def unfit_for_numbers(
         group: the column that says which rows are of one query.
     """
     here = f"where data.answer is {answer}"
-    if teacher.kind is not TeacherKind.ENCODER:
+    if teacher.kind not in (TeacherKind.ENCODER, TeacherKind.STORED):
         yield (
             ("teacher", "kind"),
-            f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the rows",
+            f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the "
+            f"rows, or {TeacherKind.STORED}, whose file has a number for each text",
         )
+    if teacher.answers.probabilities is not None:
+        yield ("teacher", "answers", "probabilities"), f"must be left out {here}: they are those of labels"
     if teacher.training is not None:
         yield from _no_contrast(answer, ("teacher", "training"), teacher.training)
     if bar.metric not in ("accuracy", "ndcg"):

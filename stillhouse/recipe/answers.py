@@ -33,13 +33,21 @@ class AnswersSpec(Part):
         description="column or path of the text that was asked: `text` of a table, messages.-2.content of a chat, "
         "body.messages.-1.content of the requests of a batch, when left out",
     )
+    query: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
+        description="of a table, where data.query is set: column or path of the query that the text was a document of; "
+        "the text is both, with [SEP] between them, when left out",
+    )
     answer: str | None = Field(
         None,
         description="column or path of the answer: `answer`, messages.-1.content, or "
         "response.body.choices.0.message.content, when left out",
     )
     text_pattern: str | None = Field(
-        None, description="regular expression with a group `text`, where what was asked has a template around it"
+        None,
+        description="regular expression with a group `text`, where what was asked has a template around it; with a "
+        "group `query`, too, where data.query is set and the template has both",
     )
     answer_pattern: str | None = Field(
         None, description="regular expression with a group `answer`, where a label has more around it"
@@ -90,6 +98,18 @@ class AnswersSpec(Part):
         return self
 
     @model_validator(mode="after")
+    def _a_query_is_beside_the_text(self) -> "AnswersSpec":
+        if self.query is None:
+            return self
+        if self.format is not AnswersFormat.TABLE:
+            raise ValueError("query: must be left out where format is not table: text_pattern takes it out of a prompt")
+        if self.query in (self.text_path, self.answer_path):
+            raise ValueError("query: another column than those of text and answer")
+        if takes_queries(self.text_pattern):
+            raise ValueError("query: must be left out where text_pattern takes it out of the text")
+        return self
+
+    @model_validator(mode="after")
     def _probabilities_are_beside_the_answer(self) -> "AnswersSpec":
         if self.probabilities is None:
             return self
@@ -104,6 +124,11 @@ class AnswersSpec(Part):
         if self.usage is not None and self.usage in (self.text_path, self.answer_path):
             raise ValueError("usage: another column than those of text and answer")
         return self
+
+    @property
+    def names_queries(self) -> bool:
+        """Whether it is said where the query of a text is."""
+        return self.query is not None or takes_queries(self.text_pattern)
 
     @property
     def text_path(self) -> str:
@@ -131,6 +156,11 @@ _ANSWER_PATHS = {
     AnswersFormat.CHAT: "messages.-1.content",
     AnswersFormat.BATCH: "response.body.choices.0.message.content",
 }
+
+
+def takes_queries(pattern: str | None) -> bool:
+    """Whether a pattern takes a query out of a prompt, beside its document."""
+    return pattern is not None and "query" in re.compile(pattern).groupindex
 
 
 def with_its_group(pattern: str | None, info: ValidationInfo) -> str | None:

@@ -15,8 +15,8 @@ from stillhouse.recipe.fields import Name, Part
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
-LABEL, SET_OF_LABELS = "label", "labels"
-"""What the answer is called in JSON, and the list of labels where it is a set."""
+LABEL, SET_OF_LABELS, NUMBER = "label", "labels", "score"
+"""What the answer is called in JSON, the list of labels where it is a set, and a number."""
 LIMIT_MISSING = f"{' or '.join(LONGEST)} must limit an answer, so that its cost has a limit"
 _SAID_BY_ITSELF = {
     *("model", "messages", "stream", "n", "best_of", "tools"),

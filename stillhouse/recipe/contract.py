@@ -201,13 +201,14 @@ class Recipe(RecipeParts):
             if student.weigh_by_agreement and kind is not TeacherKind.ENSEMBLE:
                 mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
                 raise FieldError(mistake, "students", index, "weigh_by_agreement")
-            # Of numbers no teacher is let in that gives less than all.
-            for field, term in () if student.training is None or self.gives_numbers else student.training.terms:
+            for field, term in () if student.training is None else student.training.terms:
+                if self.gives_numbers and term.loss is not None:
+                    continue  # a number is an answer alone, and all that there is to compare
                 has_reasons = self.teacher.answers.rationale_path is not None
                 if term.embedding_loss is not None and term.layers is None and has_reasons:
                     continue  # the base has a state of each
                 if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
-                    alone = "bce" if self.data.answer in SETS else "kl"
+                    alone = "logit_mse" if self.gives_numbers else "bce" if self.gives_sets else "kl"
                     raise FieldError(
                         f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "
                         f"there are {self.teacher.gives.in_words}: use {alone} alone",
@@ -234,6 +235,11 @@ class Recipe(RecipeParts):
         for part, why in () if self.data.query is None else NOT_OF_PAIRS.items():
             if getattr(self, part) is not None:
                 raise FieldError(f"must be left out where data.query is set: {why}", part)
+        for name, each in self.teacher.by_member.items() if self.data.query is None else ():
+            if each.answers.names_queries:
+                place = ("teacher", *(("ensemble", "members", name) if name else ()), "answers")
+                field = "text_pattern" if each.answers.query is None else "query"
+                raise FieldError("must name no query where data.query is left out: rows have none", *place, field)
         return self
 
     @model_validator(mode="after")

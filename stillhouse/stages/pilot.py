@@ -13,6 +13,8 @@ import polars as pl
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.tasks.alike import alike
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.columns import RATIONALE
 from stillhouse.teachers.endpoint import EndpointTeacher
@@ -137,5 +139,6 @@ def measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[Sto
     """Answers with the share of validation rows on which they are right, and the number of those."""
     validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
     answered = validation["answer"].drop_nulls().len()
-    right = int((validation["answer"] == validation["label"]).sum())
+    tolerance = task.tolerance if isinstance(task, NumericScore) else None
+    right = int(validation.select(alike(pl.col("answer"), pl.col("label"), tolerance).sum()).item())
     return StoredTeacher(answers, share_as_taught(right, answered), task), right

@@ -7,8 +7,10 @@ The one spelling is decimal, without an exponent, with at most six digits after 
 `4`, `4.5`, `-0.25`. In it rows, answers and reports have a number, so that two are alike where their texts are.
 """
 
+import json
 import math
 import re
+from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DIGITS = 6
@@ -37,3 +39,50 @@ def number_in(text: str) -> float | None:
         return None
     value = float(stripped)
     return value if math.isfinite(value) else None
+
+
+def number_in_reply(reply: str, name: str) -> float | None:
+    """The number in what a language model said, which may have words around it; None where none, or not one alone, is.
+
+    Of a JSON object it is what stands under the name, or else its only number. Of words it is the only one with
+    digits. What has letters is a word, such as `GPT-4`; whatever else has digits and is no number, such as `2/3`, `4,5`
+    or `80 %`, leaves open what was meant.
+
+    Args:
+        reply: with single blanks.
+        name: of the number in an object.
+    """
+    if (begin := reply.find("{")) >= 0:
+        return _number_in_object(reply[begin : reply.rfind("}") + 1], name)
+    words = [word.rstrip(_ENDS) for word in _BETWEEN.split(reply.replace(" %", "%"))]
+    found = [
+        word for word in words if _DIGIT.search(word) and (number_in(word) is not None or not _LETTER.search(word))
+    ]
+    return number_in(found[0]) if len(found) == 1 else None
+
+
+_BETWEEN = re.compile(r"[\s()<>\[\]\"'`*:;=|]+")
+"""What parts words of a reply."""
+_ENDS = ".,!?"
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
+
+
+def _number_in_object(written: str, name: str) -> float | None:
+    try:
+        held = json.loads(
+            written, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_with_each_name_once
+        )
+    except (ValueError, RecursionError):
+        return None
+    numbers = {each: number_in(value) for each, value in held.items() if isinstance(value, str)}
+    if name in held:
+        return numbers.get(name)
+    found = [value for value in numbers.values() if value is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _with_each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return held

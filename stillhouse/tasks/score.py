@@ -27,6 +27,9 @@ UNKNOWN = float("nan")
 """Stands for a number that nobody knows."""
 NAMES = ("score",)
 """What the one output is called."""
+_ROUNDING = 2.0**-23
+"""What 32 bits, in which a signal has them, may add to the difference of two outputs: grades are often exactly as far
+apart as the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class NumericScore:
 
     def right(self, logits: Logits, targets: npt.NDArray[Any]) -> BoolArray:
         """Which rows answer a number within the tolerance."""
-        return np.asarray(np.abs(self.answers(logits) - targets) * self.half <= reach(self.tolerance))
+        apart = np.abs(self.answers(logits) - targets)
+        return np.asarray(apart * self.half <= reach(self.tolerance) + self.half * _ROUNDING)
 
     def agree(self, first: Logits, second: Logits) -> BoolArray:
         """Which rows two models give numbers within the tolerance of each other."""

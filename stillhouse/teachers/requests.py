@@ -8,17 +8,19 @@ reading the replies of a batch (batch_api.py, and stored_answers.py of a stored 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from stillhouse.data.pairs import SEPARATOR
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
-from stillhouse.recipe.asking import LABEL, LONGEST, SET_OF_LABELS, AskSpec, SoftLabels
-from stillhouse.recipe.data import RECORDS, SETS, TaskKind
+from stillhouse.recipe.asking import LABEL, LONGEST, NUMBER, SET_OF_LABELS, AskSpec, SoftLabels
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, DataSpec, TaskKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.tasks.numbers import written_number
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.asked_records import (
     PROMPT_FOR_A_RECORD,
@@ -47,6 +49,11 @@ PROMPT_FOR_A_SET_AND_A_REASON = (
     f"{TASK}\n\nSay in one sentence why, and answer with {_A_LIST}:\n{LABELS}\n\nText:\n{TEXT}"
 )
 """The same where it is also asked why."""
+PROMPT_FOR_A_NUMBER = f"{TASK}\n\nAnswer with {LABELS} and nothing else.\n\nText:\n{TEXT}"
+"""The same where an answer is a number, of which `{labels}` says from which to which it may be."""
+PROMPT_FOR_A_NUMBER_AND_A_REASON = f"{TASK}\n\nSay in one sentence why, and answer with {LABELS}.\n\nText:\n{TEXT}"
+"""The same where it is also asked why."""
+_PAIR = f"Query and document, with {SEPARATOR} between them:"
 
 
 def body_of(asking: Asking, text: str) -> dict[str, Any]:
@@ -59,10 +66,13 @@ def body_of(asking: Asking, text: str) -> dict[str, Any]:
 
 
 def answer_in(content: str, asking: Asking) -> str | None:
-    """The part of a reply that should be a label, a list of them or a record; None where the pattern finds none."""
+    """The part of a reply that should be a label, a list of them or a record; None where the pattern finds none.
+
+    A number is read out of JSON as it is out of words, so the whole reply is that part (stored.py).
+    """
     if asking.record is not None:  # in its own spelling: signs that are no part of a label may be one of a word
         return taken(" ".join(content.split()), asking.answer_pattern, "answer") or None
-    if asking.choices:  # some answer with the label alone all the same
+    if asking.choices and asking.answer not in NUMBERS:  # some answer with the label alone all the same
         said = _in_json(content, _called(asking.answer))
         if asking.answer in SETS and isinstance(said, list):
             return json.dumps([one_spelling(each) if isinstance(each, str) else each for each in said])
@@ -131,11 +141,10 @@ def _asking(
     data = file.recipe.data
     record = data.record
     rationale = None if why is None else why.rationale
-    if record is not None:
-        shown, place = in_words(record), FIELDS
-    else:
-        shown, place = [f"{code}: {label}" for code, label in codes.items()] if codes else list(labels), LABELS
+    shown, place = (in_words(record), FIELDS) if record is not None else (_shown(data, codes, labels), LABELS)
     plain = _plain_prompt(data.answer, by_letter=bool(codes), why=rationale is not None)
+    if data.query is not None:
+        plain = plain.replace("Text:", _PAIR)
     template = template_of(file, part, spec.prompt) or plain
     return Asking(
         spec.model,
@@ -171,9 +180,18 @@ def request_line(custom_id: str, body: dict[str, Any]) -> str:
     return json.dumps(request, ensure_ascii=False)
 
 
+def _shown(data: DataSpec, codes: Mapping[str, str], labels: Sequence[str]) -> list[str]:
+    """What stands in a prompt where it says which answers there are."""
+    if data.score is not None:
+        return [f"a number from {written_number(data.score.lowest)} to {written_number(data.score.highest)}"]
+    return [f"{code}: {label}" for code, label in codes.items()] if codes else list(labels)
+
+
 def _plain_prompt(answer: TaskKind, *, by_letter: bool, why: bool) -> str:
     if answer in RECORDS:
         return PROMPT_FOR_A_RECORD_AND_A_REASON if why else PROMPT_FOR_A_RECORD
+    if answer in NUMBERS:
+        return PROMPT_FOR_A_NUMBER_AND_A_REASON if why else PROMPT_FOR_A_NUMBER
     if answer in SETS:
         return PROMPT_FOR_A_SET_AND_A_REASON if why else PROMPT_FOR_A_SET
     return PROMPT_FOR_A_LETTER if by_letter else PROMPT_FOR_A_REASON if why else PLAIN_PROMPT
@@ -185,9 +203,12 @@ def _called(answer: TaskKind) -> str:
 
 
 def _form_of(asking: Asking) -> dict[str, Any]:
-    """The form of an answer that is one of some labels, a list of them or a record, as servers are held to one."""
+    """The form of an answer that is one of some labels, a list of them, a number or a record, as servers are held to
+    one."""
     if asking.record is not None:
         said = forms_of(asking.record)
+    elif asking.answer in NUMBERS:  # from which to which it may be the prompt says: few servers know `minimum`
+        said = {NUMBER: {"type": "number"}}
     else:
         label = {"type": "string", "enum": list(asking.choices)}
         # One that is named twice counts once: few servers know `uniqueItems`.

@@ -23,11 +23,14 @@ import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.digests import digest_of
-from stillhouse.recipe.data import RECORDS, SETS, TaskKind
+from stillhouse.recipe.asking import NUMBER
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import NoLabelSetError, names_in_cell, written_set
+from stillhouse.tasks.numbers import number_in_reply, written_number
 from stillhouse.tasks.records import NoRecordError, placed
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.columns import ANSWER_SCHEMA, FLAW, PROBABILITIES, RATIONALE, RAW, RECORD, TOOK
 from stillhouse.teachers.soft_labels import by_shares
@@ -45,6 +48,8 @@ class Failure(StrEnum):
     NOT_ASKED = "not in the file of answers"
     EMPTY = "the answer is empty"
     NO_LABEL = "the answer is no label of the rows"
+    NO_NUMBER = "the answer is no number, or not one alone"
+    OUT_OF_RANGE = "the answer is not from data.score.lowest to data.score.highest"
     CUT_OFF = "the answer was cut off"
     REFUSED = "the teacher refused to answer"
     TURNED_AWAY = "the server refused the request"
@@ -70,9 +75,9 @@ def held_to(
 
     Args:
         replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
-            of records the place of each value, or its words where the text is not known yet, with the words in
-            `record`, or nothing and in `flaw` why. `rationale` and `probabilities` (see `shares_of`), `tokens` and
-            `tokens_out`, where they are read; `raw`, the whole reply, likewise.
+            of numbers see `as_numbers`; of records the place of each value, or its words where the text is not known
+            yet, with the words in `record`, or nothing and in `flaw` why. `rationale` and `probabilities` (see
+            `shares_of`), `tokens` and `tokens_out`, where they are read; `raw`, the whole reply, likewise.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
         answer: what a label is; of a set of labels each is held against the labels, and one that is none spoils it. It
@@ -87,7 +92,7 @@ def held_to(
     if answer in SETS:
         cells = {_plain(spelling): meant for spelling, meant in spellings.items()}
         label_of = partial(_set_of, label_of, cells)
-    if answer in RECORDS:
+    if answer in (*NUMBERS, *RECORDS):  # they have been read already
         label_of = str
     found = [None if said is None else label_of(said) for said in replies["answer"]]
     further = [name for name in (RATIONALE, PROBABILITIES, RECORD) if name in replies.columns]
@@ -135,6 +140,28 @@ def held_to(
         )
         .sort("prompt_id")
     )
+
+
+def as_numbers(replies: pl.DataFrame, task: NumericScore) -> pl.DataFrame:
+    """Replies with the number that each says, in its one spelling, and in `flaw` why one says none that counts.
+
+    Args:
+        replies: with `answer`, the part of a reply that should be a number, null where nothing was said.
+        task: between which numbers an answer may lie.
+    """
+    found = {said: _number_said(said, task) for said in replies["answer"].drop_nulls().unique()}
+    numbers, flaws = ([None if said is None else found[said][part] for said in replies["answer"]] for part in (0, 1))
+    return replies.with_columns(pl.Series("answer", numbers, dtype=pl.String), pl.Series(FLAW, flaws, dtype=pl.String))
+
+
+def _number_said(said: str, task: NumericScore) -> tuple[str | None, str | None]:
+    """The number in its one spelling, or why there is none."""
+    value = number_in_reply(said, NUMBER)
+    if value is None:
+        return None, Failure.NO_NUMBER.value
+    if not task.lowest <= value <= task.highest:
+        return None, Failure.OUT_OF_RANGE.value
+    return written_number(value), None
 
 
 def at_home(answers: pl.DataFrame, prompts: pl.DataFrame, record: RecordSpec) -> pl.DataFrame:
@@ -244,15 +271,6 @@ def _plain(label: str) -> str:
     return one_spelling(label).strip(_AROUND).casefold()
 
 
-def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
-    """Digest of what `StoredTeacher` answers with; 64 hex digits."""
-    # Not the whole replies: answers of an earlier version have none. So they are no part of the signal either, which
-    # would keep those of an earlier file; they are in the teacher's own artifact.
-    further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED, RECORD) if name in answers.columns]
-    said = answers.select("prompt_id", "answer", "failure", *further)
-    return digest_of({"answers": said.rows(), "accuracy": accuracy})
-
-
 @dataclass(frozen=True)
 class StoredTeacher:
     """Answers that were given elsewhere.
@@ -269,8 +287,14 @@ class StoredTeacher:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of the answers."""
-        return fingerprint_of_answers(self.answers, self.accuracy)
+        """Digest of all that decides its outputs; 64 hex digits."""
+        # Not the whole replies: answers of an earlier version have none. So they are no part of the signal either,
+        # which would keep those of an earlier file; they are in the teacher's own artifact.
+        further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED, RECORD) if name in self.answers.columns]
+        said = self.answers.select("prompt_id", "answer", "failure", *further).rows()
+        # Between other ends the same number is another output.
+        ends = {"ends": [self.task.lowest, self.task.highest]} if isinstance(self.task, NumericScore) else {}
+        return digest_of({"answers": said, "accuracy": self.accuracy, **ends})
 
     def verify(self) -> None:
         """Nothing can be another's: the fingerprint is of the answers themselves."""

@@ -13,18 +13,20 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse.data.cleaning import normalise, prompt_ids
+from stillhouse.data.pairs import joined
 from stillhouse.data.prompt_set import redacted
 from stillhouse.data.record_rows import placed_without_people
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.answers import AnswersFormat
-from stillhouse.recipe.data import RECORDS, SETS
+from stillhouse.recipe.answers import AnswersFormat, takes_queries
+from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, DataSpec
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.columns import PROBABILITIES, RATIONALE, RAW, TOOK
 from stillhouse.teachers.protocol import counted_tokens
 from stillhouse.teachers.said_records import records_in
-from stillhouse.teachers.stored import taken
+from stillhouse.teachers.stored import as_numbers, taken
 from stillhouse.teachers.stored_probabilities import probabilities_in
 
 
@@ -76,6 +78,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         keep=[*elsewhere, *shares, *usage, *([_ENDED] * is_batch)],
         optional=[_ENDED] * is_batch,
         objects=[*shares, *usage],
+        query=spec.query,
     )
     whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
     said_with = elsewhere[0] if elsewhere else "label"
@@ -94,7 +97,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
     further = [*([RATIONALE] if why else []), *([PROBABILITIES] if shares else [])]
-    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further, RAW, *([_USAGE] if usage else []))
+    rows = rows.select(_text_taken(spec.text_pattern), "label", *further, RAW, *([_USAGE] if usage else []))
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
@@ -105,14 +108,9 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     said = [_probabilities(file, found[PROBABILITIES])] if shares else []
     took = _counted(file, found[_USAGE]) if usage else []
     in_full = _without_people(found[RAW])
-    record = file.recipe.data.record
-    if record is None:
-        answers = [found["label"].alias("answer")]
-    else:
-        # Where the ids are those of prompts, their texts come later.
-        asked = pl.lit(None, pl.String) if named_by_us else normalise(pl.col("text"))
-        sent = redacted(found).rows.with_columns(text=asked)["text"]
-        answers = records_in(zip(found["label"], sent, strict=True), record, place=placed_without_people)
+    # Where the ids are those of prompts, their texts come later.
+    sent = pl.lit(None, pl.String) if named_by_us else normalise(pl.col("text"))
+    answers = _answers(found, sent, file.recipe.data)
     read = [ids.alias("prompt_id"), *answers, *reasons, *said, *took, in_full]
     order = ["prompt_id", *(each.name for each in answers), *further, *(each.name for each in took), RAW]
     return AnswersRead(
@@ -122,6 +120,21 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         without_text=rows.height - found.height,
         without_rationale=unexplained,
     )
+
+
+def _answers(found: pl.DataFrame, sent: pl.Expr, data: DataSpec) -> list[pl.Series]:
+    """What each reply is, as far as it can be said before it is known which labels there are.
+
+    Args:
+        found: `text`, that was asked, and `label`, the reply.
+        sent: the text, or null where it is not known yet.
+        data: what an answer is.
+    """
+    if data.record is not None:
+        texts = redacted(found).rows.with_columns(text=sent)["text"]
+        return records_in(zip(found["label"], texts, strict=True), data.record, place=placed_without_people)
+    said = found.select(pl.col("label").alias("answer"))
+    return (said if data.score is None else as_numbers(said, NumericScore.of(data.score))).get_columns()
 
 
 def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:
@@ -229,18 +242,19 @@ def _read(
     keep: Sequence[str] = (),
     optional: Sequence[str] = (),
     objects: Sequence[str] = (),
+    query: str | None = None,
 ) -> SourceRead:
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
     spec, answer = file.recipe.teacher.answers, file.recipe.data.answer
-    objects = [*objects, *([also] if answer in RECORDS else [])]
+    objects = [*objects, *([also] if answer in (*NUMBERS, *RECORDS) else [])]
     fields = {
         spec.rationale_path: "rationale", spec.probabilities: "probabilities", spec.usage: "usage",
-        spec.text_path: "text", spec.answer_path: "answer",
+        spec.text_path: "text", spec.answer_path: "answer", spec.query: "query",
     }  # fmt: skip
     try:
         return read_rows(
             uri,
-            RowColumns(text, also, keep, optional, objects, lists=[also] if answer in SETS else []),
+            RowColumns(text, also, keep, optional, objects, lists=[also] if answer in SETS else [], query=query),
             kept=None if kept is None else kept[uri],
             root=file.root,
             limits=file.recipe.data.limits,
@@ -249,6 +263,13 @@ def _read(
         field = ("answers", fields[error.column]) if error.column in fields else ("source",)
         where = f"{file.where('teacher', *field)}: {error.where}"
         raise error.at(where) from error
+
+
+def _text_taken(pattern: str | None) -> pl.Expr:
+    """The text that a prompt asked about; query and document, where the pattern takes both out, as the one text that
+    rows have."""
+    text = _taken("text", pattern, "text")
+    return text if not takes_queries(pattern) else joined(_taken("text", pattern, "query"), text).alias("text")
 
 
 def _taken(column: str, pattern: str | None, group: str) -> pl.Expr:

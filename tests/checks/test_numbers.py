@@ -36,15 +36,16 @@ def test_a_gate_on_classes_or_confidence_measures_nothing_of_numbers_and_says_so
 
 
 def test_a_teacher_is_right_where_its_number_is_near_enough() -> None:
-    """Answers of 4, 4 and 1 to 4.3, 5 and 1: the second is wrong."""
-    known = validation("4.3", "5", "1")
-    said = known.select("prompt_id", failure=pl.lit(None, pl.String), logits=pl.Series([[0.5], [0.5], [-1.0]]))
-    facts = SignalFacts(fingerprint="f", rows=3, **ABOUT)  # type: ignore[arg-type]
+    """Answers of 4, 4, 1 and nothing to 4.3, 5, 1 and 2: the second and the last are wrong."""
+    known = validation("4.3", "5", "1", "2")
+    logits = pl.Series([[0.5], [0.5], [-1.0], None])
+    said = known.select("prompt_id", failure=pl.Series([None, None, None, "the answer is empty"]), logits=logits)
+    facts = SignalFacts(fingerprint="f", rows=4, **ABOUT)  # type: ignore[arg-type]
     verdict, sentence = answer_of(
         the_teacher_is_right_on_labelled_rows, artifact(facts, {"signal": said}), recipe=SCORES,
         made_from={"prompts": artifact(frames={"prompts": known})},
     )  # fmt: skip
-    assert verdict is FAIL and sentence.startswith("0.667 of 3 rows right")
+    assert verdict is FAIL and sentence.startswith("0.500 of 4 rows right")
 
 
 @pytest.mark.parametrize(("right", "verdict"), [(3, PASS), (2, FAIL)])

@@ -51,7 +51,12 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ),
         ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with labels.*use encoder"),
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
-        (of_stored(), "teacher.kind", "stored answers with labels"),
+        (of_stored(answers={"probabilities": "shares"}), "teacher.answers.probabilities", "they are those of labels"),
+        (
+            {**of_stored(), **student(loss="logit_mse", embedding_weight=1.0)},
+            "students.0.training.embedding_weight",
+            "there are answers alone: use logit_mse alone",
+        ),
         ({"cascade": {"margin": 0.02}}, "cascade", "a number has none"),
         ({"traffic": {}, "watch": {}, "cascade": {"margin": 0.02}}, "cascade", "a number has none"),
         (with_score(highest=1), "data.score.highest", "at least 0.001 above lowest"),
@@ -77,6 +82,9 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
         {"students": [STUDENT | {"training": {}},
                       {**STUDENT, "name": "b", "learns_from": "labels", "training": {"loss": "labels"}}]},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
+        of_stored(),
+        of_stored(ask={"model": "m"}, answers={"format": "batch"}, review={}),
+        {**of_stored(answers={"rationale": "why"}), **student(loss="logit_mse", embedding_weight=1.0)},
     ],
 )  # fmt: skip
 def test_what_goes_with_numbers_is_read_back_as_it_was(tmp_path: Path, changes: dict[str, Any]) -> None:

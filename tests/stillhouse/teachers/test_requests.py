@@ -17,6 +17,8 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.requests import answer_in, asking_of, body_of, rationale_in, request_lines
 from tests.stillhouse.teachers.answered import recipe
+from tests.stillhouse.teachers.test_stored_numbers import PAIRS
+from tests.stillhouse.teachers.test_stored_numbers import recipe as recipe_of_numbers
 
 
 def asked(file: RecipeFile, *texts: str, **spec: Any) -> list[dict[str, Any]]:
@@ -110,6 +112,34 @@ def test_the_form_of_a_set_is_an_array_of_the_labels_after_why(tmp_path: Path) -
     assert "Say in one sentence why, and answer with a JSON list" in asking.template
     said = '{"why": "It says [sic] invoice.", "labels": ["billing", "Access "]}'
     assert (answer_in(said, asking), rationale_in(said, asking)) == ('["billing", "Access"]', "It says [sic] invoice.")
+
+
+def of_numbers(folder: Path, **spec: Any) -> Asking:
+    """What a file of answers is filled by, of a recipe of numbers, or an endpoint is asked."""
+    return asking_of(numbers(folder, **spec), ("score",))
+
+
+def numbers(folder: Path, *, data: dict[str, Any] | None = None, **spec: Any) -> RecipeFile:
+    file = recipe_of_numbers(folder, data=data)
+    teacher = file.recipe.teacher.model_copy(update={"ask": AskSpec(model="large", **spec)})
+    return replace(file, recipe=file.recipe.model_copy(update={"teacher": teacher}))
+
+
+def test_a_number_is_asked_for_with_its_ends_and_of_pairs_it_is_said_what_they_are(tmp_path: Path) -> None:
+    for name, data, around in (("one", None, "Text:\nkings"), ("two", PAIRS, "Query and document, with [SEP] between")):
+        (tmp_path / name).mkdir()
+        body = body_of(asking_of(numbers(tmp_path / name, data=data), ("score",)), "kings")
+        (message,) = body["messages"]
+        assert "\n\nAnswer with a number from 0 to 3 and nothing else.\n\n" in message["content"]
+        assert around in message["content"] and "response_format" not in body
+
+
+def test_a_prompt_of_its_own_is_told_the_ends_and_a_pattern_takes_the_number_out(tmp_path: Path) -> None:
+    (tmp_path / "prompt.md").write_text("{task} Give {labels}: {text}")
+    asking = of_numbers(tmp_path, prompt=str(tmp_path / "prompt.md"))
+    assert asking.template.endswith("Give a number from 0 to 3: {text}")
+    taken = replace(asking, answer_pattern=r"grade (?P<answer>\S+) of")
+    assert answer_in("I give it grade\n2 of 3", taken) == "2" and answer_in("2", taken) is None
 
 
 def test_what_is_asked_of_one_label_is_what_it_was_before_there_were_sets(tmp_path: Path) -> None:

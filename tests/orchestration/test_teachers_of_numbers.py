@@ -1,0 +1,184 @@
+"""Numbers that a language model gave, from a file of what it answered to a release: one for each text, and grades of
+documents that rank them for a query.
+
+A teacher that is an encoder is in tests/end_to_end/test_ranking.py.
+"""
+
+import json
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from orchestration.auditing import audit_recipe, audit_teachers_row
+from orchestration.recipe_check import check
+from orchestration.run import distil
+from orchestration.terminal import Terminal
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.data.pairs import parts_of
+from stillhouse.data.rejects import RejectReason
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.recipe.reading import RecipeFile, Recipes
+from stillhouse.records.governance import Waiver, waive
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import (
+    BASE,
+    BASELINES,
+    CONTRACT,
+    MODEL,
+    PROMPTS,
+    SOURCE,
+    TEACHER,
+    TEACHER_SIGNAL,
+    TRANSFER_SET,
+)
+from stillhouse.tasks.score import NumericScore
+from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.stored import Failure
+from tests.conftest import RULES, a_place, failures
+from tests.end_to_end.test_ranking import RELEVANCE, pairs
+from tests.orchestration.elsewhere import question_in, right_about, small_recipe_elsewhere
+from tests.orchestration.test_ways_of_answering import as_batch, as_conversations, as_table
+from tests.small import questions
+
+pytestmark = pytest.mark.slow
+
+UP_TO_THE_SIGNAL = (CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL)
+TASK = NumericScore(0.0, 3.0, 1.0)
+WHO, SPORT = "Who was the first king of Denmark ?", "What sport has most balls ?"
+LEARNING = {"epochs": 6, "learning_rate": 1e-3, "max_tokens": 32, "loss": "logit_mse"}
+OF_NUMBERS: dict[str, Any] = {
+    "data__label": "relevance", "data__answer": "score", "data__score": {"lowest": 0, "highest": 3, "tolerance": 1},
+    "slices": [], "bar": {"margin": 0.3}, "students": [{"name": "one", "layers": [0, 1], "training": LEARNING}],
+    "limits": {"lost_share_at_most": 0.6, "int8_agreement_at_least": 0.9},  # of few rows, and of small students
+}  # fmt: skip
+
+
+@cache
+def relevance_of(question: str) -> float:
+    """What is true of a question."""
+    return RELEVANCE.get(right_about(question), 0.0)
+
+
+def grade_of(question: str) -> float:
+    """What the model gives it: a little beside, and something else for one question in twelve, by its length."""
+    right = relevance_of(question)
+    return 3 - right if len(question) % 12 == 0 and right != 1.5 else right + (0.3 if right < 3 else -0.3)
+
+
+def answer(prompt: str) -> str:
+    """As models answer: a number, one with words around it, or JSON."""
+    question = question_in(prompt)
+    grade = grade_of(question)
+    replies = f"{grade:g}", f"Relevance: **{grade:g}**.", json.dumps({"why": "it asks for 1 of 2", "score": grade})
+    return replies[len(question) % 3]
+
+
+def recipe_of_numbers(folder: Path, *, changed: dict[str, Any] | None = None, **teacher: Any) -> RecipeFile:
+    rows = folder / "questions.csv"
+    if not rows.exists():
+        asked = questions(1200).select("question", "kind")
+        asked.with_columns(relevance=pl.Series(map(relevance_of, asked["question"]))).write_csv(rows)
+    return small_recipe_elsewhere(folder, changed={**OF_NUMBERS, **(changed or {})}, **teacher)
+
+
+def test_numbers_in_a_file_are_copied_into_a_student(tmp_path: Path, shared: Path) -> None:
+    asked = questions(1200)["question"].to_list()
+    replies = {text: answer(f"Question: {text}") for text in asked}
+    broken = dict(zip(asked[::50], ["4", "2 or 3", ""] * 8, strict=True))
+    lines = [{"text": text, "answer": broken.get(text, said)} for text, said in replies.items()]
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        (place.folder / "replies.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        file = recipe_of_numbers(place.folder, answers={}, ask=None)
+        assert check(Recipes((file,), ())).all_is_well
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+        facts = place.newest(TEACHER).facts(TeacherFacts)
+        assert facts.said is not None and facts.labels == ("score",)
+        assert facts.said.failures == {Failure.OUT_OF_RANGE: 8, Failure.NO_NUMBER: 8, Failure.EMPTY: 8}
+        assert 0.85 < facts.validation_accuracy < 0.99
+
+        prompts = place.newest(PROMPTS, BASE).frame("prompts")
+        signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal").join(prompts, on="prompt_id")
+        said = with_answers(signal.filter(pl.col("failure").is_null()), TASK)
+        assert said["answer"].to_list() == [f"{grade_of(text):g}" for text in said["text"]]
+        assert said["confidence"].null_count() == said.height, "a number has no probability"
+        rejects = place.newest(TRANSFER_SET).frame("rejects")
+        assert {*rejects["reason"]} == {RejectReason.NO_ANSWER, RejectReason.CONTRADICTS_LABEL}
+        unknown = prompts.filter((pl.col("split") == "train") & pl.col("label").is_null())["text"]
+        assert {*rejects.filter(reason=RejectReason.NO_ANSWER)["text"]} <= {*broken}
+        assert not {*rejects.filter(reason=RejectReason.CONTRADICTS_LABEL)["text"]} & {*unknown}
+
+        report = json.loads((place.newest("release").folder / "report.json").read_text())
+        assert report["verdict"] == "pass" and report["teacher"]["accuracy"] == pytest.approx(0.94, abs=0.04)
+        assert report["of_numbers"]["teacher_mean_error"] == pytest.approx(0.4, abs=0.15)
+        released = OnnxClassifier(place.newest("release").folder / MODEL)
+        who, sport = TASK.numbers(TASK.answers(released.logits([WHO, SPORT])))
+        assert who > 2 and sport < 1.5
+        taught = signal.filter((pl.col("split") == "train") & pl.col("text").is_in([*broken]).not_())["text"][0]
+        told = audit_teachers_row(place.home, "small", prompt_ids(pl.Series([taught]))[0])
+        assert told.ok and told.said.answer == f"{grade_of(taught):g}" and told.said.raw == (replies[taught],)
+        assert told.said.votes is None and told.said.confidence is None
+        assert audit_recipe(place.home, "small").ok
+
+
+def test_the_same_numbers_teach_the_same_however_they_came(tmp_path: Path, shared: Path) -> None:
+    asked = {f"Question: {text}": answer(f"Question: {text}") for text in questions(1200)["question"]}
+    signals = []
+    for written in (as_table, as_conversations, as_batch):
+        with a_place(tmp_path / written.__name__, seeded=shared, baselines=False) as place:
+            how = written(asked, place.folder)
+            file = recipe_of_numbers(place.folder, source=str(place.folder / "answers.jsonl"), ask=None, **how)
+            result = place.run(file, *UP_TO_THE_SIGNAL)
+            assert result.success, failures(result)
+            signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal").select("prompt_id", "logits", "failure")
+            signals.append((signal, place.newest(TEACHER).facts(TeacherFacts).validation_accuracy))
+    assert signals[0][0]["logits"].null_count() == 0 and signals[0][0].height > 1190
+    for signal, accuracy in signals[1:]:
+        assert signal.equals(signals[0][0]) and accuracy == signals[0][1]
+
+
+GRADING = "Query: {query}\nDocument: {document}\nHow well does it answer, from 0 to 3?"
+
+
+def test_a_language_models_grades_make_a_student_that_ranks(tmp_path: Path, shared: Path) -> None:
+    """People have graded what judges and a few documents to train on; a model has graded all of them in a chat."""
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        rows = pairs(1600)[:-2]
+        rows.write_csv(place.folder / "questions.csv")
+        lines = [
+            {"messages": [{"role": "user", "content": GRADING.format(query=query, document=document)},
+                          {"role": "assistant", "content": f"I would say {grade_of(document):g}."}]}
+            for query, document in rows.select("query", "document").iter_rows()
+        ]  # fmt: skip
+        (place.folder / "grades.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        chat = {"format": "chat", "text_pattern": r"Query: (?P<query>.*)\nDocument: (?P<text>.*)\nHow well"}
+        about = {
+            "data__text": "document", "data__query": "query", "data__hidden_label_share": 0.8,
+            "bar": {"metric": "ndcg", "margin": 0.1, "ndcg_at": 5},
+        }  # fmt: skip
+        file = recipe_of_numbers(
+            place.folder, changed=about, source=str(place.folder / "grades.jsonl"), answers=chat, ask=None,
+        )  # fmt: skip
+        assert check(Recipes((file,), ())).all_is_well
+        assert distil(file, place.home, Terminal(quiet=True)).closed, "words alone tell kinds of questions well enough"
+        gate, until = "small/baselines:no_baseline_clears_the_bar", place.builds.ledger.now().date() + timedelta(days=1)
+        waiver = Waiver(gate, "Ada", "to see the student", until, place.newest(BASELINES).digest)
+        waive(place.builds.ledger, "small", waiver, RULES)
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+        signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal")
+        assert signal["failure"].null_count() == signal.height, "each pair finds its grade"
+        prompts = place.newest(PROMPTS, BASE).frame("prompts")
+        said = with_answers(signal.join(prompts.select("prompt_id", "text"), on="prompt_id"), TASK)
+        assert said["answer"].to_list() == [f"{grade_of(parts_of(text)[1]):g}" for text in said["text"]]
+        report = json.loads((place.newest("release").folder / "report.json").read_text())
+        ranking, test = report["of_ranking"], report["metric_test"]
+        assert (report["verdict"], test["metric"], ranking["at"]) == ("pass", "ndcg", 5) and ranking["queries"] > 40
+        assert 0.8 < ranking["teacher_ndcg"] < 1 and test["drop_upper_bound"] < 0.1
+        others = {each["name"]: each["of_ranking"]["ndcg"] for each in report["others"]}
+        assert others["BM25"] < ranking["ndcg"] - 0.1
+        assert audit_recipe(place.home, "small").ok
