@@ -254,8 +254,10 @@ class Extraction:
         return outputs
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
-        """A known record decides; without one, whether the whole answer has half of the probability."""
-        return doubts_by_probability(self, logits, targets)
+        """A known record decides; without one, whether the answer to each field has half of its probability."""
+        given = np.asarray(logits, np.float64)
+        sure = np.min([log_softmax(field.of(given)).max(axis=-1) for field in self.fields], axis=0)
+        return doubts_by_probability(self, logits, targets, np.exp(sure))
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

@@ -19,7 +19,7 @@ from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import apply_temperature
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, is_written_set, names_of, written_set
-from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
+from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, contradictions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,8 +165,9 @@ class MultiLabel:
         return self._signs(targets) * (STATED_ABOVE_CHANCE if right else -STATED_ABOVE_CHANCE)
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
-        """A known set decides; without one, whether the whole set has half of the probability."""
-        return doubts_by_probability(self, logits, targets)
+        """A known set decides. Without one there is no doubt: each label is answered as is more probable than not, and
+        the losses learn how much more."""
+        return contradictions(self, logits, targets)
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

@@ -18,7 +18,7 @@ import polars as pl
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.recipe.data import ScoreSpec
 from stillhouse.tasks.numbers import number_in, reach, written_number
-from stillhouse.tasks.task import Doubt, Logits, TeacherLoss
+from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, contradictions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,8 +123,7 @@ class NumericScore:
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
         """A known number decides; without one there is no doubt, since nothing says how sure a number is."""
-        wrong = self.known(targets) & ~self.right(logits, targets)
-        return [Doubt.CONTRADICTS_LABEL if each else None for each in wrong]
+        return contradictions(self, logits, targets)
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

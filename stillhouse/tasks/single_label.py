@@ -154,7 +154,7 @@ class SingleLabel:
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
         """A known label decides; without one, whether the best answer has half of the probability."""
-        return doubts_by_probability(self, logits, targets)
+        return doubts_by_probability(self, logits, targets, self.confidence(logits))
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:

@@ -53,26 +53,37 @@ def classes_of(task: "Task") -> tuple[str, ...]:
 
 
 PREFERENCE_NEEDED = 0.5
-"""Probability below which an answer is a guess among others."""
+"""Probability below which a decision is a guess among others."""
 
 
-def doubts_by_probability(task: "Task", logits: Logits, targets: Targets) -> list[Doubt | None]:
+def contradictions(task: "Task", logits: Logits, targets: Targets) -> list[Doubt | None]:
+    """Doubt what contradicts a known answer, and nothing else.
+
+    Args:
+        task: what an answer is.
+        logits: shape (n, outputs), the teacher's.
+        targets: shape (n,), known or not.
+    """
+    wrong = task.known(targets) & ~task.right(logits, targets)
+    return [Doubt.CONTRADICTS_LABEL if each else None for each in wrong]
+
+
+def doubts_by_probability(task: "Task", logits: Logits, targets: Targets, sure: FloatArray) -> list[Doubt | None]:
     """Doubt what contradicts a known answer, which verifies a teacher outright; and a guess where none is known.
 
-    A teacher that gives its answer less than half of its probability is guessing, and a student would learn the guess
-    as if it were knowledge.
+    A teacher that gives what it decides less than half of its probability is guessing, and a student would learn the
+    guess as if it were knowledge. It is asked of each decision by itself, because each is learned by itself: that all
+    of many are right at once is seldom probable, however sure a teacher is of each.
 
     Args:
         task: whose answers have a probability.
         logits: shape (n, outputs), the teacher's.
         targets: shape (n,), known or not.
+        sure: shape (n,), probability of the decision that is least sure.
     """
-    known, sure = task.known(targets), task.confidence(logits)
-    assert sure is not None, "a doubt by probability of answers that have none"
-    trusted = np.where(known, task.right(logits, targets), sure >= PREFERENCE_NEEDED)
     return [
-        None if trusts else Doubt.CONTRADICTS_LABEL if has_label else Doubt.NO_PREFERENCE
-        for trusts, has_label in zip(trusted, known, strict=True)
+        doubt or (None if known or certain >= PREFERENCE_NEEDED else Doubt.NO_PREFERENCE)
+        for doubt, known, certain in zip(contradictions(task, logits, targets), task.known(targets), sure, strict=True)
     ]
 
 

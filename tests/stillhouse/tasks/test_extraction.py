@@ -268,11 +268,13 @@ def test_the_place_of_a_number_that_is_answered_is_where_its_label_would_be(
         assert json.loads(spelled_out(places, text, NUMBERS.spec)) == said
 
 
-def test_a_doubt_is_of_whole_records() -> None:
-    labels = TASK.targets(pl.Series([RECORD, RECORD, None, None]))
-    sure, unsure = outputs(RECORD), TASK.stated(TASK.targets(pl.Series([RECORD])), 0.3)
-    said = np.concatenate([sure, outputs(OTHER), sure, unsure])
-    assert TASK.doubts(said, labels) == [None, Doubt.CONTRADICTS_LABEL, None, Doubt.NO_PREFERENCE]
+def test_a_record_is_doubted_where_it_is_another_or_one_field_is_a_guess() -> None:
+    labels = TASK.targets(pl.Series([RECORD, RECORD, None, None, None]))
+    mostly_sure, guess = TASK.stated(labels[:1], 0.3), outputs(RECORD)
+    assert TASK.confidence(mostly_sure) == pytest.approx([0.3]), "all four at once, and each of them 0.74"
+    TASK.fields[-1].of(guess)[...] = 0
+    said = np.concatenate([outputs(RECORD, OTHER, RECORD), mostly_sure, guess])
+    assert TASK.doubts(said, labels) == [None, Doubt.CONTRADICTS_LABEL, None, None, Doubt.NO_PREFERENCE]
 
 
 def test_a_temperature_is_fitted() -> None:

@@ -144,11 +144,11 @@ def test_a_row_that_was_not_answered_counts_as_it_is_told() -> None:
     assert TASK.confidence(TASK.unanswered(targets, right=True)).max() < 0.13, "hardly more than an eighth"
 
 
-def test_a_set_is_doubted_where_it_is_another_or_a_guess() -> None:
+def test_a_set_is_doubted_where_it_is_another_and_not_because_all_of_it_is_seldom_right() -> None:
     sure, guess = [5.0, -5.0, -5.0], [0.2, -5.0, -0.2]
-    targets = TASK.targets(pl.Series(['["a"]', '["b"]', None, None, '["a"]']))
-    assert TASK.doubts(np.array([sure, sure, sure, guess, guess]), targets) == [
-        None, Doubt.CONTRADICTS_LABEL, None, Doubt.NO_PREFERENCE, None,
+    targets = TASK.targets(pl.Series(['["a"]', '["b"]', None, None, '["a"]', '["a","c"]']))
+    assert TASK.doubts(np.array([sure, sure, sure, guess, guess, sure]), targets) == [
+        None, Doubt.CONTRADICTS_LABEL, None, None, None, Doubt.CONTRADICTS_LABEL,
     ]  # fmt: skip
 
 
