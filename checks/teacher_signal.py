@@ -124,7 +124,8 @@ def _few_answers_changed(
     if said.asked_twice == 0:
         return Finding(Verdict.INCONCLUSIVE, "the pilot asked nothing twice, so nobody knows what changes by itself")
     try:
-        changed = flips(asked, teacher.replies(asked, f"the canary of {day}").answers)
+        again = teacher.replies(asked, f"the canary of {day}").answers
+        changed = flips(asked, again, context.recipe.data.tolerance)
     except StillhouseError as error:  # the cap, or a server that is away
         return Finding(Verdict.INCONCLUSIVE, f"it could not be asked again: {error.what}")
     by_chance = flips_by_chance(asked.height, seen=said.flips, of=said.asked_twice)

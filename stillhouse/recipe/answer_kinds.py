@@ -6,7 +6,7 @@ Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of t
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from stillhouse.recipe.asking import SET_OF_LABELS, SoftLabels
+from stillhouse.recipe.asking import NUMBER, SET_OF_LABELS, SoftLabels
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
 from stillhouse.recipe.losses import OF_NUMBERS, OF_RECORDS, OF_SETS, ONLY_OF_SETS, LossName
@@ -123,14 +123,14 @@ def _by_place(teacher: TeacherSpec) -> dict[Field, TeacherSpec]:
     }
 
 
-def _no_letters(place: Field, member: TeacherSpec, here: str, has: str) -> Iterator[tuple[Field, str]]:
+def _no_letters(place: Field, member: TeacherSpec, here: str, of_them: str) -> Iterator[tuple[Field, str]]:
     """Where a teacher, or an alternative to it, is asked for the letter of a label.
 
     Args:
         place: of the teacher in the recipe.
         member: the teacher.
         here: where an answer is no label.
-        has: what replies that say the same have in common.
+        of_them: what several replies to a text are worth, as a clause about them.
     """
     asked = {(*place, "ask"): member.ask}
     asked |= {(*place, "alternatives", index): each for index, each in enumerate(member.alternatives)}
@@ -138,8 +138,8 @@ def _no_letters(place: Field, member: TeacherSpec, here: str, has: str) -> Itera
         if ask is not None and ask.soft_labels is not None and ask.soft_labels.by is SoftLabels.LOGPROBS:
             yield (
                 (*at, "soft_labels", "by"),
-                f"a letter is one label of several; {here} use {SoftLabels.SAMPLES}, of which the share that {has} "
-                "says how sure it is, or leave soft_labels out",
+                f"a letter is one label of several; {here} use {SoftLabels.SAMPLES}, {of_them}, or leave "
+                "soft_labels out",
             )
 
 
@@ -152,7 +152,7 @@ def _unfit_member(place: Field, member: TeacherSpec, here: str) -> Iterator[tupl
             f"ask it behind a server (kind: {TeacherKind.ENDPOINT}), or use {TeacherKind.ENCODER}, "
             f"{TeacherKind.CLASSIFIER} or {TeacherKind.STORED}",
         )
-    yield from _no_letters(place, member, here, "has a label")
+    yield from _no_letters(place, member, here, "of which the share that has a label says how sure it is")
     if member.answers.rationale == SET_OF_LABELS and member.kind is TeacherKind.ENDPOINT:
         yield (*place, "answers", "rationale"), f"another name than {SET_OF_LABELS}, which is the answer's {here}"
     if member.answers.probabilities is not None:
@@ -175,12 +175,15 @@ def unfit_for_numbers(
         group: the column that says which rows are of one query.
     """
     here = f"where data.answer is {answer}"
-    if teacher.kind not in (TeacherKind.ENCODER, TeacherKind.STORED):
+    if teacher.kind not in (TeacherKind.ENCODER, TeacherKind.STORED, TeacherKind.ENDPOINT):
         yield (
             ("teacher", "kind"),
             f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the "
-            f"rows, or {TeacherKind.STORED}, whose file has a number for each text",
+            f"rows, {TeacherKind.STORED}, whose file has one for each text, or {TeacherKind.ENDPOINT}, which is asked",
         )
+    yield from _no_letters(("teacher",), teacher, here, "whose mean is the answer")
+    if teacher.answers.rationale == NUMBER and teacher.kind is TeacherKind.ENDPOINT:
+        yield ("teacher", "answers", "rationale"), f"another name than {NUMBER}, which is the answer's {here}"
     if teacher.answers.probabilities is not None:
         yield ("teacher", "answers", "probabilities"), f"must be left out {here}: they are those of labels"
     if teacher.training is not None:
@@ -263,7 +266,7 @@ def _unfit_teacher_of_records(
             )
         if each.training is not None:
             yield from _no_contrast(answer, (*place, "training"), each.training)
-        yield from _no_letters(place, each, here, "has a value")
+        yield from _no_letters(place, each, here, "of which the share that has a value says how sure it is")
         if each.answers.rationale in fields and each.kind is TeacherKind.ENDPOINT:
             yield (
                 (*place, "answers", "rationale"),

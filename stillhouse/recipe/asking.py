@@ -56,8 +56,8 @@ class AskSpec(Part):
     )
     structured: bool = Field(
         False,
-        description="an endpoint is held to JSON with one of the labels, where data.answer says so a list of them or "
-        "a record (response_format with a json_schema), as vLLM, llama.cpp, Ollama and OpenAI understand; "
+        description="an endpoint is held to JSON with one of the labels, where data.answer says so a list of them, a "
+        "number or a record (response_format with a json_schema), as vLLM, llama.cpp, Ollama and OpenAI understand; "
         "not every model does",
     )
     soft_labels: SoftLabelsSpec | None = Field(

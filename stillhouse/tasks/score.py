@@ -110,11 +110,11 @@ class NumericScore:
         return np.asarray(targets, np.float64)[:, None]
 
     def majority(self, targets: npt.NDArray[Any]) -> FloatArray:
-        """Their median: as many say more as say less."""
-        return np.asarray([np.median(targets)])
+        """Their mean: of grades that are whole numbers it says to which of two a text is nearer."""
+        return np.asarray([np.mean(targets)])
 
     def voted(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
-        """The output that is their median, however often each is right."""
+        """The output that is their mean, however often each is right."""
         return self.majority(targets)
 
     def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:

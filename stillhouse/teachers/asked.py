@@ -25,13 +25,13 @@ class Asking:
         model: which is asked.
         template: the prompt, with `{text}` where each text is to stand and nothing else to be filled in.
         settings: further fields of each request.
-        answer_pattern: takes the label out of a reply; None where the reply is the label.
+        answer_pattern: takes the label, or the number, out of a reply; None where the reply is that.
         spellings: from another spelling of a label to the label.
         revision: what the recipe says of the model's version.
         codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
         samples: answers to each text.
         choices: the labels, where JSON with one of them, or with a list of them, is asked, or the fields of a record
-            that is asked as JSON of just this form; else none.
+            that is asked as JSON of just this form, or what a number is called in it; else none.
         rationale: what is called in that JSON why it is so; None where it is not asked.
         rationale_pattern: takes why it is so out of a reply; None where that is not read.
         answer: what an answer is.

@@ -6,6 +6,8 @@ Does not: asking again (endpoint.py), the canary of teachers whose outputs can b
 
 import polars as pl
 
+from stillhouse.tasks.alike import alike
+
 ASKED_TWICE = 100
 """Validation prompts that the pilot asks a second time: none of a hundred differing bounds the share by 3 %."""
 _SURE = 0.95
@@ -14,15 +16,18 @@ _FALSE_ALARM = 1e-3
 """Probability of a false alarm each time, at that bound: a canary a day alarms without cause once in three years."""
 
 
-def flips(before: pl.DataFrame, after: pl.DataFrame) -> int:
+def flips(before: pl.DataFrame, after: pl.DataFrame, tolerance: float | None = None) -> int:
     """How many prompts are answered otherwise than before; no answer is an answer of its own.
 
     Args:
         before: `prompt_id` and `answer`.
         after: the same, of at least these prompts.
+        tolerance: of numbers, within which two are one answer; None of labels.
     """
     both = before.select("prompt_id", "answer").join(after.select("prompt_id", again="answer"), on="prompt_id")
-    return both.filter(pl.col("answer").ne_missing(pl.col("again"))).height
+    answer, again = pl.col("answer"), pl.col("again")
+    same = alike(answer, again, tolerance).fill_null(answer.is_null() & again.is_null())
+    return both.filter(~same).height
 
 
 def flips_by_chance(prompts: int, *, seen: int, of: int) -> int:

@@ -1,4 +1,4 @@
-"""What the replies of a server mean: the label of each text, its labels or its record, and how sure the teacher is.
+"""What the replies of a server mean: the label of each text, its labels, number or record, and how sure the teacher is.
 
 Belongs here: reading one reply, several to one text, and the alternatives of a letter.
 Does not: asking (endpoint.py), what an answer alone is worth (stored.py), the arithmetic of probabilities
@@ -17,9 +17,10 @@ import polars as pl
 
 from stillhouse.arrays import FloatArray
 from stillhouse.data.privacy import redact_text
-from stillhouse.recipe.data import SETS
+from stillhouse.recipe.data import NUMBERS, SETS
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.label_sets import names_of
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
@@ -27,7 +28,7 @@ from stillhouse.teachers.columns import ANSWER_SCHEMA, ERROR, MASS, RATIONALE, R
 from stillhouse.teachers.requests import answer_in, rationale_in
 from stillhouse.teachers.said_records import records_in
 from stillhouse.teachers.soft_labels import by_alternatives
-from stillhouse.teachers.stored import Failure, held_to, one_spelling
+from stillhouse.teachers.stored import Failure, as_numbers, held_to, one_spelling
 
 _ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
 _LONGEST_ERROR = 200
@@ -136,7 +137,7 @@ class Replies:
         if self.asking.codes:
             on_labels = [self._by_letter(each[0])[1] if each else None for each in heard.values()]
             columns[MASS] = pl.Series(on_labels, dtype=SAID[MASS])
-        elif self.asking.samples > 1:
+        elif self.asking.samples > 1 and self.asking.answer not in NUMBERS:
             by_prompt = [self._votes(name) for name in said]
             columns[VOTES] = pl.Series(by_prompt, dtype=SAID[VOTES])
         return pl.DataFrame(columns)
@@ -224,6 +225,8 @@ class Replies:
             why = [rationale_in(each.content, self.asking) if each.content else None for each in replies.values()]
             clean = [said and _without_people(said) for said in why]
             found = found.with_columns(pl.Series(RATIONALE, clean, dtype=pl.String))
+        if isinstance(self.task, NumericScore):
+            found = as_numbers(found, self.task)
         held = held_to(found, self.task.names, self.asking.spellings, self.asking.answer)
         known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
         failure = pl.coalesce("reason", "failure").alias("failure")

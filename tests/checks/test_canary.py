@@ -113,7 +113,7 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
             facts = teacher_facts(kind=TeacherKind.ENDPOINT, said=said, labels=TASK.names)
             inputs = {"prompts": artifact(frames={"prompts": rows}), "teacher": artifact(facts)}
             looked_at = artifact(SimpleNamespace(task=TASK), frames={"signal": signal}, stage="teacher_signal")
-            elsewhere = SimpleNamespace(limits=LIMITS, teacher=None)
+            elsewhere = SimpleNamespace(limits=LIMITS, teacher=None, data=SimpleNamespace(tolerance=None))
             return ask(the_canary_answers_as_recorded, looked_at, recipe=elsewhere, made_from=inputs, occasion=occasion)
 
         first = look()

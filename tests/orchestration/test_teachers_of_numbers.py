@@ -1,18 +1,20 @@
-"""Numbers that a language model gave, from a file of what it answered to a release: one for each text, and grades of
+"""Numbers that a language model gave, in a file or behind a server, to a release: one for each text, and grades of
 documents that rank them for a query.
 
 A teacher that is an encoder is in tests/end_to_end/test_ranking.py.
 """
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import time_machine
 
+from orchestration.asking import write_requests
 from orchestration.auditing import audit_recipe, audit_teachers_row
 from orchestration.recipe_check import check
 from orchestration.run import distil
@@ -23,7 +25,8 @@ from stillhouse.data.rejects import RejectReason
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.records.governance import Waiver, waive
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.asking import call_log
+from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import (
     BASE,
     BASELINES,
@@ -38,10 +41,12 @@ from stillhouse.stages.names import (
 from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.stored import Failure
-from tests.conftest import RULES, a_place, failures
+from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.end_to_end.test_ranking import RELEVANCE, pairs
 from tests.orchestration.elsewhere import question_in, right_about, small_recipe_elsewhere
+from tests.orchestration.sets import behind
 from tests.orchestration.test_ways_of_answering import as_batch, as_conversations, as_table
+from tests.protocol import Server, answer_a_batch, serving
 from tests.small import questions
 
 pytestmark = pytest.mark.slow
@@ -125,20 +130,80 @@ def test_numbers_in_a_file_are_copied_into_a_student(tmp_path: Path, shared: Pat
         assert audit_recipe(place.home, "small").ok
 
 
+def in_a_form(prompt: str) -> str:
+    return json.dumps({"score": grade_of(question_in(prompt))})
+
+
+def test_a_server_that_is_asked_for_numbers_is_copied_into_a_student(tmp_path: Path, shared: Path) -> None:
+    """Pilot, cap, log of calls, and a canary by which a number within the tolerance is the same one."""
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(in_a_form)) as server:
+        poor = recipe_of_numbers(place.folder, **behind(server, place.folder, usd_at_most=0.05, structured=True))
+        assert check(Recipes((poor,), ())).all_is_well
+        assert "prompts more are expected to cost up to" in " ".join(failures(place.run(poor)))
+        validation = place.newest(PROMPTS, BASE).facts(PromptFacts).validation
+        assert len(server.asked) == validation and 0 < server.usd < 0.05
+
+        file = recipe_of_numbers(place.folder, **behind(server, place.folder, structured=True))
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+        assert {json.dumps(each["json_schema"]["schema"]["properties"]) for each in server.formats} == {
+            json.dumps({"score": {"type": "number"}})
+        }
+        facts, kept = (place.newest(*each) for each in ((TEACHER,), (PROMPTS, BASE)))
+        said = facts.facts(TeacherFacts).said
+        assert said is not None and said.failures == {} and said.asked_twice > 0 == said.flips
+        asked_again = said.asked_twice + file.recipe.limits.canary_flips_prompts
+        assert server.calls == kept.facts(PromptFacts).kept + asked_again
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd)
+        assert "USD for 1,000 answers" in (place.newest("selection").folder / "report.html").read_text()
+        assert audit_recipe(place.home, "small").ok
+
+        for days, moved, is_open in ((1, 0.9, True), (2, 1.1, False)):
+            server.answer = lambda prompt, by=moved: json.dumps({"score": shifted(question_in(prompt), by)})
+            with time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True):
+                found = verdicts(place.run(file, TEACHER_SIGNAL))
+            assert (
+                found["the_canary_answers_as_recorded"] is is_open and sum(map(bool, found.values())) >= len(found) - 1
+            )
+
+
+def shifted(question: str, by: float) -> float:
+    """Another number between the ends, so far from the one that was given."""
+    grade = grade_of(question)
+    return round(grade + (by if grade < 1.5 else -by), 2)
+
+
+def signal_of(place: Place, **teacher: Any) -> tuple[pl.DataFrame, float]:
+    """What the teacher of such a recipe says to each prompt, and how often it is right."""
+    result = place.run(recipe_of_numbers(place.folder, **teacher), *UP_TO_THE_SIGNAL)
+    assert result.success, failures(result)
+    signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal").select("prompt_id", "logits", "failure")
+    return signal, place.newest(TEACHER).facts(TeacherFacts).validation_accuracy
+
+
 def test_the_same_numbers_teach_the_same_however_they_came(tmp_path: Path, shared: Path) -> None:
-    asked = {f"Question: {text}": answer(f"Question: {text}") for text in questions(1200)["question"]}
-    signals = []
+    """By calls, out of files of our lines, of conversations and of a batch, and of one that `stillhouse ask` wrote."""
+    with serving(Server(answer)) as server:
+        with a_place(tmp_path / "live", seeded=shared, baselines=False) as place:
+            live, accuracy = signal_of(place, **behind(server, place.folder))
+            asked = {prompt: answer(prompt) for prompt in server.asked}
+        assert live.height == len(asked) > 1190 and live["logits"].null_count() == 0 and accuracy > 0.85
+
+        with a_place(tmp_path / "asked", seeded=shared, baselines=False) as place:
+            source = {"kind": "stored", "source": str(place.folder / "replies.jsonl"), "answers": {"format": "batch"}}
+            file, requests = recipe_of_numbers(place.folder, **source), place.folder / "requests.jsonl"
+            assert write_requests(place.builds, file, requests).requests == live.height
+            assert "a number from 0 to 3" in requests.read_text()
+            answer_a_batch(server, requests, place.folder / "replies.jsonl")
+            assert write_requests(place.builds, file, place.folder / "rest.jsonl").requests == 0
+            stored, same = signal_of(place, **source)
+            assert stored.equals(live) and same == accuracy
+
     for written in (as_table, as_conversations, as_batch):
         with a_place(tmp_path / written.__name__, seeded=shared, baselines=False) as place:
             how = written(asked, place.folder)
-            file = recipe_of_numbers(place.folder, source=str(place.folder / "answers.jsonl"), ask=None, **how)
-            result = place.run(file, *UP_TO_THE_SIGNAL)
-            assert result.success, failures(result)
-            signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal").select("prompt_id", "logits", "failure")
-            signals.append((signal, place.newest(TEACHER).facts(TeacherFacts).validation_accuracy))
-    assert signals[0][0]["logits"].null_count() == 0 and signals[0][0].height > 1190
-    for signal, accuracy in signals[1:]:
-        assert signal.equals(signals[0][0]) and accuracy == signals[0][1]
+            stored, same = signal_of(place, source=str(place.folder / "answers.jsonl"), ask=None, **how)
+            assert stored.equals(live) and same == accuracy, written.__name__
 
 
 GRADING = "Query: {query}\nDocument: {document}\nHow well does it answer, from 0 to 3?"

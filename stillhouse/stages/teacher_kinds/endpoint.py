@@ -40,7 +40,9 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
     said = SaidFacts(
         texts=pilot.validation.height,
         asked_twice=twice.height,
-        flips=flips(pilot.answers, teacher.replies(twice, "the pilot's second time").answers),
+        flips=flips(
+            pilot.answers, teacher.replies(twice, "the pilot's second time").answers, file.recipe.data.tolerance
+        ),
         failures=failures_of(pilot.answers),
         accuracy=stated.accuracy,
         asking=asking,

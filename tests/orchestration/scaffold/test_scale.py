@@ -98,15 +98,15 @@ def test_left_out_as_the_remark_says_they_are_classes_again(tmp_path: Path) -> N
     assert read_recipe(made.path).recipe.data.answer == "single_label"
 
 
-def test_numbers_of_a_file_of_answers_are_learned_as_numbers_and_those_of_a_server_as_classes(tmp_path: Path) -> None:
+def test_numbers_of_a_language_model_are_learned_as_numbers_too(tmp_path: Path) -> None:
     asked = questions(400)["question"].to_list()
     answers = tmp_path / "answers.csv"
     pl.DataFrame({"text": asked, "answer": np.resize(TENTHS, 400)}).write_csv(answers)
-    made = new(tmp_path, stored=str(answers))
-    recipe, text = read_recipe(made.path).recipe, made.path.read_text()
-    assert (recipe.data.answer, recipe.teacher.kind) == ("score", "stored")
-    assert [each.training.loss for each in recipe.students if each.training] == ["logit_mse", "labels"] * 2
-    assert "one number for all is" in text and "largest class" not in text
     server = TeacherServer("http://127.0.0.1:8000/v1", "large", 0.2, 0.6, 25)
-    (tmp_path / "again").mkdir()
-    assert read_recipe(new(tmp_path / "again", server=server).path).recipe.data.answer == "single_label"
+    for kind, beside in {"stored": {"stored": str(answers)}, "endpoint": {"server": server}}.items():
+        (tmp_path / kind).mkdir()
+        made = new(tmp_path / kind, **beside)
+        recipe, text = read_recipe(made.path).recipe, made.path.read_text()
+        assert (recipe.data.answer, recipe.teacher.kind) == ("score", kind)
+        assert [each.training.loss for each in recipe.students if each.training] == ["logit_mse", "labels"] * 2
+        assert "one number for all is" in text and "largest class" not in text

@@ -8,7 +8,15 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
-from tests.stillhouse.recipe.test_answer_kinds import AWAY, STUDENT, of_stored, refused_in_its_line, student
+from tests.stillhouse.recipe.test_answer_kinds import (
+    AWAY,
+    CHEAPER,
+    STUDENT,
+    of_server,
+    of_stored,
+    refused_in_its_line,
+    student,
+)
 from tests.stillhouse.recipe.test_answer_kinds import recipe as other_recipe
 from tests.stillhouse.recipe.test_reading import LANGUAGE_MODEL, SERVER
 
@@ -49,8 +57,19 @@ def with_score(**changes: Any) -> dict[str, Any]:
             "slices.0.column",
             "label is a number.*name a further column",
         ),
-        ({"teacher": SERVER, **AWAY}, "teacher.kind", "endpoint answers with labels.*use encoder"),
-        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels"),
+        (of_server(soft_labels={"by": "logprobs"}), "teacher.ask.soft_labels.by", "use samples, whose mean is"),
+        (
+            {"teacher": {**SERVER, "alternatives": [{**CHEAPER, "soft_labels": {"by": "logprobs"}}]}, **AWAY},
+            "teacher.alternatives.0.soft_labels.by",
+            "a letter is one label of several",
+        ),
+        (
+            {"teacher": {**SERVER, "ask": {**SERVER["ask"], "structured": True}, "answers": {"rationale": "score"}},
+             **AWAY},
+            "teacher.answers.rationale",
+            "another name than score",
+        ),
+        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels.*use encoder"),
         (of_stored(answers={"probabilities": "shares"}), "teacher.answers.probabilities", "they are those of labels"),
         (
             {**of_stored(), **student(loss="logit_mse", embedding_weight=1.0)},
@@ -83,6 +102,10 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
                       {**STUDENT, "name": "b", "learns_from": "labels", "training": {"loss": "labels"}}]},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
         of_stored(),
+        of_server(),
+        of_server(structured=True),
+        of_server(soft_labels={"by": "samples", "samples": 3}, settings={"temperature": 1, "max_tokens": 9}),
+        {"teacher": {**SERVER, "alternatives": [CHEAPER]}, **AWAY},
         of_stored(ask={"model": "m"}, answers={"format": "batch"}, review={}),
         {**of_stored(answers={"rationale": "why"}), **student(loss="logit_mse", embedding_weight=1.0)},
     ],

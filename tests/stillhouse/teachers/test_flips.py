@@ -24,6 +24,12 @@ def test_no_answer_is_an_answer_of_its_own_and_order_does_not_matter() -> None:
     assert flips(before, before) == 0
 
 
+def test_two_numbers_within_the_tolerance_are_one_answer() -> None:
+    before = said(a="1", b="1", c=None, d=None, e="2")
+    after = said(a="1.5", b="1.6", c=None, d="1", e=None)
+    assert (flips(before, after, 0.5), flips(before, after)) == (3, 4)
+
+
 @pytest.mark.parametrize(("seen", "of"), [(0, 100), (3, 100), (20, 60), (59, 60)])
 def test_the_bound_is_that_of_an_exact_test(seen: int, of: int) -> None:
     upper = binomtest(seen, of, alternative="less").proportion_ci(0.95, method="exact").high

@@ -137,6 +137,12 @@ def test_a_grade_is_found_by_query_and_document_together(tmp_path: Path, way: An
     assert [by_prompt[name] for name in prompt_ids(texts)] == ["3", "0", "2"] and len(by_prompt) == 3
 
 
+def test_a_column_of_queries_that_is_not_there_is_named_in_its_line(tmp_path: Path) -> None:
+    as_table(tmp_path)
+    with pytest.raises(StillhouseError, match=r"defs\.yaml:\d+: teacher\.answers\.query"):
+        read_answers(recipe(tmp_path, data=PAIRS, query="question", text="d"))
+
+
 def test_a_prompt_without_query_or_document_is_of_no_row_and_is_counted(tmp_path: Path) -> None:
     how = as_conversations(tmp_path)
     lines: list[Line] = [
