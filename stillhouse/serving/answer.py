@@ -246,7 +246,7 @@ class Answer(TypedDict):
     ]
     record: NotRequired[
         Annotated[
-            dict[str, str | None],
+            dict[str, str | float | None],
             Field(description="of a record the same as an object: the value of each field, null where it has none"),
         ]
     ]

@@ -215,8 +215,10 @@ def _record(spec: RecordSpec) -> Json:
 
 
 def _field(field: FieldSpec) -> Json:
-    value: Json = {"type": "string"} if field.kind != "choice" else {"enum": list(field.of)}
-    return {"anyOf": [value, {"type": "null"}]} if field.optional else value
+    """What a field may hold; one that reads its value has none where the text says none."""
+    forms: dict[str, Json] = {"choice": {"enum": list(field.of)}, "number": {"type": "number"}}
+    value = forms.get(field.kind, {"type": "string"})
+    return {"anyOf": [value, {"type": "null"}]} if field.optional or field.reads else value
 
 
 def _labels(releases: Iterable[LoadedRelease]) -> list[str]:

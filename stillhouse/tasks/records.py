@@ -151,12 +151,12 @@ def without_words(record: str, spec: RecordSpec, *, key: bytes, id: str) -> str:
         key: of the installation, for this.
         id: of the answer that it is, or that it is said of.
     """
-    held = json.loads(record)
+    held = json.loads(record, parse_int=str, parse_float=str)
     return json.dumps(
         {
             name: value
             if value is None or (field := spec.fields.get(name)) is None or field.kind == "choice"
-            else _digested(name, words_of(value), key, id)
+            else _digested(name, [value] if field.reads else words_of(value), key, id)
             for name, value in held.items()
         },
         separators=(",", ":"),  # in ASCII: what is written down is given one spelling of accents first
@@ -177,7 +177,14 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
     """
     words, held = words_of(text), json.loads(kept)
     for name, value in held.items():
-        if isinstance(value, list):
+        field = spec.fields.get(name)
+        if isinstance(value, list) and field is not None and field.reads:
+            read = {found for _, found in values_in(text, spans_of_words(text), field.words_at_most, field)}
+            meant = [found[0] for found in read if len(found) == 1 and _digested(name, found, key, id) == value]
+            if not meant:
+                return None
+            held[name] = _as_json(meant[0], field)
+        elif isinstance(value, list):
             many = value[1]
             runs = [words[first : first + many] for first in range(len(words) - many + 1)]
             places = [first for first, run in enumerate(runs) if _digested(name, run, key, id) == value]
@@ -185,7 +192,7 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
                 return None
             held[name] = run_at(text, places[0], many)
     try:
-        return record_in_cell(json.dumps(held), spec) if held.keys() == spec.fields.keys() else None
+        return record_in_cell(_written(held), spec) if held.keys() == spec.fields.keys() else None
     except NoRecordError:
         return None
 

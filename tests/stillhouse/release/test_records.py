@@ -163,3 +163,10 @@ def test_a_probability_is_that_of_every_field_at_the_temperature(handed_over: As
     outputs = model.logits([TEXTS[1]])[0].astype(np.float64) / model.temperature
     shares = [np.exp(field.of(outputs)).max() / np.exp(field.of(outputs)).sum() for field in TASK.fields]
     assert handed_over(TEXTS[1])[1] == pytest.approx(float(np.prod(shares)), abs=1e-3)
+
+
+def test_a_folder_that_reads_no_numbers_is_not_written(tmp_path: Path) -> None:
+    bundle = bundle_of_records(tmp_path, fields={"total": {"kind": "number"}})
+    with pytest.raises(StillhouseError, match=r"total is a number.*stillhouse\.load\("):
+        write_standalone(bundle, RELEASE, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -253,3 +253,20 @@ def test_files_have_no_word_of_what_was_answered_and_say_what_was_right(
     read = by.in_words(whole, "truth").to_list()
     assert read[1] is not None and json.loads(read[1]) == truths[1]
     assert read[2] is None, "personal data is not in the text that is kept, and in no row that is made of it"
+
+
+def test_a_number_and_a_date_are_said_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """However a text has them; and where it has none there is nothing."""
+    fields = {"total": {"kind": "number"}, "due": {"kind": "date", "words_at_most": 5}}
+    release = LoadedRelease(bundle_of_records(tmp_path, fields=fields), "c" * 64)
+    served.slot.serving = Serving(1, "2026-11-30T00:00:00", release)
+    said, path = document(served), {"$ref": f"#/components/schemas/{RECIPE}.Answer"}
+    for text, record in (
+        ("the king 1.931,50 by Nov. 30, 2026", {"due": "2026-11-30", "total": 1931.5}),
+        ("the king of the city", {"due": None, "total": None}),
+    ):
+        answer = served.predict(text=text).json()
+        assert answer["record"].keys() == record.keys() and fits(said, path, answer)
+        assert answer["record"]["due"] == record["due"]
+        assert answer["record"]["total"] in (record["total"], 30, 2026), "one of the numbers that there are"
+        assert not fits(said, path, {**answer, "record": {**record, "total": "1.931,50"}})

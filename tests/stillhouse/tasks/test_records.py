@@ -207,6 +207,16 @@ def test_what_is_kept_is_read_again_where_the_text_has_the_words() -> None:
     assert with_words(no_values, TEXT, SPEC, key=KEY, id=ID) == '{"buyer":"Acme","total":null,"unit":"EUR"}'
 
 
+def test_a_number_and_a_date_are_kept_without_their_digits_and_read_again_however_a_text_has_them() -> None:
+    spec = RecordSpec.model_validate({"words": 20, "fields": {**DUE.fields, "total": BILL.fields["total"]}})
+    said = without_words('{"due":"2026-11-30","total":1931.5}', spec, key=KEY, id=ID)
+    assert not re.search("1931|2026", said)
+    for text in ("Pay 1,931.50 by Nov. 30, 2026", "30.11.2026: 1931,5"):
+        assert with_words(said, text, spec, key=KEY, id=ID) == '{"due":"2026-11-30","total":1931.5}'
+    for text in ("Pay 1,931.51 by Nov. 30, 2026", "Pay 1,931.50 by Nov. 29, 2026", ""):
+        assert with_words(said, text, spec, key=KEY, id=ID) is None
+
+
 def test_what_was_kept_under_other_fields_is_no_record_any_more() -> None:
     said, was = kept(said_plainly()), SPEC.model_dump(mode="json")["fields"]
     without = {name: field for name, field in was.items() if name != "total"}
