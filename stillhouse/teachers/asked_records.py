@@ -31,12 +31,15 @@ def forms_of(record: RecordSpec) -> dict[str, dict[str, Any]]:
 
 
 def _value_in_words(field: FieldSpec) -> str:
-    said = _a_choice(field) if field.kind == "choice" else _words_of_the_text(field)
+    if field.kind == "choice":
+        said = f"one of {', '.join(map(_quoted, field.of))}"
+    elif field.kind == "number":  # of JSON, which has one reading, whatever the text writes
+        said = "a number of the text, as a number of JSON without unit or sign of money, such as 1931.5"
+    elif field.kind == "date":
+        said = 'a date of the text, as year, month and day, such as "2026-11-30"'
+    else:
+        said = _words_of_the_text(field)
     return f"{said}, or null where the text says none" if field.optional else said
-
-
-def _a_choice(field: FieldSpec) -> str:
-    return f"one of {', '.join(map(_quoted, field.of))}"
 
 
 def _words_of_the_text(field: FieldSpec) -> str:
@@ -49,7 +52,8 @@ def _words_of_the_text(field: FieldSpec) -> str:
 
 
 def _form_of(field: FieldSpec) -> dict[str, Any]:
-    form: dict[str, Any] = {"type": ["string", "null"] if field.optional else "string"}
+    kind = "number" if field.kind == "number" else "string"
+    form: dict[str, Any] = {"type": [kind, "null"] if field.optional else kind}
     if field.kind == "choice":
         form["enum"] = [*field.of, *([None] if field.optional else [])]
     return form

@@ -9,10 +9,13 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.asking import AskSpec
-from stillhouse.recipe.record import FieldSpec
+from stillhouse.recipe.record import FieldSpec, RecordSpec
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.tasks.records import RecordFault
 from stillhouse.teachers.asked import Asking
+from stillhouse.teachers.asked_records import forms_of, in_words
 from stillhouse.teachers.requests import asking_of, body_of
+from stillhouse.teachers.said_records import records_in
 from tests.stillhouse.teachers.answered import recipe
 
 FIELDS = {
@@ -66,6 +69,23 @@ def test_the_form_of_a_record_has_every_field_and_null_where_one_may_be_left_out
             "urgent": {"type": ["string", "null"], "enum": ["yes", 'no "hurry"', None]},
         },
     }  # fmt: skip
+
+
+def test_a_number_and_a_date_are_asked_for_in_the_spelling_that_has_one_reading(tmp_path: Path) -> None:
+    fields = {"total": FieldSpec(kind="number"), "due": FieldSpec(kind="date", optional=True)}
+    spec = RecordSpec(fields=fields, words=16)
+    assert in_words(spec) == [
+        '"due": a date of the text, as year, month and day, such as "2026-11-30", or null where the text says none',
+        '"total": a number of the text, as a number of JSON without unit or sign of money, such as 1931.5',
+    ]
+    assert forms_of(spec) == {"due": {"type": ["string", "null"]}, "total": {"type": "number"}}
+    text = "Pay 1,931.50 euro by 30 November 2026 please"
+    said = [('{"due": "2026-11-30", "total": 1931.5}', text), ('{"due": null, "total": 1931.50}', text)]
+    places, flaws, words = records_in([*said, ('{"due": null, "total": 1931}', text)], spec)
+    assert places.to_list() == ['{"due":[4,3],"total":[1,1]}', '{"due":null,"total":[1,1]}', None]
+    assert (
+        flaws.to_list() == [None, None, RecordFault.NOT_IN_TEXT] and words[0] == '{"due":"2026-11-30","total":1931.5}'
+    )
 
 
 def test_why_comes_before_the_fields(tmp_path: Path) -> None:
