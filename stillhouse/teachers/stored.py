@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -292,9 +293,16 @@ class StoredTeacher:
         # which would keep those of an earlier file; they are in the teacher's own artifact.
         further = [name for name in (RATIONALE, PROBABILITIES, *_COUNTED, RECORD) if name in self.answers.columns]
         said = self.answers.select("prompt_id", "answer", "failure", *further).rows()
-        # Between other ends the same number is another output.
-        ends = {"ends": [self.task.lowest, self.task.highest]} if isinstance(self.task, NumericScore) else {}
-        return digest_of({"answers": said, "accuracy": self.accuracy, **ends})
+        return digest_of({"answers": said, "accuracy": self.accuracy, **self._outputs_stand_for})
+
+    @property
+    def _outputs_stand_for(self) -> dict[str, Any]:
+        """What decides which output an answer is, where the answers do not say it."""
+        if isinstance(self.task, NumericScore):  # between other ends the same number is another output
+            return {"ends": [self.task.lowest, self.task.highest]}
+        if isinstance(self.task, Extraction):  # each field has as many outputs as its specification says
+            return {"record": self.task.spec.model_dump(mode="json")}
+        return {}
 
     def verify(self) -> None:
         """Nothing can be another's: the fingerprint is of the answers themselves."""

@@ -12,6 +12,7 @@ import yaml
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
 from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.records import RecordFault, placed, record_in_cell, spelled_out
 from stillhouse.teachers.stored import Failure, StoredTeacher, at_home, held_to
@@ -211,3 +212,18 @@ def test_a_value_that_only_the_text_that_was_asked_has_is_no_answer_to_the_promp
     prompts = pl.DataFrame({"prompt_id": prompt_ids(pl.Series([own])), "text": [own]})
     (row,) = StoredTeacher(answers, 0.9, Extraction(file.recipe.data.record)).ask(prompts).iter_rows(named=True)
     assert (row["failure"], row["logits"]) == (RecordFault.NOT_IN_TEXT.value, None)
+
+
+def test_the_same_records_under_other_fields_of_the_same_width_are_another_teachers_outputs() -> None:
+    """Regression: kept under one name, outputs of the old fields would have been taught as those of the new ones."""
+    said = pl.DataFrame({"prompt_id": ["p"], "answer": ['{"a":[0,1],"b":[1,1]}'], "failure": [None]})
+
+    def of(a: int, b: int) -> StoredTeacher:
+        lengths = {"a": a, "b": b}.items()
+        fields = {name: {"kind": "verbatim", "words_at_most": most} for name, most in lengths}
+        return StoredTeacher(said, 0.9, Extraction(RecordSpec.model_validate({"fields": fields, "words": 8})))
+
+    asked = said.with_columns(text=pl.lit("one two"))
+    assert of(2, 1).fingerprint != of(1, 2).fingerprint and of(2, 1).fingerprint == of(2, 1).fingerprint
+    first, other = (teacher.ask(asked)["logits"][0].to_list() for teacher in (of(2, 1), of(1, 2)))
+    assert len(first) == len(other) and first != other
