@@ -10,7 +10,7 @@ read in two, and which is meant only people know. In the plain spelling each num
 """
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from stillhouse.recipe.record import DecimalSign
 
@@ -44,7 +44,10 @@ def readings_of_number(written: str, decimal: DecimalSign | None) -> tuple[str, 
 
 def number_of_json(written: str) -> str | None:
     """A number of JSON, plainly spelled, which can be read in one way; None where it is longer than any amount."""
-    value = Decimal(written)
+    try:
+        value = Decimal(written)
+    except InvalidOperation:  # an exponent that no Decimal holds
+        return None
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or max(len(digits), abs(exponent)) > LONGEST:
         return None

@@ -51,7 +51,8 @@ def test_what_is_no_number_has_no_reading(written: str) -> None:
 @pytest.mark.parametrize(
     ("written", "number"),
     [("1931.0", "1931"), ("1.931", "1.931"), ("1e3", "1000"), ("-1.50E-2", "-0.015"), ("-0", "0"), ("0.10", "0.1"),
-     ("1e999999999", None), ("1e-999999999", None), ("9" * 41, None), ("0e50", None)],
+     ("1e999999999", None), ("1e-999999999", None), ("9" * 41, None), ("0e50", None),
+     ("1e9999999999999999999", None), ("-0e-9999999999999999999", None)],
 )  # fmt: skip
 def test_a_number_of_json_is_read_by_the_rules_of_json(written: str, number: str | None) -> None:
     """And one that would fill a memory when it is written out is none."""
