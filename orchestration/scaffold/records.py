@@ -81,12 +81,16 @@ def _object(label: str) -> dict[str, Any] | None:
 
 def _field(name: str, cells: Sequence[tuple[str, Any]]) -> FieldSpec | str:
     """What a recipe says of one field, or why none of its kinds is it."""
+    if not _is_spelled_as_a_field(name):
+        return f"{name!r} is a name that no field can have: it is empty, or has other blanks than one between two words"
     there = [(text, value) for text, value in cells if value is not None and str(value).strip()]
+    if not there:
+        return f"{name!r} has no value in any row, so nothing can be learned of it"
     scalar = [
         (text, value) for text, value in there if isinstance(value, str | int | float) and not isinstance(value, bool)
     ]
-    if len(scalar) < max(1, _OBJECTS_AT_LEAST * len(there)):
-        return f"{name!r} holds lists, objects, true or false, or nothing at all"
+    if len(scalar) < _OBJECTS_AT_LEAST * len(there):
+        return f"{name!r} holds lists, objects, true or false"
     optional = {"optional": True} if len(there) < len(cells) else {}
     looked_at = [each for each in scalar[:_LOOKED_AT] if len(words_of(each[0])) <= _WORDS_LOOKED_AT]
     verbatim = _as_it_occurs(looked_at, {"kind": "verbatim", **optional})
@@ -104,10 +108,19 @@ def _field(name: str, cells: Sequence[tuple[str, Any]]) -> FieldSpec | str:
         return FieldSpec.model_validate({"kind": "choice", "of": choice, **optional})
     if share >= _FOUND_AT_LEAST:
         return best
+    is_one = len({str(value).casefold() for _, value in scalar}) == 1
     return (
-        f"of {name!r} only {percent(share)} of the values are words, numbers or dates of their text, and too many "
-        "different ones to choose among"
+        f"of {name!r} only {percent(share)} of the values are words, numbers or dates of their text, and "
+        f"{'all are the same, so that there is none' if is_one else 'too many different ones'} to choose among"
     )
+
+
+def _is_spelled_as_a_field(name: str) -> bool:
+    try:
+        RecordSpec(fields={name: FieldSpec(kind="verbatim", words_at_most=1)}, words=2)
+    except ValidationError:
+        return False
+    return True
 
 
 def _as_it_is_read(

@@ -166,17 +166,25 @@ def test_a_decimal_sign_that_the_rows_do_not_show_is_not_guessed() -> None:
     [
         (lambda number: [number], "'x' holds lists, objects, true or false"),
         (lambda number: number % 2 == 0, "'x' holds lists, objects, true or false"),
-        (lambda number: None, "or nothing at all"),
+        (lambda number: None, "'x' has no value in any row"),
         (
             lambda number: f"invented {number}",
             "of 'x' only 0.0% of the values are words, numbers or dates of their text",
         ),
+        (lambda number: f"invented {number}", "and too many different ones to choose among"),
         (lambda number: "always", "of 'x' only 0.0% of the values"),
+        (lambda number: "always", "and all are the same, so that there is none to choose among"),
     ],
 )
 def test_what_no_kind_of_field_is_says_why(value: Callable[[int], Any], why: str) -> None:
     said = found([f"text {number}" for number in range(60)], [*map(value, range(60))])
     assert isinstance(said, str) and why in said
+
+
+@pytest.mark.parametrize("name", ["", " x", "x ", "a  b", "a\nb"])
+def test_a_name_that_no_field_can_have_is_not_called_too_many_fields(name: str) -> None:
+    rows = pl.DataFrame({"text": ["Pay Acme"] * 9, "label": [json.dumps({name: "Acme"})] * 9})
+    assert f"{name!r} is a name that no field can have" in str(record_of(rows))
 
 
 def test_records_that_cannot_be_learned_stay_classes_and_the_sentence_says_why(tmp_path: Path) -> None:
