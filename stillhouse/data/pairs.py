@@ -10,8 +10,7 @@ same to the tokenizer whatever it ends with. A model whose tokenizer has no such
 import polars as pl
 
 from stillhouse.data.cleaning import normalise
-
-SEPARATOR = "[SEP]"
+from stillhouse.recipe.data import SEPARATOR
 
 
 def joined(query: pl.Expr, document: pl.Expr) -> pl.Expr:

@@ -30,6 +30,9 @@ DIVERGENCE_LIMIT = 0.02
 about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
 and below 770 of 50."""
 
+SEPARATOR = "[SEP]"
+"""Between a query and a document in the one text that models read (stillhouse/data/pairs.py)."""
+
 LIVE = "live"
 """In the place of a file of traffic: what servers keep. A file of that name is `./live`."""
 

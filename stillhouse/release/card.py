@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from stillhouse.data.pairs import SEPARATOR
-from stillhouse.recipe.data import SETS, AnswerSpec, ScoreSpec, TaskKind, answer_spec_in
+from stillhouse.recipe.data import SEPARATOR, SETS, AnswerSpec, ScoreSpec, TaskKind, answer_spec_in
 from stillhouse.recipe.record import FieldSpec
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.statistics.verdicts import Verdict

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stillhouse.data.pairs import SEPARATOR
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.splits import golden_digest
 from stillhouse.data.table import require_columns
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import SEPARATOR
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CoverageFacts, PromptFacts

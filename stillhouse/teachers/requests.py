@@ -13,11 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from stillhouse.data.pairs import SEPARATOR
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.asking import LABEL, LONGEST, NUMBER, SET_OF_LABELS, AskSpec, SoftLabels
-from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, DataSpec, TaskKind
+from stillhouse.recipe.data import NUMBERS, RECORDS, SEPARATOR, SETS, DataSpec, TaskKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.numbers import written_number

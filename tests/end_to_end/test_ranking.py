@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import stillhouse
-from stillhouse.data.pairs import SEPARATOR
+from stillhouse.recipe.data import SEPARATOR
 from stillhouse.tasks.numbers import SPELLING
 from tests.end_to_end.person import Person, a_person, printed
 from tests.small import questions, small_recipe

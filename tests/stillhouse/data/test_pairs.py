@@ -14,13 +14,13 @@ from orchestration.inbox import QUERY, TEXT, example
 from stillhouse.data.dropped import read_dropped
 from stillhouse.data.golden_file import read_golden_file
 from stillhouse.data.one_text import spelled
-from stillhouse.data.pairs import SEPARATOR, joined, parts_of
+from stillhouse.data.pairs import joined, parts_of
 from stillhouse.data.privacy import personal_values
 from stillhouse.data.prompt_set import later_prompt_set, split_rows
 from stillhouse.data.sources import RowColumns, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.data import SEPARATOR, DataSpec, SplitSpec
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.stages.prompts import _require_a_separator
 from tests.small import small_teacher

@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from stillhouse.data.cleaning import prompt_ids
-from stillhouse.data.pairs import SEPARATOR
 from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.data import ScoreSpec
+from stillhouse.recipe.data import SEPARATOR, ScoreSpec
 from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 from stillhouse.stages.pilot import measured
 from stillhouse.tasks.score import NumericScore

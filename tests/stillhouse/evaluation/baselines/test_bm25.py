@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.pairs import SEPARATOR
 from stillhouse.evaluation.baselines.bm25 import K1, B, Bm25, bm25
+from stillhouse.recipe.data import SEPARATOR
 from stillhouse.tasks.score import NumericScore
 
 TASK = NumericScore(0, 3, 0.5)
