@@ -17,11 +17,16 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
     TypeAdapter,
     ValidationError,
     field_validator,
     with_config,
 )
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on
 
 from stillhouse.base import Record
@@ -198,14 +203,17 @@ def texts_of(question: Question) -> tuple[str, ...]:
     return question.get("texts") or () if text is None else (text,)
 
 
+RecordWithNumbers = dict[str, StrictStr | StrictInt | StrictFloat | None]
+"""An object as it was sent; only what serves knows in which fields a number may be (loaded.py)."""
+
+
 class Truth(BaseModel):
     """What turned out to be true of an answer."""
 
     model_config = _SENT | ConfigDict(frozen=True)
 
     id: str = Field(max_length=100, description="of the answer")
-    truth: str = Field(
-        max_length=TRUTH_CHARACTERS,
+    truth: Annotated[str, Field(max_length=TRUTH_CHARACTERS)] | SkipJsonSchema[RecordWithNumbers] = Field(
         description="the label that is right; of a set of labels its one text, as an answer has it, or a list of them; "
         "of a number its one text likewise, or the number; of a record its one text, or the object",
     )
@@ -221,9 +229,15 @@ class Truth(BaseModel):
             return written_set(cast(list[str], truth))
         if isinstance(truth, int | float) and not isinstance(truth, bool) and abs(truth) <= LARGEST_NUMBER:
             return written_number(truth)
-        # A number in a record has lost its spelling when it gets here: 12.50 is what a text says, and 12.5 is not.
         if isinstance(truth, dict) and all(value is None or isinstance(value, str) for value in truth.values()):
             return json.dumps(truth)
+        return truth
+
+    @field_validator("truth")
+    @classmethod
+    def _no_object_is_longer(cls, truth: str | RecordWithNumbers) -> str | RecordWithNumbers:
+        if not isinstance(truth, str) and len(json.dumps(truth)) > TRUTH_CHARACTERS:
+            raise PydanticCustomError("string_too_long", "it is too long")
         return truth
 
 
@@ -359,6 +373,7 @@ _MISTAKES = {
     "string_too_long": "it is too long",
     "too_long": "it is too long",
     "string_pattern_mismatch": "it has characters that are not allowed there",
+    "int_type": "it is not a number",
     "float_type": "it is not a number",
     "float_parsing": "it is not a number",
     "greater_than": "it is too small",

@@ -174,7 +174,10 @@ class LoadedRelease:
             return f"a number from {lowest} to {highest}, or its text as answers are written"
         if isinstance(self.task, Extraction):
             named = ", ".join(self.task.spec.fields)
-            return f"a JSON object of {named}, or its text, with texts or null and the words that the text has"
+            return (
+                f"a JSON object of {named}, or its text, with texts or null and the words that the text has; numbers "
+                "only where fields are numbers"
+            )
         return f"{'a list of labels' if self.gives_sets else 'a label'}, as GET of this recipe lists them"
 
     def as_kept(self, label: str, *, key: bytes, id: str) -> str:
@@ -187,12 +190,24 @@ class LoadedRelease:
         """
         return without_words(label, self.task.spec, key=key, id=id) if isinstance(self.task, Extraction) else label
 
-    def truth_as_kept(self, truth: str, *, key: bytes, id: str) -> str | None:
-        """The same of what somebody says is right; None where it cannot be."""
+    def truth_as_kept(self, truth: str | Mapping[str, str | float | None], *, key: bytes, id: str) -> str | None:
+        """The same of what somebody says is right, as a text or as an object with numbers; None where it cannot be."""
+        if not isinstance(truth, str):
+            if not self._has_numbers_where_they_belong(truth):
+                return None
+            truth = json.dumps(truth)
         if not self.can_be_true(truth):
             return None
         said = self._record_said(truth) if self.gives_records else truth
         return None if said is None else self.as_kept(said, key=key, id=id)
+
+    def _has_numbers_where_they_belong(self, said: Mapping[str, str | float | None]) -> bool:
+        """A number that came in an object has lost its spelling: of words 12.5 is not 12.50, and of numbers it is."""
+        spec = self.task.spec.fields if isinstance(self.task, Extraction) else {}
+        return all(
+            value is None or isinstance(value, str) or (name in spec and spec[name].kind == "number")
+            for name, value in said.items()
+        )
 
     def _record_said(self, text: str) -> str | None:
         """A record that somebody sent as answers are written; None where it is none of these fields."""

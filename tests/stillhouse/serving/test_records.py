@@ -270,3 +270,33 @@ def test_a_number_and_a_date_are_said_as_the_document_says(served: Served, tmp_p
         assert answer["record"]["due"] == record["due"]
         assert answer["record"]["total"] in (record["total"], 30, 2026), "one of the numbers that there are"
         assert not fits(said, path, {**answer, "record": {**record, "total": "1.931,50"}})
+
+
+def test_a_record_with_a_number_is_taken_as_truth_as_it_was_answered(served: Served, tmp_path: Path) -> None:
+    """Regression: the object that the server had given was refused, as if its number had been words."""
+    fields = {"total": {"kind": "number"}, "code": {"kind": "verbatim", "words_at_most": 1, "optional": True}}
+    release = LoadedRelease(bundle_of_records(tmp_path, fields=fields), "c" * 64)
+    served.slot.serving = Serving(1, "2026-11-30T00:00:00", release)
+    answer = served.predict(text="1.931,50").json()
+    row = served.kept[-1]
+    assert answer["record"]["total"] == 1931.5 and isinstance(row, ServedRequest)
+    said, path = document(served), {"$ref": f"#/components/schemas/{RECIPE}.Truth"}
+    for truth, is_right in (
+        (answer["record"], True),
+        ({**answer["record"], "total": "1.931,50"}, True),
+        ({**answer["record"], "total": 1931}, False),
+    ):
+        assert served.feedback(id=answer["id"], truth=truth).status_code == 202
+        told = served.kept[-1]
+        assert isinstance(told, Feedback) and (told.truth == row.label) is is_right, truth
+    assert fits(said, path, {"id": answer["id"], "truth": answer["record"]})
+    many = len(served.kept)
+    for wrong in (
+        {"total": 1, "code": 7},
+        {"total": True},
+        {"total": [1]},
+        {"total": 1, "code": "x" * 10**5},
+        {"z": 1},
+    ):
+        assert served.feedback(id=answer["id"], truth=wrong).status_code == 422, wrong
+    assert len(served.kept) == many
