@@ -45,8 +45,8 @@ def number_in_reply(reply: str, name: str) -> float | None:
     """The number in what a language model said, which may have words around it; None where none, or not one alone, is.
 
     Of a JSON object it is what stands under the name, or else its only number. Of words it is the only one with
-    digits. What has letters is a word, such as `GPT-4`; whatever else has digits and is no number, such as `2/3`, `4,5`
-    or `80 %`, leaves open what was meant.
+    digits. What has letters is a word, such as `GPT-4`; whatever else has digits and is no number, such as `2/3`, `½`,
+    `4,5` or `80 %`, leaves open what was meant.
 
     Args:
         reply: with single blanks.
@@ -64,7 +64,9 @@ def number_in_reply(reply: str, name: str) -> float | None:
 _BETWEEN = re.compile(r"[\s()<>\[\]\"'`*:;=|]+")
 """What parts words of a reply."""
 _ENDS = ".,!?"
-_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
+_FRACTIONS = "\u00bc-\u00be\u2150-\u215e"
+"""Of one sign, such as `½`: to `re` they are no digits, and letters."""
+_DIGIT, _LETTER = re.compile(rf"[\d{_FRACTIONS}]"), re.compile(rf"[^\W\d_{_FRACTIONS}]")
 
 
 def _number_in_object(written: str, name: str) -> float | None:

@@ -47,3 +47,9 @@ def test_any_text_is_a_number_or_none(reply: str) -> None:
 def test_every_number_is_read_bare_in_words_and_in_an_object(number: str) -> None:
     replies = number, f"Relevance: {number}.", json.dumps({"score": float(number), "why": "9 of 10"})
     assert [number_in_reply(each, "score") for each in replies] == [float(number)] * 3
+
+
+@pytest.mark.parametrize("reply", ["4 \u00bd", "\u00bd 4", "4\u00be", "4 \u2153"])
+def test_a_fraction_of_one_sign_leaves_open_what_was_meant(reply: str) -> None:
+    """Regression: of four and a half the four was taken."""
+    assert number_in_reply(reply, "score") is None
