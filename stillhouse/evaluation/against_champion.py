@@ -158,7 +158,14 @@ def compare_with_champion(
     fields = [spec.model_copy(update={"floor": None}) for spec in terms.bar.judged_fields if spec.critical]
     slices = slice_table(
         [*critical, *fields],
-        with_fields(slice_masks(rows, critical, are_sets=answers_with_sets(task)), fields),
+        with_fields(
+            slice_masks(rows, critical, are_sets=answers_with_sets(task)),
+            fields,
+            task,
+            targets,
+            of_champion,
+            of_challenger,
+        ),
         right_by_part(right, len(critical), fields, task, of_champion, targets),
         right_by_part(challenger_right, len(critical), fields, task, of_challenger, targets),
         margin=margin, alpha=terms.bar.alpha, groups=whole,

@@ -114,7 +114,7 @@ class Aligned:
         slices, fields = self.terms.slices, self.bar.judged_fields
         return slice_table(
             (*slices, *fields),
-            with_fields(self.masks, fields),
+            with_fields(self.masks, fields, self.task, self.targets, self.teacher_logits, self.logits),
             right_by_part(self.teacher_correct, len(slices), fields, self.task, self.teacher_logits, self.targets),
             right_by_part(self.correct, len(slices), fields, self.task, self.logits, self.targets),
             margin=self.bar.margin,

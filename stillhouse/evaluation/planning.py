@@ -4,6 +4,7 @@ Belongs here: the power of the planned tests, from counts of rows and the bar.
 Does not: the tests themselves (statistics/), the rows (data/).
 """
 
+import json
 from collections.abc import Sequence
 
 import polars as pl
@@ -65,7 +66,8 @@ def plan(
     """Say for each claim how many golden rows it has and how many it needs.
 
     Args:
-        golden: the golden rows, with the columns of the slices and, for a metric other than accuracy, `label`.
+        golden: the golden rows, with the columns of the slices and, for a metric other than accuracy and for fields,
+            `label`.
         bar: quality bar, with the fields that are judged by themselves.
         slices: declared slices.
         are_sets: whether labels are sets of labels.
@@ -79,7 +81,7 @@ def plan(
     parts: list[tuple[str, SliceSpec | FieldSlice, int]] = [
         (spec.name, spec, rows) for spec, rows in zip(slices, counts, strict=True)
     ]
-    parts += [(f"field {field.name}", field, golden.height) for field in bar.judged_fields]
+    parts += [(f"field {field.name}", field, _rows_with(field.name, golden)) for field in bar.judged_fields]
     family = max(1, sum(spec.critical for _, spec, _ in parts))
     whole, height = _rows_that_count(golden, bar, queries)
     claims = [_claim(whole, height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
@@ -88,6 +90,11 @@ def plan(
         margin = spec.margin or bar.margin
         claims.append(_claim(name, rows, margin, alpha, binding=spec.critical, discordance=discordance))
     return Plan(discordance=discordance, claims=tuple(claims))
+
+
+def _rows_with(field: str, golden: pl.DataFrame) -> int:
+    """Rows whose record has a value of a field; where models say one beside the truth, it is judged on more."""
+    return sum(json.loads(label)[field] is not None for label in golden["label"])
 
 
 def _rows_that_count(golden: pl.DataFrame, bar: BarSpec, queries: str | None) -> tuple[str, int]:

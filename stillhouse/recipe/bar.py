@@ -104,7 +104,8 @@ class BarSpec(Record):
         default={},
         exclude_if=lambda fields: not fields,  # so that a recipe without the field keeps its digest
         description="Where answers are records, what is asked of a field by itself, by its name. It is judged as a "
-        "slice is, on all golden rows: an answer is right where this field is.",
+        "slice is, on the golden rows in which truth, teacher or student has a value of it: an answer is right where "
+        "this field is.",
     )
 
     @model_validator(mode="after")

@@ -172,6 +172,11 @@ class Extraction:
         """Which fields of which rows are answered rightly; shape (n, fields)."""
         return np.asarray(self.in_fields(self.answers(logits)) == self.in_fields(targets))
 
+    def has_values(self, targets: npt.NDArray[Any]) -> BoolArray:
+        """Which fields of which records have a value; shape (n, fields). One that is not optional always has."""
+        none = [field.number_of(None) if field.spec.optional else UNKNOWN for field in self.fields]
+        return np.asarray(self.in_fields(targets) != np.array(none))
+
     def in_fields(self, targets: npt.NDArray[Any]) -> IntArray:
         """Records as the number of the output that each field has; shape (n, fields)."""
         return np.stack([np.asarray(targets) // field.worth % field.size for field in self.fields], axis=-1)

@@ -3,7 +3,7 @@
 Belongs here: membership, the per-slice table, non-inferiority with family-wise control, floors.
 Does not: discovering slices nobody declared (discovery.py), deciding what a failed slice blocks (checks/).
 
-A field of records is such a part, too: of all rows, each of which is right where the field is.
+A field of records is such a part, too: of the rows in which there is a value of it, each right where the field is.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class SliceResult(Record):
     is_field: bool = Field(
         default=False,
         exclude_if=lambda given: not given,  # so that a record of slices is what it was
-        description="Whether it is a field of records, of all golden rows.",
+        description="Whether it is a field of records, of the golden rows in which truth or a model has a value of it.",
     )
     critical: bool = Field(description="Whether the slice binds the overall verdict.")
     rows: int
@@ -105,17 +105,29 @@ def is_member(spec: SliceSpec, *, are_sets: bool) -> pl.Expr:
     )
 
 
-def with_fields(masks: BoolArray, fields: Sequence[FieldSlice]) -> BoolArray:
-    """The rows of slices, and below them those of fields, which are all.
+def with_fields(
+    masks: BoolArray, fields: Sequence[FieldSlice], task: Task, targets: Targets, *said: Logits
+) -> BoolArray:
+    """The rows of slices, and below them those of fields: where the truth or one of the models has a value.
+
+    A row of which all say that there is none shows nothing of values. Else a field that one row in twenty has would
+    hold a floor of 90 % without ever being found, and one that no row has would hold any.
 
     Args:
         masks: shape (slices, rows), membership.
-        fields: that are judged by themselves.
+        fields: that are judged by themselves; none where answers are no records.
+        task: what an answer is.
+        targets: shape (rows,), the truth.
+        said: of each model, shape (rows, outputs).
 
     Returns:
         Shape (slices and fields, rows).
     """
-    return np.concatenate([masks, np.ones((len(fields), masks.shape[1]), dtype=np.bool_)])
+    if not fields:
+        return masks
+    records = [targets, *map(task.answers, said)]
+    given = np.any([_of_records(task).has_values(each) for each in records], axis=0)
+    return np.concatenate([masks, given[:, _places(task, fields)].T])
 
 
 def right_by_part(
@@ -137,10 +149,19 @@ def right_by_part(
     whole = np.broadcast_to(correct, (slices, len(correct)))
     if not fields:
         return whole
+    right = _of_records(task).right_fields(logits, targets)
+    return np.concatenate([whole, right[:, _places(task, fields)].T])
+
+
+def _of_records(task: Task) -> Extraction:
     assert isinstance(task, Extraction), "fields of answers that are no records, which the harness refuses"
-    index_of = {field.name: index for index, field in enumerate(task.fields)}
-    of_fields = task.right_fields(logits, targets)[:, [index_of[each.name] for each in fields]]
-    return np.concatenate([whole, of_fields.T])
+    return task
+
+
+def _places(task: Task, fields: Sequence[FieldSlice]) -> list[int]:
+    """Where the fields that are judged are among all of a record."""
+    names = [each.name for each in _of_records(task).fields]
+    return [names.index(each.name) for each in fields]
 
 
 def slice_table(

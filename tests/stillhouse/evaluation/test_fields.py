@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,68 @@ def test_the_gap_is_between_slices_and_not_between_fields() -> None:
     alone = [each for each in slices if not each.is_field]
     assert len(alone) == 2 < len(slices)
     assert slice_gap(slices, masks, right, limit=0.1) == slice_gap(alone, masks, right, limit=0.1)
+
+
+RARE = Extraction(
+    RecordSpec.model_validate({"words": 4, "fields": {**FIELDS, "due": {**FIELDS["due"], "optional": True}}})
+)
+
+
+def rare(found: Collection[int] = (), invented: Collection[int] = (), rows: int = ROWS) -> pl.Series:
+    """Records in which one row in twenty has a date, that is found in these rows; and which invent one in others."""
+    dates = [row in found or row in invented for row in range(rows)]
+    return pl.Series([f'{{"due":{"[1,1]" if there else "null"},"unit":"EUR"}}' for there in dates])
+
+
+DATED = range(0, ROWS, 20)
+
+
+def judged_on_dates(said: pl.Series, truth: pl.Series, taught: pl.Series, **due: Any) -> Evaluation:
+    def of(kind: ModelKind, answers: pl.Series) -> EvaluatedModel:
+        outputs = RARE.stated(RARE.targets(answers), 0.99).tolist()
+        return replace(model(kind, records()), outputs=pl.DataFrame({"prompt_id": IDS, "logits": outputs}))
+
+    terms = Terms(bar=BarSpec.model_validate({"margin": 0.1, "fields": {"due": {**BINDS, **due}}}), budget=BUDGET)
+    rows = golden().with_columns(truth.alias("label"))
+    return evaluate(of(ModelKind.STUDENT, said), of(ModelKind.TEACHER, taught), rows, terms, task=RARE)
+
+
+IDS = [prompt_id(row) for row in range(ROWS)]
+
+
+def test_a_field_that_no_row_has_proves_nothing() -> None:
+    """Regression: a field without a value in any golden row held every floor, with 100 % of the rows right."""
+    found = judged_on_dates(rare(), rare(), rare(), floor=0.9)
+    assert [(each.rows, each.verdict) for each in found.slices] == [(0, Verdict.INCONCLUSIVE)]
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_field_that_few_rows_have_is_judged_on_those_and_not_by_leaving_it_out() -> None:
+    """Regression: who never answered a field that one row in twenty has was right in 95 % of all rows."""
+    never = judged_on_dates(rare(), rare(DATED), rare(DATED), floor=0.9)
+    assert (never.slices[0].rows, never.slices[0].student_accuracy) == (len(DATED), 0.0)
+    assert never.slices[0].verdict is never.verdict is Verdict.FAIL and never.non_inferiority.verdict is Verdict.PASS
+    always = judged_on_dates(rare(DATED), rare(DATED), rare(DATED), floor=0.9)
+    assert always.slices[0].rows == len(DATED) and always.verdict is Verdict.PASS
+
+
+def test_a_value_that_is_invented_counts_whoever_invents_it() -> None:
+    others = range(1, ROWS, 40)
+    found = judged_on_dates(rare(DATED, others), rare(DATED), rare(DATED), floor=0.9)
+    assert found.slices[0].rows == len(DATED) + len(others)
+    assert found.slices[0].student_accuracy == len(DATED) / (len(DATED) + len(others))
+    assert found.slices[0].verdict is Verdict.FAIL
+    taught = judged_on_dates(rare(DATED), rare(DATED), rare(DATED, others))
+    assert taught.slices[0].teacher_accuracy == len(DATED) / (len(DATED) + len(others)) < 1.0
+    assert taught.slices[0].student_accuracy == 1.0
+
+
+def test_a_plan_counts_the_rows_that_have_the_field() -> None:
+    rows = golden().with_columns(rare(DATED).alias("label"))
+    bar = BarSpec.model_validate({"margin": 0.1, "fields": {"due": BINDS, "unit": BINDS}})
+    assert {each.name: each.rows for each in plan(rows, bar, ()).claims} == {
+        "all golden rows": ROWS, "field due": len(DATED), "field unit": ROWS,
+    }  # fmt: skip
 
 
 def test_a_challenger_that_loses_a_critical_field_of_the_champion_is_held_back() -> None:
