@@ -46,7 +46,7 @@ def number_in_reply(reply: str, name: str) -> float | None:
 
     Of a JSON object it is what stands under the name, or else its only number. Of words it is the only one with
     digits. What has letters is a word, such as `GPT-4`; whatever else has digits and is no number, such as `2/3`, `½`,
-    `4,5` or `80 %`, leaves open what was meant.
+    `4,5` or `80 %`, leaves open what was meant, and so do words that make it another number: `minus 4`, `> 4`.
 
     Args:
         reply: with single blanks.
@@ -54,13 +54,22 @@ def number_in_reply(reply: str, name: str) -> float | None:
     """
     if (begin := reply.find("{")) >= 0:
         return _number_in_object(reply[begin : reply.rfind("}") + 1], name)
-    words = [word.rstrip(_ENDS) for word in _BETWEEN.split(reply.replace(" %", "%"))]
+    said = _TAG.sub(" ", reply)
+    if _MADE_ANOTHER.search(said):
+        return None
+    words = [word.rstrip(_ENDS) for word in _BETWEEN.split(said.replace(" %", "%"))]
     found = [
         word for word in words if _DIGIT.search(word) and (number_in(word) is not None or not _LETTER.search(word))
     ]
     return number_in(found[0]) if len(found) == 1 else None
 
 
+_TAG = re.compile(r"</?[A-Za-z]\w*>")
+_MADE_ANOTHER = re.compile(
+    r"\b(?:minus|negative)\s+\d|\d\s+(?:and a half|hundred|thousand|million|billion|percent|per cent)\b"
+    r"|(?<![-=])[<>\u2264\u2265]\s*[+-]?\.?\d",  # an arrow, `->` or `=>`, points at what is meant
+    re.IGNORECASE,
+)
 _BETWEEN = re.compile(r"[\s()<>\[\]\"'`*:;=|]+")
 """What parts words of a reply."""
 _ENDS = ".,!?"

@@ -14,6 +14,7 @@ READ = {
     "GPT-4 says 2": 2, "On the 3-point scale: 2": 2, "2 - about the same thing": 2, "Who? 1!": 1,
     '{"score": 2}': 2, '{"score": "2"}': 2, '{"score": 2.50}': 2.5, '{"relevance": 2}': 2,
     '{"reason": "it names 3 of 4 kings", "score": 2}': 2, '{"reason": "3 of 4", "relevance": 2}': 2,
+    "score -> 2": 2, "=> 2": 2, "<b>2</b>": 2, "the 3rd million-word text: 2": 2, "no minus: 2": 2,
     '{"score": 2, "sure": 0.9}': 2, '```json {"score": 2} ```': 2, 'Of 3 documents this is the best: {"score": 2}': 2,
 }  # fmt: skip
 
@@ -24,6 +25,7 @@ UNREAD = [
     '{"score": Infinity}', '{"score": [2]}',
     '{"score": {"value": 2}}', '{"score": 1, "score": 3}', '{"query": 1, "document": 2}', '{"score": "2 of 3"}',
     '{"score": 2', '{"score": 2} or {"score": 3}', '{"score": 1e999}', "{2}", '{"a":' * 5_000,
+    "minus 2", "Negative 2", "2 million", "2 and a half", "2 percent", "> 2", "<2", "\u2265 2", "score < -2",
 ]  # fmt: skip
 
 
