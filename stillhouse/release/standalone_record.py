@@ -3,7 +3,7 @@
 Belongs here: the files beside the tokenizer of such a folder, and holding them against the release.
 Does not: the folder (standalone.py), what an answer is (stillhouse/tasks/extraction.py).
 
-The network points at words. Which words a text has, and in which pieces a network is told that, is one file of
+The network points at words. Which words a text has, and in which pieces of a tokenizer they begin, is one file of
 Stillhouse that imports nothing but Python: the folder has that very file.
 """
 

@@ -149,7 +149,7 @@ class LoadedRelease:
 
     @property
     def what_it_names(self) -> tuple[str, ...]:
-        """Its labels, as people are told them; of records the fields, as there are too many places of a text."""
+        """Its labels, as people see them; of records the fields, as there are too many places of a text."""
         return tuple(self.task.spec.fields) if isinstance(self.task, Extraction) else tuple(self.task.names)
 
     def can_be_true(self, label: str) -> bool:

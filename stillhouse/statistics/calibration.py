@@ -17,7 +17,7 @@ BINS, BINS_AT = 15, 1500
 """So many bins for so many rows; for others the bins grow with the cube root of the rows, see `bin_of`."""
 
 _DIGITS = 9
-"""Decimals by which confidences are told apart: equal ones that were summed in another order stay equal."""
+"""Decimals to which confidences are compared: equal ones that were summed in another order stay equal."""
 
 
 class ReliabilityBin(Record):

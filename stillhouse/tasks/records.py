@@ -13,7 +13,7 @@ since a network points at words; with the text beside it each becomes the other.
 Where answers are kept and texts may not be, or not as long, a record is in a third spelling, in which no word of a text
 is: `{"currency":"EUR","due":null,"vendor":["fbgkahcd...",2]}`. In the place of words it has a digest of them that is
 made with a secret, and how many they are. Two records of one answer that mean the same words have the same one; of two
-answers not even that can be told.
+answers not even that is known.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""The words of a text, where in it a value stands, and in which pieces of a tokenizer a network is told that.
+"""The words of a text, where in it a value stands, and in which pieces of a tokenizer a word begins.
 
 Belongs here: what a word is, the spelling that a text has first, finding a run of words, and taking one out of it.
 Does not: records (records.py), the pieces that a tokenizer makes of a text (stillhouse/models/tokenization.py).

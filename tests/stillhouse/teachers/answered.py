@@ -18,14 +18,35 @@ def recipe(
 ) -> RecipeFile:
     """A recipe with a teacher that answered elsewhere; nothing that it names has to be there."""
     own = yaml.safe_load(DEMO.read_text())["attributes"]
+    own["data"]["labels"] = labels or {}
+    return _written_recipe(folder, own, source, "kl", answers)
+
+
+def recipe_without_classes(folder: Path, data: dict[str, Any], *, loss: str, **answers: Any) -> RecipeFile:
+    """The same where an answer is no class.
+
+    Args:
+        folder: to write into.
+        data: what an answer is, and where rows are.
+        loss: by which a student learns such answers.
+        answers: how they are read.
+    """
+    own = yaml.safe_load(DEMO.read_text())["attributes"]
+    for part in ("behaviour", "sensitive", "stress"):
+        own.pop(part, None)
+    own["bar"], own["slices"] = {"margin": 0.05}, []
+    own["data"] |= {"wrong_labels_at_most": 0.05, **data}
+    return _written_recipe(folder, own, "replies.jsonl", loss, answers)
+
+
+def _written_recipe(folder: Path, own: dict[str, Any], source: str, loss: str, answers: dict[str, Any]) -> RecipeFile:
     own["teacher"] = {
         "kind": "stored", "source": str(folder / source), "revision": "October", "licence": "its terms",
         "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
     }  # fmt: skip
     own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
     own["budget"] = {"latency_ms_at_most": 20}
-    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
-    own["data"]["labels"] = labels or {}
+    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": loss}}]
     path = folder / "recipes" / "tickets" / "defs.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))

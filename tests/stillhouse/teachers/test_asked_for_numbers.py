@@ -19,7 +19,7 @@ from stillhouse.teachers.flips import flips
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.stored import Failure, StoredTeacher
 from tests.protocol import Server, serving
-from tests.stillhouse.teachers.asked import teacher, texts
+from tests.stillhouse.teachers.asked import FAULTS, require_that_every_call_ends, teacher, texts
 
 TASK = NumericScore(0.0, 3.0, 0.5)
 PILOT = StoredTeacher(pl.DataFrame({"prompt_id": ["p"], "answer": ["1"], "failure": [None]}), 0.9, TASK)
@@ -75,25 +75,12 @@ def test_why_comes_before_the_number_and_its_digits_are_none_of_it(tmp_path: Pat
     assert [*schema["properties"]] == ["why", "score"] == schema["required"]
 
 
-FAULTS = {
-    "429": None, "500": None, "cut": None, "page": None, "error": None, "422": Failure.TURNED_AWAY,
-    "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_NUMBER,
-}  # fmt: skip
-"""How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_call_for_a_number_ends_in_one_or_in_a_reason(tmp_path: Path, fault: str) -> None:
     with serving(Server(lambda text: "2", {1: fault})) as server:
         one = asked(server, tmp_path, WORDS)
-        said = with_answers(one.ask(texts(3)), TASK)
-        assert said["failure"].to_list() == [None, FAULTS[fault], None]
-        assert said["answer"].to_list() == ["2", None if FAULTS[fault] else "2", "2"]
-        calls = server.calls
-        one.ask(texts(3))
-        assert server.calls == calls + (fault == "422"), "nothing that was said is asked again"
-        assert server.usd <= one.calls.spent("tickets") < 1.0
+        require_that_every_call_ends(one, server, texts(3), TASK, fault, answer="2", outside=Failure.NO_NUMBER)
 
 
 def replied(*contents: str | None) -> list[Reply]:

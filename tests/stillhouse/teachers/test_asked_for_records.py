@@ -29,6 +29,7 @@ from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
 from tests.protocol import Server, answer_a_batch, serving
+from tests.stillhouse.teachers.asked import FAULTS, require_that_every_call_ends
 from tests.stillhouse.teachers.asked_for_records import (
     AS_SAID,
     FORM,
@@ -102,25 +103,12 @@ def test_every_reply_is_a_record_of_its_text_or_says_why_not_and_is_asked_and_pa
     assert sure["confidence"].to_list() == pytest.approx([WORTH] * sure.height, rel=1e-6), "as probable as it is right"
 
 
-FAULTS = {
-    "429": None, "500": None, "cut": None, "page": None, "error": None, "422": Failure.TURNED_AWAY,
-    "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": RecordFault.NO_RECORD,
-}  # fmt: skip
-"""How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_call_for_a_record_ends_in_one_or_in_a_reason(tmp_path: Path, fault: str) -> None:
     with serving(Server(lambda text: AS_SAID, {1: fault})) as server:
         one = asked(server, tmp_path)
-        said = with_answers(one.ask(bills(3)), TASK)
-        assert said["failure"].to_list() == [None, FAULTS[fault], None]
-        assert said["answer"].to_list() == [RIGHT, None if FAULTS[fault] else RIGHT, RIGHT]
-        calls = server.calls
-        one.ask(bills(3))
-        assert server.calls == calls + (fault == "422"), "nothing that was said is asked again"
-        assert server.usd <= one.calls.spent("tickets") < 1.0
+        require_that_every_call_ends(one, server, bills(3), TASK, fault, answer=RIGHT, outside=RecordFault.NO_RECORD)
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from stillhouse.teachers.flips import flips
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.stored import Failure, StoredTeacher
 from tests.protocol import Server, serving
-from tests.stillhouse.teachers.asked import teacher, texts
+from tests.stillhouse.teachers.asked import FAULTS, require_that_every_call_ends, teacher, texts
 
 TASK = MultiLabel(("access", "billing", "data; lost", "other"))
 WORTH = 0.9**4
@@ -110,25 +110,12 @@ def test_what_a_form_is_filled_with_is_read(
     assert items == {"type": "string", "enum": list(TASK.names)}
 
 
-FAULTS = {
-    "429": None, "500": None, "cut": None, "page": None, "error": None, "422": Failure.TURNED_AWAY,
-    "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_LABEL,
-}  # fmt: skip
-"""How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_call_for_a_set_ends_in_one_or_in_a_reason(tmp_path: Path, fault: str) -> None:
     with serving(Server(lambda text: BOTH, {1: fault})) as server:
         one = asked(server, tmp_path, WORDS)
-        said = with_answers(one.ask(texts(3)), TASK)
-        assert said["failure"].to_list() == [None, FAULTS[fault], None]
-        assert said["answer"].to_list() == [BOTH, None if FAULTS[fault] else BOTH, BOTH]
-        calls = server.calls
-        one.ask(texts(3))
-        assert server.calls == calls + (fault == "422"), "nothing that was said is asked again"
-        assert server.usd <= one.calls.spent("tickets") < 1.0
+        require_that_every_call_ends(one, server, texts(3), TASK, fault, answer=BOTH, outside=Failure.NO_LABEL)
 
 
 def replied(*contents: str | None) -> list[Reply]:

@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import SEPARATOR, ScoreSpec
-from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.pilot import measured
 from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 from stillhouse.teachers.stored_answers import read_answers
 from stillhouse.teachers.verification import verify_signal
-from tests.stillhouse.teachers.answered import DEMO, Line, reply, written
+from tests.stillhouse.teachers.answered import Line, recipe_without_classes, reply, written
 
 GRADES = ScoreSpec(lowest=0, highest=3, tolerance=0.5)
 TASK = NumericScore.of(GRADES)
@@ -31,22 +30,8 @@ PAIRS = {
 
 
 def recipe(folder: Path, *, data: dict[str, Any] | None = None, **answers: Any) -> RecipeFile:
-    own = yaml.safe_load(DEMO.read_text())["attributes"]
-    for part in ("behaviour", "sensitive", "stress"):
-        own.pop(part, None)
-    own["teacher"] = {
-        "kind": "stored", "source": str(folder / "replies.jsonl"), "revision": "October", "licence": "its terms",
-        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
-    }  # fmt: skip
-    own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
-    own["budget"], own["bar"], own["slices"] = {"latency_ms_at_most": 20}, {"margin": 0.05}, []
-    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "logit_mse"}}]
-    score = {"answer": "score", "score": GRADES.model_dump(), "wrong_labels_at_most": 0.05}
-    own["data"] |= {**score, **(data or {})}
-    path = folder / "recipes" / "grades" / "defs.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))
-    return read_recipe(path)
+    score = {"answer": "score", "score": GRADES.model_dump()}
+    return recipe_without_classes(folder, {**score, **(data or {})}, loss="logit_mse", **answers)
 
 
 def held(file: RecipeFile) -> pl.DataFrame:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
-from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.records import RecordFault, placed, record_in_cell, spelled_out
@@ -19,27 +18,12 @@ from stillhouse.teachers.stored import Failure, StoredTeacher, at_home, held_to
 from stillhouse.teachers.stored_answers import read_answers
 from stillhouse.teachers.verification import verify_signal
 from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
-from tests.stillhouse.teachers.answered import DEMO, reply, written
+from tests.stillhouse.teachers.answered import recipe_without_classes, reply, written
 
 
 def recipe(folder: Path, **answers: Any) -> RecipeFile:
-    own = yaml.safe_load(DEMO.read_text())["attributes"]
-    for part in ("behaviour", "sensitive", "stress"):
-        own.pop(part, None)
-    own["teacher"] = {
-        "kind": "stored", "source": str(folder / "replies.jsonl"), "revision": "October", "licence": "its terms",
-        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
-    }  # fmt: skip
-    own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
-    own["budget"], own["bar"], own["slices"] = {"latency_ms_at_most": 20}, {"margin": 0.05}, []
-    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
-    own["data"] |= {
-        "answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST, "wrong_labels_at_most": 0.05,
-    }  # fmt: skip
-    path = folder / "recipes" / "bills" / "defs.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))
-    return read_recipe(path)
+    data = {"answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST}
+    return recipe_without_classes(folder, data, loss="kl", **answers)
 
 
 def held(folder: Path, replies: list[tuple[str, object]], **answers: Any) -> pl.DataFrame:
@@ -187,7 +171,7 @@ def test_a_record_is_where_the_prompt_has_its_words_and_not_where_the_text_that_
     asked, own = "Well ... pay the Acme Bank by 1999", "Well … pay the Acme Bank by 1999"
     said = {"payee": "Acme Bank", "due": "1999", "currency": "USD"}
     answers = held(tmp_path, [(asked, said), ("Pay the Coyote Bank", {"payee": "Coyote Bank", "currency": "EUR"})])
-    file = read_recipe(tmp_path / "recipes" / "bills" / "defs.yaml")
+    file = read_recipe(tmp_path / "recipes" / "tickets" / "defs.yaml")
     assert file.recipe.data.record is not None
     task = Extraction(file.recipe.data.record)
     texts = [own, "Pay the Coyote Bank"]
@@ -207,7 +191,7 @@ def test_a_record_is_where_the_prompt_has_its_words_and_not_where_the_text_that_
 def test_a_value_that_only_the_text_that_was_asked_has_is_no_answer_to_the_prompt(tmp_path: Path) -> None:
     asked, own = "Pay the No 12 bank", "Pay the № 12 bank"
     answers = held(tmp_path, [(asked, {"payee": "No 12", "currency": "USD"})])
-    file = read_recipe(tmp_path / "recipes" / "bills" / "defs.yaml")
+    file = read_recipe(tmp_path / "recipes" / "tickets" / "defs.yaml")
     assert file.recipe.data.record is not None
     prompts = pl.DataFrame({"prompt_id": prompt_ids(pl.Series([own])), "text": [own]})
     (row,) = StoredTeacher(answers, 0.9, Extraction(file.recipe.data.record)).ask(prompts).iter_rows(named=True)
