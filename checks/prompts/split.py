@@ -10,6 +10,7 @@ from checks.gate import Finding, GateContext, gate, none_of, offenders, passed_i
 from checks.prompts.base_batch import beside_base
 from stillhouse.data.leakage import shared_groups
 from stillhouse.data.near_duplicates import can_be_compared, can_be_looked_for, near_duplicate_pairs, ngram_overlap
+from stillhouse.data.record_rows import said_of
 from stillhouse.statistics.verdicts import Verdict
 
 
@@ -23,7 +24,7 @@ def no_text_is_on_both_sides_of_a_split(context: GateContext) -> Finding:
 
 @gate("a golden question in other words is as well known to a student as the question itself")
 def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
-    """Pairs of nearly equal texts, one trained on and one held out."""
+    """Pairs of nearly equal texts, one trained on and one held out; of records only those not known to differ."""
     prompts = beside_base(context)
     held_out = prompts["split"] != "train"
     blank = ~can_be_compared(prompts["text"])
@@ -33,7 +34,10 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
             f"none of {prompts.height:,} texts has a letter, digit or symbol, so none could be compared; see `text` in "
             "the recipe",
         )
-    pairs = near_duplicate_pairs(prompts["text"], with_queries=context.recipe.data.query is not None)
+    data = context.recipe.data
+    pairs = near_duplicate_pairs(
+        prompts["text"], with_queries=data.query is not None, answers=said_of(prompts, data.record)
+    )
     across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
     texts = [
         {"one": prompts["text"][first], "other": prompts["text"][second], "similarity": similarity}
@@ -50,7 +54,10 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
 
 @gate("a training text that contains an evaluation text gives its answer away")
 def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
-    """Thirteen words in a row, or all of a text of eight to twelve; without blanks two characters for a word."""
+    """Thirteen words in a row, or all of a text of eight to twelve; without blanks two characters for a word.
+
+    Of records a training text that is known to say something else counts only where it has the whole of a golden one.
+    """
     prompts = beside_base(context)
     golden, train = (prompts.filter(pl.col("split") == side) for side in ("golden", "train"))
     looked_for = int(can_be_looked_for(golden["text"]).sum())
@@ -60,7 +67,8 @@ def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
             f"none of {golden.height:,} golden texts has eight words, or 16 characters without blanks, so none could "
             "be looked for; waive this if the texts are short by nature, since shorter ones stand in others by chance",
         )
-    inside = ngram_overlap(golden["text"], train["text"])
+    golden_says, train_says = (said_of(side, context.recipe.data.record) for side in (golden, train))
+    inside = ngram_overlap(golden["text"], train["text"], golden_says=golden_says, pool_says=train_says)
     texts = [
         {"golden": golden["text"][one], "training": train["text"][other]} for one, other in inside.head(20).iter_rows()
     ]

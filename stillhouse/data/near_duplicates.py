@@ -22,6 +22,8 @@ _PERMUTATIONS = 128
 _RECALL = 0.99
 # Members of a bucket that every other member is compared with. All pairs of 50,000 rows of boilerplate are 1.2 billion.
 _LEADERS = 8
+# Odd, so that no bit of what it is multiplied with is lost: that of splitmix64.
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 # What is shingled and hashed at once, counting characters and hashes: about 200 MB while it lasts.
 _CHUNK = 5_000_000
 # Below eight words a whole question ("What is the capital of France ?") stands in longer ones by chance.
@@ -34,7 +36,9 @@ _CHARACTERS_A_BLANK = 20
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 
 
-def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8, with_queries: bool = False) -> pl.DataFrame:
+def near_duplicate_pairs(
+    texts: pl.Series, *, threshold: float = 0.8, with_queries: bool = False, answers: pl.Series | None = None
+) -> pl.DataFrame:
     """Find pairs of rows whose texts have nearly the same runs of three characters.
 
     Case, punctuation and white space do not count. A text without a letter, digit or symbol is like no other.
@@ -50,6 +54,9 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8, with_queri
         threshold: least Jaccard similarity of a pair, in (0, 1].
         with_queries: each text is a query and a document. Two of them are a pair only where both parts are: a long
             document makes two queries for it no more alike than a long query does two documents.
+        answers: what each text is known to say, or null; two that say different things are a pair only where the texts
+            are the same but for case, punctuation and white space. None where two texts may say different things and
+            one of them still gives the other's answer away.
 
     Returns:
         `first`, `second` (rows, first < second, sorted) and `similarity`, shape (pairs, 3).
@@ -68,7 +75,8 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8, with_queri
         .with_row_index("row")
         .filter(pl.col("text") != "  ")
     )
-    candidates = _candidates(padded["text"], _rows_per_band(threshold))
+    known = None if answers is None else _numbered(plainly_spelled(answers.gather(padded["row"])))
+    candidates = _candidates(padded["text"], _rows_per_band(threshold), known)
     if with_queries:
         candidates = _alike_in_each_part(texts.gather(padded["row"]), candidates, threshold)
     sides = zip(*(padded["text"].gather(rows) for rows in _sides(candidates)), strict=True)
@@ -78,7 +86,14 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8, with_queri
     return pl.DataFrame(found).filter(pl.col("similarity") >= threshold)
 
 
-def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.DataFrame:
+def ngram_overlap(
+    golden: pl.Series,
+    pool: pl.Series,
+    *,
+    words: int = 13,
+    golden_says: pl.Series | None = None,
+    pool_says: pl.Series | None = None,
+) -> pl.DataFrame:
     """Find golden texts of which a run of words stands in a pool text: the rule by which GPT-3 was checked.
 
     Case and punctuation do not count. A golden text with fewer words counts if the pool text has the whole of it, and
@@ -93,6 +108,8 @@ def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.
         golden: String without nulls, shape (golden rows,).
         pool: String without nulls, shape (pool rows,).
         words: length of a run, 8 or more.
+        golden_says: what each golden text is known to say, or null, see `answers` of `near_duplicate_pairs`.
+        pool_says: likewise; of two that say different things only a run that is the whole golden text counts.
 
     Returns:
         `golden` and `pool` (rows, sorted), shape (pairs, 2).
@@ -105,12 +122,19 @@ def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.
     spelled, few_blanks = list(enumerate(plainly_spelled(golden))), has_few_blanks(golden)
     by_words = [(row, text.split(" ")) for row, text in spelled if not few_blanks[row]]
     by_characters = [(row, text.replace(" ", "")) for row, text in spelled if few_blanks[row]]
+    says = [
+        [None] * len(texts) if said is None else plainly_spelled(said).to_list()
+        for texts, said in ((golden, golden_says), (pool, pool_says))
+    ]
     found: set[tuple[int, int]] = set()
     if by_words:
-        found |= _shared_runs(by_words, (text.split(" ") for text in plainly_spelled(pool)), _SHORTEST_RUN, words)
+        found |= _shared_runs(
+            by_words, (text.split(" ") for text in plainly_spelled(pool)), _SHORTEST_RUN, words, *says
+        )
     if by_characters:
         shortest, run = _CHARACTERS_A_WORD * _SHORTEST_RUN, _CHARACTERS_A_WORD * words
-        found |= _shared_runs(by_characters, (text.replace(" ", "") for text in plainly_spelled(pool)), shortest, run)
+        plain = (text.replace(" ", "") for text in plainly_spelled(pool))
+        found |= _shared_runs(by_characters, plain, shortest, run, *says)
     return pl.DataFrame(sorted(found), schema={"golden": pl.UInt32, "pool": pl.UInt32}, orient="row")
 
 
@@ -197,26 +221,42 @@ def plainly_spelled(texts: pl.Series) -> pl.Series:
 
 
 def _shared_runs(
-    golden: Iterable[tuple[int, Sequence[str]]], pool: Iterable[Sequence[str]], shortest: int, longest: int
+    golden: Iterable[tuple[int, Sequence[str]]],
+    pool: Iterable[Sequence[str]],
+    shortest: int,
+    longest: int,
+    golden_says: Sequence[str | None],
+    pool_says: Sequence[str | None],
 ) -> set[tuple[int, int]]:
     """Find golden and pool rows with a run in common, of words (as lists) or of characters (as text)."""
-    owners: dict[str, list[int]] = {}
+    # By a run and whom it counts for: of a template each run has as many owners as there are golden rows.
+    owners: dict[tuple[str, str], list[int]] = {}
+    some_are_known = any(said is not None for said in pool_says)
     lengths: dict[str, set[int]] = {}  # by the beginning of a run, which is all that most pool texts are looked up by
     for row, said in golden:
-        length = min(longest, len(said))
+        length, answer = min(longest, len(said)), golden_says[row]
+        to_known = _KNOWN if answer is None or length == len(said) else answer
         for start, head in _heads(said, shortest):
             if start + length <= len(said):
-                owners.setdefault(_written(said[start : start + length]), []).append(row)
+                for whom in (_UNKNOWN, to_known) if some_are_known else (_UNKNOWN,):
+                    owners.setdefault((_written(said[start : start + length]), whom), []).append(row)
                 lengths.setdefault(head, set()).add(length)
     found: set[tuple[int, int]] = set()
     for row, said in enumerate(pool):
+        known = pool_says[row]
+        looked_for = (_UNKNOWN,) if known is None else (known, _KNOWN)
         for start, head in _heads(said, shortest):
             for length in lengths.get(head, ()):
                 run = _written(said[start : start + length])
-                if run in owners:
-                    found.update((owner, row) for owner in owners[run])
-                    del owners[run][1:]
+                for key in [(run, whom) for whom in looked_for]:
+                    if key in owners:
+                        found.update((owner, row) for owner in owners[key])
+                        del owners[key][1:]
     return found
+
+
+_UNKNOWN, _KNOWN = "\n", "\r"
+"""Pool rows of which nothing is known, and all others; no answer is spelled so."""
 
 
 def _heads(said: Sequence[str], shortest: int) -> Iterator[tuple[int, str]]:
@@ -266,18 +306,40 @@ def _rows_per_band(threshold: float) -> int:
     )
 
 
-def _candidates(padded: pl.Series, rows_per_band: int) -> NDArray[np.uint64]:
-    """Find pairs of rows that share a band.
+def _numbered(answers: pl.Series) -> NDArray[np.uint64]:
+    """Answers as numbers from 1 on, 0 where there is none."""
+    return answers.rank("dense").fill_null(0).cast(pl.UInt64).to_numpy()
+
+
+def _candidates(padded: pl.Series, rows_per_band: int, answers: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    """Find pairs of rows that share a band, and are not known to say different things.
+
+    Args:
+        padded: shape (rows,).
+        rows_per_band: see `_rows_per_band`.
+        answers: see `_numbered`; None where nothing is known that could tell two rows apart.
 
     Returns:
         first << 32 | second, distinct and sorted, shape (candidates,).
     """
     candidates = np.empty(0, np.uint64)
+    if answers is not None:
+        candidates = np.sort(_bucket_pairs(padded.hash(seed=0).to_numpy()))  # the same texts, whatever they say
     for keys in _band_keys(padded, rows_per_band):
+        found = _bucket_pairs(keys)
+        if answers is not None:
+            # Rows that say something else must not take the places of those that a row is compared with.
+            among_alike = _bucket_pairs(keys + answers * _FACTOR)
+            found = np.concatenate([each[~_say_different_things(each, answers)] for each in (found, among_alike)])
         # Sorted by hand: `np.unique` hashes, and takes ten times as long for numbers like these.
-        both = np.sort(np.concatenate([candidates, _bucket_pairs(keys)]))
+        both = np.sort(np.concatenate([candidates, found]))
         candidates = both[np.diff(both, prepend=~both[:1]) != 0]
     return candidates
+
+
+def _say_different_things(candidates: NDArray[np.uint64], answers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    one, other = (answers[rows] for rows in _sides(candidates))
+    return np.asarray((one != other) & (one != 0) & (other != 0))
 
 
 def _band_keys(padded: pl.Series, rows_per_band: int) -> NDArray[np.uint64]:

@@ -7,12 +7,13 @@ Does not: the steps themselves (privacy.py, cleaning.py, near_duplicates.py, spl
 from dataclasses import dataclass
 
 import polars as pl
+import polars.selectors as cs
 
 from stillhouse.data.cleaning import Cleaned, clean, folded, label_problems, normalise
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
 from stillhouse.data.provenance import is_synthetic
-from stillhouse.data.record_rows import with_places
+from stillhouse.data.record_rows import said_of, with_places
 from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, no_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
@@ -77,7 +78,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
         )
     labelled = label_problems(cleaned.kept, data.answer, where=where)
     alone = _without_near_duplicates(labelled.kept, data)
-    sided = _sided(alone.prompts, split, data.group)
+    sided = _sided(alone.prompts, split, data)
     kept = hide_labels(sided.prompts, share=data.hidden_label_share, key=split.key)
     rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects])
     return PromptSet(kept, rejects, redaction.counts)
@@ -103,7 +104,7 @@ def split_golden_file(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, w
     audited = _cleaned(redaction.rows.filter(of_people), data)
     unlabelled = rejected(audited.kept.filter(pl.col("label").is_null()), RejectReason.GOLDEN_WITHOUT_LABEL)
     alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()), data)
-    sided = _sided(alone.prompts, split, data.group)
+    sided = _sided(alone.prompts, split, data)
     taught = _beside(redaction.rows.filter(~of_people), sided.prompts, data)
     together = pl.concat([sided.prompts, taught.prompts], how="diagonal")
     labelled = label_problems(together, data.answer, where=where)
@@ -177,17 +178,17 @@ class _Parted:
     rejects: pl.DataFrame
 
 
-def _sided(prompts: pl.DataFrame, split: SplitSpec, group: str | None) -> _Parted:
+def _sided(prompts: pl.DataFrame, split: SplitSpec, data: DataSpec) -> _Parted:
     """Send each row to its side; training rows that hold a held-out text, or are of a held-out group, are rejected."""
     sided = assign_splits(
         prompts,
         golden_share=split.golden_share,
         validation_share=split.validation_share,
         key=split.key,
-        group=group,
+        group=data.group,
     )
     held_text = sided.prompts.select(
-        pl.when(pl.col("split") == "train").then(_held_text(sided.prompts, sided.prompts)).alias("reason")
+        pl.when(pl.col("split") == "train").then(_held_text(sided.prompts, sided.prompts, data)).alias("reason")
     )["reason"]
     leaks = held_text.is_not_null()
     held = rejected(sided.prompts.with_columns(held_text).filter(leaks), pl.col("reason"))
@@ -205,13 +206,18 @@ def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
 
 
 def _without_near_duplicates(prompts: pl.DataFrame, data: DataSpec) -> _Parted:
-    """Keep one of each family of nearly equal texts: a labelled one before others, then a real one, then the first."""
+    """Keep one of each family of nearly equal texts: a labelled one before others, then a real one, then the first.
+
+    Letters of one template, whose records differ, are no family.
+    """
     # Of other columns one may be called as ours is.
     synthetic = is_synthetic(prompts.columns).alias("synthetic")
-    kept, dropped = prompts.select("text", "label", synthetic).with_row_index("index"), []
+    kept, dropped = prompts.select("prompt_id", "text", "label", synthetic).with_row_index("index"), []
     for _ in range(_LOOKS):
         kept = kept.sort(pl.col("label").is_null(), "synthetic", "index")
-        pairs = near_duplicate_pairs(kept["text"], with_queries=data.query is not None)
+        pairs = near_duplicate_pairs(
+            kept["text"], with_queries=data.query is not None, answers=said_of(kept, data.record)
+        )
         if pairs.is_empty():
             break
         doomed = keep_first(pairs, pl.Series(range(kept.height)))["row"]
@@ -223,15 +229,17 @@ def _without_near_duplicates(prompts: pl.DataFrame, data: DataSpec) -> _Parted:
     return _Parted(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))
 
 
-def _held_text(prompts: pl.DataFrame, base: pl.DataFrame) -> pl.Series:
+def _held_text(prompts: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> pl.Series:
     """Of which side of the base a prompt holds a long run of words, or a whole text; null where of neither.
 
     Validation rows are kept as clean as golden ones: known from training they would promise more than golden rows hold.
     """
-    holds = {
-        side: ngram_overlap(base.filter(pl.col("split") == side)["text"], prompts["text"])["pool"].unique().implode()
-        for side in ("golden", "validation")
-    }
+    said, holds = said_of(prompts, data.record), dict[str, pl.Series]()
+    for side in ("golden", "validation"):
+        of_side = base.filter(pl.col("split") == side)
+        side_says = said_of(of_side, data.record)
+        found = ngram_overlap(of_side["text"], prompts["text"], golden_says=side_says, pool_says=said)
+        holds[side] = found["pool"].unique().implode()
     row = pl.int_range(pl.len(), dtype=pl.UInt32)
     reason = (
         pl.when(row.is_in(holds["golden"]))
@@ -248,14 +256,16 @@ def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> 
         base.select("prompt_id", pl.col("label").alias("base_label"), pl.lit(True).alias("known")),
         on="prompt_id", how="left", maintain_order="left",
     )  # fmt: skip
-    texts = pl.concat([base["text"], prompts["text"]])
-    found, group = near_duplicate_pairs(texts, with_queries=data.query is not None), data.group
+    compared = cs.by_name("prompt_id", "text", "label", "label_hidden", require_all=False)
+    both = pl.concat([base.select(compared), prompts.select(compared)], how="diagonal_relaxed")
+    group = data.group
+    found = near_duplicate_pairs(both["text"], with_queries=data.query is not None, answers=said_of(both, data.record))
     pairs = found.filter((pl.col("first") < base.height) & (pl.col("second") >= base.height))
     near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in((pairs["second"] - base.height).implode())
     held_out = base.filter(pl.col("split") != "train")
     groups = held_out[group].drop_nulls() if group else pl.Series([], dtype=pl.String)
     in_group = pl.col(group).is_in(groups.implode()).fill_null(False) if group else pl.lit(False)
-    held_text = _held_text(prompts, base)
+    held_text = _held_text(prompts, base, data)
     fault = (
         pl.when(pl.col("known") & (pl.col("label") != pl.col("base_label")).fill_null(False))
         .then(pl.lit(RejectReason.CONFLICTING_LABELS.value))

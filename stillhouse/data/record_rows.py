@@ -1,6 +1,7 @@
 """Rows whose label is a record: from what a cell holds to the record's spelling, and to places in the row's text.
 
-Belongs here: which cells are records that a recipe lets in, and which rows have their values in their text.
+Belongs here: which cells are records that a recipe lets in, which rows have their values in their text, and what tells
+two rows apart whose texts are nearly alike.
 Does not: what a record is and how it is spelled (stillhouse/tasks/records.py), labels that are none (sources.py).
 """
 
@@ -13,7 +14,7 @@ from stillhouse.data.privacy import redact_text
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.data.respelled import respelled
 from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell
+from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell, spelled_out
 from stillhouse.tasks.words import words_of
 
 
@@ -92,3 +93,32 @@ def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, p
     is_kept = judged["reason"].is_null()
     kept = rows.with_columns(pl.Series("label", labels, dtype=pl.String)).filter(is_kept)
     return kept, rejected(judged.filter(~is_kept), pl.col("reason"), pl.col("detail"))
+
+
+def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> pl.Series | None:
+    """What each prompt is known to say, so that near duplicates can be told from letters of one template.
+
+    A record whose label is hidden was known when rows were compared: it differs from every other, since those that it
+    does not differ from were left out.
+
+    Args:
+        prompts: `prompt_id`, `text`, `label`, a record in its second spelling or null, and `label_hidden` where it is
+            known.
+        record: its fields; None where answers are none.
+
+    Returns:
+        Records in words, null where nothing is known; None where answers are no records.
+    """
+    if record is None:
+        return None
+    hidden = pl.col("label_hidden").fill_null(False) if "label_hidden" in prompts.columns else pl.lit(False)
+    return pl.Series(
+        "said",
+        [
+            id if is_hidden else None if places is None else spelled_out(places, text, record)
+            for id, text, places, is_hidden in prompts.select(
+                "prompt_id", "text", "label", hidden.alias("hidden")
+            ).iter_rows()
+        ],
+        dtype=pl.String,
+    )

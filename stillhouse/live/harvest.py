@@ -23,6 +23,7 @@ import polars as pl
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.near_duplicates import near_duplicate_pairs
 from stillhouse.data.prompt_set import later_prompt_set
+from stillhouse.data.record_rows import said_of
 from stillhouse.data.rejects import RejectReason, count_reasons
 from stillhouse.data.sources import ending_of
 from stillhouse.data.splits import keyed_uniform
@@ -151,15 +152,17 @@ def pool_of(
         is_known &= ~(pl.col("prompt_id").is_in(list(unlabelled)) & pl.col("truth").is_not_null())
     left_out[RejectReason.DUPLICATE.value] = asked.filter(is_known).height
     new = asked.filter(~is_known)
-    golden = base.filter(pl.col("split") == "golden")["text"]
-    pairs = near_duplicate_pairs(pl.concat([golden, new["text"]]))
-    near = pairs.filter((pl.col("first") < golden.len()) & (pl.col("second") >= golden.len()))["second"] - golden.len()
+    golden, record = base.filter(pl.col("split") == "golden"), recipe.data.record
+    golden_says = said_of(golden, record)
+    answers = None if golden_says is None else pl.concat([golden_says, new["truth"].cast(pl.String)])
+    pairs = near_duplicate_pairs(pl.concat([golden["text"], new["text"]]), answers=answers)
+    many = golden.height
+    near = pairs.filter((pl.col("first") < many) & (pl.col("second") >= many))["second"] - many
     is_near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(near.implode())
     left_out[NEAR_GOLDEN] = new.filter(is_near).height
     # By the rules for dropped rows themselves, so that what is drawn is what will be trained on.
     made = later_prompt_set(_as_dropped(new.filter(~is_near), recipe), base, recipe)
     left_out.update(dict(count_reasons(made.rejects).iter_rows()))
-    record = recipe.data.record
     return Pool(made.prompts if record is None else _in_words(made.prompts, record), dict(+left_out))
 
 

@@ -11,6 +11,7 @@ from checks.prompts.split import (
 from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, ask, recipe
 from tests.checks.prompts.prompt_sets import base, prompts, rows
+from tests.checks.prompts.test_fields import EXTRACTION
 from tests.checks.prompts.test_numbers import OF_NUMBERS
 from tests.faults.bench import Fault
 from tests.faults.plants import MARCH, column
@@ -66,6 +67,24 @@ def test_of_pairs_both_query_and_document_have_to_be_alike() -> None:
     for rest, verdict in ((texts[1:2], PASS), (texts[1:], FAIL)):
         looked_at = prompts(rows([texts[0], *rest], ["golden", *["train"] * len(rest)]))
         assert answer_of(no_near_duplicate_is_on_two_sides, looked_at, recipe=ranked)[0] is verdict
+
+
+def test_of_records_two_letters_of_one_template_are_apart_where_their_values_are() -> None:
+    """A label that is hidden now was known when rows were left out: hiding it makes no leak."""
+    ask_for = "Dear Sir or Madam, please be so kind as to pay the amount due to {} within a week."
+    texts = [ask_for.format(name) for name in ("Acme", "Apex")]
+    places, both = '{"who":[16,1]}', (no_near_duplicate_is_on_two_sides, no_golden_text_is_inside_a_training_text)
+    for label, hidden, verdict in (
+        ([places, places], False, PASS),
+        ([places, None], False, FAIL),
+        ([places, None], True, PASS),
+    ):
+        read = rows(texts, ["golden", "train"], label=label, label_hidden=pl.Series([False, hidden]).to_list())
+        for gate in both:
+            assert answer_of(gate, prompts(read), recipe=EXTRACTION)[0] is verdict
+    same = rows([texts[0], texts[0].replace("week", "month")], ["golden", "train"], label=[places] * 2)
+    for gate in both:
+        assert answer_of(gate, prompts(same), recipe=EXTRACTION)[0] is FAIL
 
 
 def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:

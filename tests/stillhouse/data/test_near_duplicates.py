@@ -138,6 +138,34 @@ def test_many_rows_of_one_text_give_few_pairs_and_one_row_is_kept() -> None:
     assert set(dropped["because_of"]) == {0}
 
 
+def letter(number: int) -> str:
+    return f"Dear Sir or Madam, please be so kind as to pay Acme {number} euro within a week."
+
+
+def test_of_letters_of_one_template_those_are_pairs_that_are_not_known_to_say_different_things() -> None:
+    texts = pl.Series([letter(7), letter(8), letter(9), letter(8).replace("week", "weak")])
+    assert near_duplicate_pairs(texts).height == 6
+    said = pl.Series(["7", "8", None, "8"])
+    pairs = near_duplicate_pairs(texts, answers=said)
+    assert pairs.select("first", "second").rows() == [(0, 2), (1, 2), (1, 3), (2, 3)]
+    assert near_duplicate_pairs(texts, answers=pl.Series([None] * 4, dtype=pl.String)).height == 6
+
+
+def test_a_text_that_differs_in_a_comma_is_a_pair_whatever_is_said_of_it() -> None:
+    """They have the same values: one of the two labels is wrong. Eight letters between them hide neither."""
+    texts = [letter(1), *map(letter, range(2, 30)), letter(1).replace(",", " -")]
+    pairs = near_duplicate_pairs(pl.Series(texts), answers=pl.Series([str(number) for number in range(30)]))
+    assert pairs.rows() == [(0, 29, 1.0)]
+
+
+def test_more_letters_of_a_template_than_a_row_is_compared_with_hide_no_pair() -> None:
+    texts = [letter(number) for number in range(100, 160)]
+    said = [str(number) for number in range(100, 160)]
+    typo = letter(158).replace("please", "plaese")
+    pairs = near_duplicate_pairs(pl.Series([*texts, typo]), answers=pl.Series([*said, "158"]))
+    assert pairs.select("first", "second").rows() == [(58, 60)]
+
+
 SAID = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 
 
@@ -157,6 +185,16 @@ SAID = "one two three four five six seven eight nine ten eleven twelve thirteen 
 )
 def test_which_golden_text_stands_in_a_pool_text(golden: str, pool: str, expected: bool) -> None:
     assert ngram_overlap(pl.Series(["other", golden]), pl.Series([pool])).rows() == ([(1, 0)] if expected else [])
+
+
+def test_a_run_of_a_template_stands_in_letters_that_are_not_known_to_say_something_else() -> None:
+    golden = pl.Series([f"{SAID} pay Acme", f"{SAID} pay Apex", "please pay the whole sum of it to Acme"])
+    pool = pl.Series([f"{SAID} or pay Acme"] * 3 + [f"{SAID} and please pay the whole sum of it to Acme"])
+    golden_says, pool_says = pl.Series(["acme", "apex", "acme"]), pl.Series(["acme", "blue", None, "blue"])
+    found = ngram_overlap(golden, pool, golden_says=golden_says, pool_says=pool_says).rows()
+    assert found == [(0, 0), (0, 2), (1, 2), (2, 3)], "the whole of a golden text counts whatever is said of it"
+    of_nobody = pl.Series([None, None, None], dtype=pl.String)
+    assert {(0, 0), (0, 1)} < {*ngram_overlap(golden, pool, golden_says=of_nobody, pool_says=pool_says).rows()}
 
 
 @pytest.mark.long

@@ -125,6 +125,10 @@ def test_a_row_is_rejected_where_its_text_lacks_a_value_or_is_too_long() -> None
     ]
 
 
+class _Recipe:
+    data = DATA
+
+
 def rows(number: int) -> pl.DataFrame:
     asked = questions(number)["question"]
     texts = [f"{text}  Pay  Acme{row}\u200b or ada@example.org ." for row, text in enumerate(asked)]
@@ -175,10 +179,6 @@ def test_copies_conflict_where_they_mean_other_words_and_not_where_they_are_spel
 def test_a_later_batch_is_held_against_the_base_by_the_same_places() -> None:
     base = split_rows(rows(40), DATA, SPLIT, where="rows.jsonl").prompts
     again = rows(40).head(2).with_columns(batch=pl.lit("later"))
-
-    class _Recipe:
-        data = DATA
-
     made = later_prompt_set(again, base, _Recipe())  # type: ignore[arg-type]
     assert made.prompts.is_empty()
     assert set(made.rejects["reason"]) <= {RejectReason.DUPLICATE.value, RejectReason.NEAR_DUPLICATE.value}
@@ -192,3 +192,46 @@ def test_records_that_are_all_alike_teach_nothing() -> None:
     with pytest.raises(StillhouseError, match=r"none of .* rows has a label") as refused:
         split_rows(same, DATA, SPLIT, where="rows.jsonl")
     assert "different records" in str(refused.value)
+
+
+PAYEES = [
+    f"{first}{last}" for first in ("Acme", "Apex", "Blue", "Cobalt", "Delta") for last in ("soft", "works", "lab")
+]
+
+
+def letter(payee: str, unit: str, begins: str = "Dear Sir or Madam") -> str:
+    return f"{begins}, we kindly ask you to pay the amount that is due to {payee} in {unit} as agreed."
+
+
+def letters(*said: tuple[str, str, bool], begins: str = "Dear Sir or Madam") -> pl.DataFrame:
+    texts = [letter(payee, unit, begins) for payee, unit, _ in said]
+    labels = [written(payee, unit) if labelled else None for payee, unit, labelled in said]
+    return pl.DataFrame({"text": texts, "label": labels, "batch": "base"}, schema_overrides={"label": pl.String})
+
+
+def test_letters_of_one_template_stay_where_their_records_are_known_to_differ() -> None:
+    """Regression: of 900 letters most were left out, and a student was to learn what differs in them.
+
+    More than thirteen words in a row are the same in all of them.
+    """
+    different = [(payee, unit, True) for payee in PAYEES for unit in ("EUR", "USD")]
+    made = split_rows(letters(*different), DATA, SPLIT, where="rows")
+    assert made.rejects.is_empty() and made.prompts.height == 30
+    assert {"golden", "validation", "train"} == set(made.prompts["split"])
+    alike = [
+        letters(*different),
+        letters(different[0], begins="Dear Sirs or Madam"),
+        letters(("Bluestar", "EUR", False)),
+    ]
+    made = split_rows(pl.concat(alike), DATA, SPLIT, where="rows")
+    assert made.prompts.height == 30
+    assert made.rejects["reason"].to_list() == [RejectReason.NEAR_DUPLICATE.value] * 2
+
+
+def test_a_later_letter_of_the_template_stays_where_its_record_is_known_to_differ() -> None:
+    different = [(payee, unit, True) for payee in PAYEES for unit in ("EUR", "USD")]
+    base = split_rows(letters(*different), DATA, SPLIT, where="rows").prompts
+    later = [("Bluestar", "EUR", True), ("Deltastar", "USD", False), ("Acmesoft", "EUR", True)]
+    made = later_prompt_set(letters(*later, begins="Dear Madam or Sir"), base, _Recipe())  # type: ignore[arg-type]
+    assert made.prompts["text"].to_list() == [letter("Bluestar", "EUR", "Dear Madam or Sir")]
+    assert made.rejects.height == 2

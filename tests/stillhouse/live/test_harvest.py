@@ -27,6 +27,7 @@ from stillhouse.live.slices import slices_of
 from stillhouse.live.traffic import harvested
 from stillhouse.recipe.contract import Recipe
 from tests.checks.hand_made import recipe
+from tests.checks.prompts.test_fields import EXTRACTION
 from tests.small import questions
 from tests.stillhouse.live.made import NOON, RELEASE, put, rows
 
@@ -217,6 +218,26 @@ def test_what_the_recipe_has_and_what_it_would_not_take_in_is_left_out_and_count
     assert set(found.rows["split"]) == {"train"}
     again = later_prompt_set(found.rows.select("text", "label", "batch"), base, ASKED)
     assert again.rejects.is_empty() and again.prompts.height == 4, "what is drawn is what is taken in"
+
+
+def test_a_letter_of_the_template_of_a_golden_one_is_taken_where_people_said_something_else_of_it() -> None:
+    template = "Dear Sir or Madam, please be so kind as to pay the amount due to {} within a week."
+    texts = [template.format(name) for name in ("Acme", "Apex", "Blue", "Acme")]
+    base = pl.DataFrame({"prompt_id": ["g"], "text": texts[0], "label": ['{"who":[16,1]}'], "split": "golden"})
+    found = pl.DataFrame(
+        {
+            "prompt_id": ["a", "b", "c"],
+            "text": [*texts[1:3], texts[3].replace("week", "month")],
+            "truth": ['{"who":"Apex"}', None, '{"who":"Acme"}'],
+        }
+    ).with_columns(
+        pl.lit(None, pl.String).alias("columns"),
+        day=pl.lit("2026-11-28"),
+        **{ID: pl.col("prompt_id"), REQUESTS: pl.lit(1.0), "harvest_confidence": pl.lit(0.5)},
+    )
+    taken = pool_of(found, (), base, EXTRACTION)
+    assert taken.rows.select("text", "label").rows() == [(texts[1], '{"who":"Apex"}')]
+    assert taken.left_out == {NEAR_GOLDEN: 2}
 
 
 def test_half_is_what_the_student_is_least_sure_of_and_the_chances_are_those_of_the_draw() -> None:
