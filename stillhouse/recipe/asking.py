@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillhouse.addresses import holds_credentials
 from stillhouse.recipe.answers import with_its_group
-from stillhouse.recipe.fields import Name, Part
+from stillhouse.recipe.fields import VARIABLE, Name, Part
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
@@ -108,7 +108,7 @@ class EndpointSpec(Part):
 
     api_key_env: str | None = Field(
         None,
-        pattern="^[A-Z][A-Z0-9_]*$",
+        pattern=VARIABLE,
         description="variable that holds the key; none where the server asks for none. The key itself is in no recipe",
     )
     usd_per_million_in: float = Field(ge=0, description="price of a million tokens read; 0 of a server of your own")
@@ -142,7 +142,7 @@ class AlternativeSpec(AskSpec):
     revision: str = Field("", description="what is behind the model's name; where it changes, all is asked again")
     api_key_env: str | None = Field(
         None,
-        pattern="^[A-Z][A-Z0-9_]*$",
+        pattern=VARIABLE,
         description="variable that holds the key of its server; when left out the teacher's key at the teacher's "
         "server, and none at another",
     )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from stillhouse.recipe.fields import FieldError, Part, Share
+from stillhouse.recipe.fields import CSV_SEPARATOR, FieldError, Part, Share
 from stillhouse.recipe.record import WORDS_AT_MOST, FieldSpec, OneSpelling, RecordSpec
 
 TaskKind = Literal["single_label", "multi_label", "score", "fields"]
@@ -57,7 +57,7 @@ LEAST_SPAN, LARGEST_NUMBER = 0.001, 1e9
 """Of numbers as labels: with six digits after the point less could not be told apart, and more not be held."""
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
 
-Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
+Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=CSV_SEPARATOR)]
 
 
 def _is_not_said(value: object) -> bool:

@@ -16,7 +16,24 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Sentence = Annotated[str, Field(min_length=10)]
 # Of recipes and students. A name becomes part of asset keys, file names, addresses and commands.
 NAME_PATTERN = "[a-z][a-z0-9_]{0,59}"
+NAME_IN_WORDS = "a lower-case letter, then up to 59 lower-case letters, digits and underscores"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+VARIABLE = "^[A-Z][A-Z0-9_]*$"
+SHA256 = "^[0-9a-f]{64}$"
+ONE_SPELLING = r"^\S+( \S+)*$"
+CSV_SEPARATOR = r"^[^\r\n\"']$"
+ADDRESS = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
+LENGTH = r"^length=(\d{1,7})-(\d{1,7})?$"
+PATTERNS_IN_WORDS = {
+    f"^{NAME_PATTERN}$": NAME_IN_WORDS,
+    VARIABLE: "the name of a variable: a capital letter, then capital letters, digits and underscores",
+    SHA256: "a SHA-256: 64 digits from 0 to f, in small letters",
+    ONE_SPELLING: "words with one blank between them, and none before the first or behind the last",
+    CSV_SEPARATOR: "one character other than a quote or the end of a line, or `tab`",
+    ADDRESS: "an address such as https://host/path, or a variable that holds one, such as ${OWNERS_HOOK}",
+    LENGTH: "length=FEWEST-MOST in characters, such as length=200-400, or length=200-",
+}
+"""What the texts are that match a pattern of the recipe: no regular expression says it to a person."""
 Precision = Literal["fp32", "int8", "int8_static", "int4"]
 """In which numbers a student ships; how each is made is in models/precisions.py."""
 

@@ -13,7 +13,7 @@ from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveS
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
-from stillhouse.recipe.fields import Part, Sentence
+from stillhouse.recipe.fields import ADDRESS, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.plays import PlaySpec, RiskSpec
 from stillhouse.recipe.refresh import RefreshSpec
@@ -26,7 +26,7 @@ from stillhouse.recipe.training import TrainingConfig
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.recipe.weights import WeightsSpec
 
-NotifyAddress = Annotated[str, Field(pattern=r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$")]
+NotifyAddress = Annotated[str, Field(pattern=ADDRESS)]
 """An address, or a variable that holds one."""
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from stillhouse.addresses import without_credentials
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Project
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.fields import NAME_PATTERN, FieldError
+from stillhouse.recipe.fields import NAME_IN_WORDS, NAME_PATTERN, PATTERNS_IN_WORDS, FieldError
 from stillhouse.recipe.teacher import teacher_part
 
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
@@ -37,7 +38,7 @@ def require_recipe_name(name: str, where: str) -> str:
         raise StillhouseError(
             f"{_short(name)} cannot be the name of a recipe",
             where=where,
-            expected="a lower-case letter, then up to 59 lower-case letters, digits and underscores",
+            expected=NAME_IN_WORDS,
             do="Choose another name; see `stillhouse list` for those that exist.",
         )
     return name
@@ -238,12 +239,20 @@ def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> Inval
     """Translate what pydantic found into lines that name file, line and field."""
     lines = []
     for problem in error.errors():
-        message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+        message = _message_of(problem).removeprefix("Value error, ")
         given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
         found = problem.get("ctx", {}).get("error")
-        field = (*problem["loc"], *(found.field if isinstance(found, FieldError) else ()))
+        of_a_name = problem["loc"][-1:] == ("[key]",)  # what a name is refused for is shown where the name stands
+        place = problem["loc"][:-1] if of_a_name else problem["loc"]
+        field = (*place, *(found.field if isinstance(found, FieldError) else ()))
         lines.append(f"{_where(path, tree, ('attributes', *field))}: {message}{given}.")
     return InvalidRecipeError(lines)
+
+
+def _message_of(problem: ErrorDetails) -> str:
+    if problem["type"] == "string_pattern_mismatch":
+        return f"must be {PATTERNS_IN_WORDS[problem['ctx']['pattern']]}"
+    return _MESSAGES.get(problem["type"], problem["msg"])
 
 
 _MESSAGES = {

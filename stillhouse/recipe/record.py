@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from stillhouse.recipe.fields import FieldError, Part
+from stillhouse.recipe.fields import ONE_SPELLING, FieldError, Part
 
 OUTPUTS_AT_MOST = 4096
 """Of a network: it has one for each run of words that a field may be, and a signal keeps all of them for each row."""
@@ -18,7 +18,7 @@ _WORDS_OF_A_VALUE, MOST_WORDS_OF_A_VALUE = 4, 16
 
 DecimalSign = Literal["point", "comma"]
 DateOrder = Literal["day_first", "month_first"]
-OneSpelling = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S+( \S+)*$")]
+OneSpelling = Annotated[str, StringConstraints(min_length=1, pattern=ONE_SPELLING)]
 
 
 class FieldSpec(Part):

@@ -9,10 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stillhouse.recipe.fields import FieldError, Part
-
-LENGTH = r"^length=(\d{1,7})-(\d{1,7})?$"
-"""How texts of some lengths are named: fewest characters and most, of which the second may be left out."""
+from stillhouse.recipe.fields import LENGTH, FieldError, Part
 
 
 def lengths_in(name: str) -> tuple[int, int | None] | None:

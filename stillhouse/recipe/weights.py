@@ -8,7 +8,7 @@ import re
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stillhouse.recipe.fields import Part
+from stillhouse.recipe.fields import SHA256, Part
 
 
 class WeightsSpec(Part):
@@ -24,7 +24,7 @@ class WeightsSpec(Part):
     )
     fingerprint: str | None = Field(
         None,
-        pattern="^[0-9a-f]{64}$",
+        pattern=SHA256,
         description="SHA-256 of weights, config and tokenizer before training, as `stillhouse new` writes it; when "
         "left out, those of the first round are trusted and later rounds are held to them",
     )

@@ -11,6 +11,7 @@ from stillhouse.home import CHECKOUT
 from stillhouse.models.pretrained import resolve_model
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.fields import NAME_PATTERN, PATTERNS_IN_WORDS
 from stillhouse.recipe.reading import read_recipe, recipes_in, require_recipe_name
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.names import stage_names
@@ -181,7 +182,7 @@ def written(folder: Path, document: dict[str, Any]) -> Path:
             "    fingerprint: b5d6",
             "    fingerprint: B5D6",
             "    fingerprint:",
-            "teacher.fingerprint: String should match",
+            "teacher.fingerprint: must be a SHA-256: 64 digits from 0 to f, in small letters, not 'B5D6",
         ),
         ("pain: [latency]", "pain: [boredom]", "  pain:", "not 'boredom'"),
         ("pain: [latency]", "pain: [cost]", "attributes:", "economics: must be filled in where cost is a pain"),
@@ -269,6 +270,19 @@ def test_every_field_has_a_description() -> None:
     schema = Recipe.model_json_schema()
     parts = {"Recipe": schema, **schema["$defs"]}
     assert [field for name, part in parts.items() for field in undescribed(part, name)] == []
+
+
+def test_of_every_pattern_it_is_said_in_words_what_matches_it() -> None:
+    """Regression: of the name of a field it was said that a string should match `^\\S+( \\S+)*$`."""
+
+    def patterns(schema: Any) -> set[str]:
+        inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+        own = {schema["pattern"]} if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) else set()
+        return own.union(*map(patterns, inner))
+
+    schema = Recipe.model_json_schema()
+    assert patterns(schema) <= PATTERNS_IN_WORDS.keys()
+    assert f"^{NAME_PATTERN}$" in patterns(schema), "they are found"
 
 
 @pytest.mark.parametrize("written", ['"\\t"', r"'\t'", r"\t", "tab"])

@@ -71,6 +71,11 @@ def of_fields(**changed: Any) -> dict[str, Any]:
             "a record is not a class",
         ),
         ({"students": [STUDENT | {"layers": [], "training": {"loss": "kl"}}]}, "students.0.layers", "knows no places"),
+        (
+            of_fields(**{"Total  Sum": {"kind": "verbatim"}}),
+            "data.fields.Total  Sum",
+            "must be words with one blank between them.*, not 'Total  Sum'",
+        ),
         ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of classes.*all fields right"),
         ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "must be left out"),
         ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
