@@ -19,7 +19,7 @@ from pydantic import Field
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.models.temperature_scaling import calibrate_temperature
-from stillhouse.statistics.calibration import probabilities_of
+from stillhouse.statistics.softmax import probabilities_of
 from stillhouse.statistics.verdicts import Verdict
 
 BINS = 10

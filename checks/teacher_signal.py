@@ -20,8 +20,8 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.asking import teachers_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.teacher_signal import review_path
-from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.softmax import log_softmax
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks import as_people_read_it
 from stillhouse.tasks.task import Task

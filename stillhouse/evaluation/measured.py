@@ -38,11 +38,11 @@ from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
 from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
 from stillhouse.evaluation.slices.slice_gap import slice_gap
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.statistics.calibration_test import CalibrationTest, calibration_test
 from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest
+from stillhouse.statistics.softmax import probabilities_of
 
 T = TypeVar("T")
 

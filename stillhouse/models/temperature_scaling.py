@@ -1,7 +1,7 @@
 """The temperature that makes a model's confidence honest.
 
 Belongs here: fitting it, for teachers and students alike, and the range in which it is looked for.
-Does not: what it does to logits and how calibrated a model then is (statistics/calibration.py).
+Does not: what it does to logits (statistics/softmax.py), how calibrated a model then is (statistics/calibration.py).
 """
 
 import numpy as np

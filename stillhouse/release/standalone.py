@@ -29,7 +29,7 @@ from stillhouse.recipe.data import TaskKind
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
 from stillhouse.release.card import CardRecipe, CardReport, model_card
 from stillhouse.release.standalone_record import compare_records, write_for_records
-from stillhouse.statistics.calibration import log_softmax
+from stillhouse.statistics.softmax import log_softmax
 from stillhouse.tasks import task_of
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.score import NumericScore

@@ -1,7 +1,8 @@
 """Whether a model's confidence means what it says.
 
-Belongs here: temperature, softmax, expected calibration error, Brier score; arrays in, numbers out.
-Does not: choosing the temperature (models/temperature_scaling.py), bounding the risk of a cascade (serving/).
+Belongs here: expected calibration error, Brier score; arrays in, numbers out.
+Does not: probabilities (softmax.py), choosing the temperature (models/temperature_scaling.py), bounding the risk of a
+cascade (serving/).
 """
 
 import math
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
+from stillhouse.statistics.softmax import probabilities_of
 
 BINS, BINS_AT = 15, 1500
 """So many bins for so many rows; for others the bins grow with the cube root of the rows, see `bin_of`."""
@@ -38,38 +40,6 @@ class Calibration(Record):
     mean_confidence: float = Field(description="Mean probability of the predicted class.")
     temperature: float = Field(description="What the logits were divided by first.")
     reliability: tuple[ReliabilityBin, ...] = Field(description="The bins, by rising confidence.")
-
-
-def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
-    """Divide logits by a temperature.
-
-    Args:
-        logits: shape (n, classes).
-        temperature: above 0; 1 changes nothing, more makes the model less sure.
-
-    Returns:
-        Shape (n, classes).
-
-    Raises:
-        ValueError: if the temperature is not a positive number.
-    """
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a positive number, not {temperature}")
-    return np.asarray(logits, dtype=np.float64) / temperature
-
-
-def log_softmax(logits: FloatArray) -> FloatArray:
-    """Log probabilities of logits of shape (n, classes), in float64."""
-    values = np.asarray(logits, dtype=np.float64)
-    shifted: FloatArray = values - values.max(axis=1, keepdims=True)
-    normaliser: FloatArray = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted - normaliser
-
-
-def probabilities_of(logits: FloatArray, temperature: float) -> FloatArray:
-    """Probabilities of logits of shape (n, classes) after a temperature, in float64."""
-    served: FloatArray = np.exp(log_softmax(apply_temperature(logits, temperature)))
-    return served
 
 
 def number_of_bins(rows: int) -> int:

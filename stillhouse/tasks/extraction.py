@@ -23,7 +23,7 @@ from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.record import FieldSpec, RecordSpec
-from stillhouse.statistics.calibration import apply_temperature, log_softmax
+from stillhouse.statistics.softmax import apply_temperature, log_softmax
 from stillhouse.tasks.read_values import values_in
 from stillhouse.tasks.records import written_places
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability

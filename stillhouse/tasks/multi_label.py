@@ -17,7 +17,7 @@ import polars as pl
 
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
-from stillhouse.statistics.calibration import apply_temperature
+from stillhouse.statistics.softmax import apply_temperature
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, is_written_set, names_of, written_set
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, contradictions
 

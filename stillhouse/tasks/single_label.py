@@ -14,7 +14,7 @@ import polars as pl
 
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
-from stillhouse.statistics.calibration import apply_temperature, log_softmax
+from stillhouse.statistics.softmax import apply_temperature, log_softmax
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
 
 if TYPE_CHECKING:

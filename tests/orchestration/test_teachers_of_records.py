@@ -41,7 +41,7 @@ from stillhouse.stages.names import (
     TRANSFER_SET,
 )
 from stillhouse.stages.teacher_signal import review_path
-from stillhouse.statistics.calibration import log_softmax
+from stillhouse.statistics.softmax import log_softmax
 from stillhouse.tasks import counts_as_people_read_them
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.records import RecordFault, spelled_out

@@ -20,7 +20,7 @@ import numpy as np
 from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.evaluation.baselines.fitted import VOCABULARY, Baseline, targets_of
 from stillhouse.evaluation.baselines.options import Option
-from stillhouse.statistics.calibration import log_softmax
+from stillhouse.statistics.softmax import log_softmax
 from stillhouse.tasks.extraction import IMPOSSIBLE, LOWEST, Extraction, FieldOutputs
 from stillhouse.tasks.words import words_of
 

@@ -17,7 +17,7 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import EvaluatedModel, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
-from stillhouse.statistics.calibration import apply_temperature, log_softmax
+from stillhouse.statistics.softmax import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Task, classes_of
 

@@ -1,7 +1,7 @@
 """Metrics of one model against labels.
 
 Belongs here: per-class precision, recall and F1, ranks, the confusion table; arrays in, numbers out.
-Does not: comparing two models (fidelity.py, statistics/), probabilities (statistics/calibration.py).
+Does not: comparing two models (fidelity.py, statistics/), probabilities (statistics/softmax.py).
 """
 
 from collections.abc import Sequence

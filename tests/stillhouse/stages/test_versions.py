@@ -38,9 +38,13 @@ def source_of(kind: str) -> set[str]:
         (
             "teacher",
             {"models/training.py", "models/weights.py", "data/privacy.py"},  # what a pilot says why is redacted
-            {"data/cleaning.py", "evaluation/harness.py"},
+            {"data/cleaning.py", "evaluation/harness.py", "statistics/calibration.py"},
         ),
-        ("candidates", {"students/pruning.py", "models/losses.py"}, {"evaluation/harness.py", "models/weights.py"}),
+        (
+            "candidates",
+            {"students/pruning.py", "models/losses.py", "statistics/softmax.py"},
+            {"evaluation/harness.py", "models/weights.py", "statistics/calibration.py"},
+        ),
         ("prompts", {"data/near_duplicates.py"}, {"data/sources.py", "models/training.py"}),
         (
             "selection",

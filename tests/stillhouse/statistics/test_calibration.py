@@ -10,12 +10,10 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from stillhouse.statistics.calibration import (
-    apply_temperature,
     bin_of,
     brier_score,
     calibration,
     expected_calibration_error,
-    log_softmax,
     number_of_bins,
     reliability,
 )
@@ -68,16 +66,6 @@ def test_a_higher_temperature_makes_a_model_less_sure_and_no_less_right() -> Non
     hot, cold = calibration(logits, labels, right, temperature=4.0), calibration(logits, labels, right)
     assert hot.mean_confidence < cold.mean_confidence
     assert hot.expected_calibration_error > cold.expected_calibration_error
-
-
-def test_huge_logits_do_not_overflow() -> None:
-    assert np.exp(log_softmax(np.array([[1e4, 0.0], [-1e4, 0.0]]))) == pytest.approx(np.array([[1, 0], [0, 1]]))
-
-
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_temperature_that_is_no_temperature_is_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature"):
-        apply_temperature(np.zeros((1, 2)), temperature)
 
 
 def test_which_bin_a_confidence_is_in() -> None:

@@ -14,7 +14,7 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import redacted
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.statistics.calibration import probabilities_of
+from stillhouse.statistics.softmax import probabilities_of
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.columns import ANSWER_SCHEMA

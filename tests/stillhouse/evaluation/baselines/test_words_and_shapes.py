@@ -10,7 +10,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.baselines.fitted import Baseline, targets_of
 from stillhouse.evaluation.baselines.words_and_shapes import _shape, words_and_shapes
 from stillhouse.recipe.record import RecordSpec
-from stillhouse.statistics.calibration import log_softmax
+from stillhouse.statistics.softmax import log_softmax
 from stillhouse.tasks.extraction import IMPOSSIBLE, Extraction
 from stillhouse.tasks.records import placed, record_in_cell, spelled_out
 from tests.slots import FIELDS, WORDS_AT_MOST, sentences
