@@ -74,7 +74,10 @@ def what_to_report(
     watched = stage.watched_on(builds, file, state, day)
     store, ids = TrafficStore(builds.home.artifacts, file.name), RequestIds.of(builds.home.serving)
     earlier = earlier_report(builds, file, day)
-    return stage.live_day(builds, file, watched, store, day, key=ids.drawing_key, at=at, earlier=earlier), watched
+    live = stage.live_day(
+        builds, file, watched, store, day, key=ids.drawing_key, is_ours=ids.is_ours, at=at, earlier=earlier
+    )
+    return live, watched
 
 
 def earlier_report(builds: BuildStore, file: RecipeFile, day: str) -> LiveFacts | None:

@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
-from stillhouse.live.estimate import heard_of
+from stillhouse.live.estimate import heard_of, of_this_secret
 from stillhouse.live.findings import BY, FoundKind, LiveFinding, action_on
 from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.memory import over_memory
@@ -183,7 +183,8 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         scale = state.reference.agreement
         tolerance = state.reference.tolerance
         records = KeptRecords.of(teacher.facts(TeacherFacts).record, partial(_drawing_key, builds))
-        rows = rows if records is None else _kept_by_this_secret(builds, rows)
+        is_ours = RequestIds.of(builds.home.serving).is_ours
+        rows = rows if records is None else of_this_secret(rows, is_ours)
         parts = heard_of(rows, texts, scale, state.budgets, key, asked, tolerance=tolerance, records=records)
         # Who is drawn of a slice is drawn of the whole, so that nobody is asked again.
         of_slices = {
@@ -439,13 +440,6 @@ def canary(
 def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:
     """What the watch over a recipe knows."""
     return WatchBook(builds.ledger.url, file.name)
-
-
-def _kept_by_this_secret(builds: BuildStore, rows: pl.DataFrame) -> pl.DataFrame:
-    """Of answers that are records, those that can be compared: under another secret the same words look otherwise, and
-    a release would be taken back for that."""
-    is_ours = RequestIds.of(builds.home.serving).is_ours
-    return rows.filter(pl.Series([is_ours(id) for id in rows["id"]], dtype=pl.Boolean))
 
 
 def _drawing_key(builds: BuildStore, purpose: Purpose) -> bytes:

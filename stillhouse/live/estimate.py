@@ -84,6 +84,17 @@ def by_budget(rows: pl.DataFrame, budgets: Sequence[AskedFrom]) -> list[tuple[As
     ]
 
 
+def of_this_secret(rows: pl.DataFrame, is_ours: Callable[[str], bool]) -> pl.DataFrame:
+    """Of answers that are records, those that can be compared: kept under another secret the same words look otherwise,
+    and would count as disagreement.
+
+    Args:
+        rows: with `id`.
+        is_ours: whether an id was issued under the secret of this installation.
+    """
+    return rows.filter(pl.Series([is_ours(id) for id in rows["id"]], dtype=pl.Boolean))
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Answers of the student, and whether the teacher is asked about each.

@@ -20,7 +20,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference
-from stillhouse.live.estimate import AskedFrom, Heard, heard_of, together
+from stillhouse.live.estimate import AskedFrom, Heard, heard_of, of_this_secret, together
 from stillhouse.live.feedback import SampledTruth
 from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.purposes import Purpose
@@ -159,6 +159,12 @@ class LiveFacts(Record):
     agreement: LiveAgreement | None = Field(description="Null where fewer than two answers could be asked about.")
     agreement_limit: float | None = Field(description="Lowest agreement that is no finding; null if nobody is asked.")
     silent: int = Field(description="Answers that the teacher was to be asked about and gave no answer to.")
+    of_another_secret: int = Field(
+        0,
+        exclude_if=lambda many: many == 0,  # so that a day without any is written as it was
+        description="Answers that are records and were kept under another secret than that of this installation: what "
+        "the teacher says cannot be compared with them, and the agreement is that of the others.",
+    )
     teacher: TeacherHealth | None = Field(description="What its canary prompts said last; null before.")
     truth: MaturedTruth
     truth_limit: float | None = Field(description="Lowest accuracy that is no finding; null where truth binds nothing.")
@@ -192,6 +198,7 @@ class LiveDay:
         earlier: the report of this day that says what the teacher said; None where that is in `heard`.
         kept_share: of the day's answers, the share that is in `rows`.
         of_all: `heard`, and those that the teacher was to answer, as `heard_of` has them; None without a cascade.
+        of_another_secret: answers that could not be compared with what the teacher says.
     """
 
     day: str
@@ -202,6 +209,7 @@ class LiveDay:
     earlier: LiveFacts | None = None
     kept_share: float = 1.0
     of_all: Heard | None = None
+    of_another_secret: int = 0
 
 
 @dataclass(frozen=True)
@@ -267,6 +275,7 @@ def live_day(
     day: str,
     *,
     key: Callable[[Purpose], bytes],
+    is_ours: Callable[[str], bool],
     at: float,
     earlier: LiveFacts | None = None,
 ) -> LiveDay:
@@ -282,6 +291,7 @@ def live_day(
         store: of the recipe.
         day: as `2026-11-28`, UTC.
         key: from a purpose to the key by which this installation draws for it.
+        is_ours: whether the id of an answer was issued under the secret of this installation.
         at: now, in seconds since 1970: by it truths are mature.
         earlier: the newest report of this day, if there is one.
     """
@@ -293,12 +303,15 @@ def live_day(
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
     if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
         return LiveDay(day, segments, rows, together([]), 0, earlier, share)
-    parts, silent, of_all = [], 0, None
+    parts, silent, of_all, strange = [], 0, None, 0
     if watched.terms.asks:
         known = LiveAnswers.of(builds.home)
         teacher = teacher_behind(builds, watched.champion).facts(TeacherFacts)
         fingerprint, records = teacher.fingerprint, KeptRecords.of(teacher.record, key)
         of_release = up_to(rows, watched.asked.get(day, {})).filter(pl.col("release") == watched.champion.release)
+        if records is not None:
+            ours = of_this_secret(of_release, is_ours)
+            of_release, strange = ours, of_release.height - ours.height
         drawn_for = []
 
         def kept(texts: Sequence[str]) -> pl.DataFrame:
@@ -317,7 +330,8 @@ def live_day(
         silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
         if watched.reference.cascade is not None:
             of_all = together([heard for _, heard in heard_of(*drawing, kept, of_all=True)])
-    return LiveDay(day, segments, rows, together(parts), silent, kept_share=share, of_all=of_all)
+    heard = together(parts)
+    return LiveDay(day, segments, rows, heard, silent, kept_share=share, of_all=of_all, of_another_secret=strange)
 
 
 def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
@@ -341,8 +355,7 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         "champion": [watched.champion.release, watched.since],
         "reference": watched.reference.model_dump(mode="json"),
         "teacher": watched.teacher and watched.teacher.model_dump(mode="json"),
-        "earlier": live.earlier
-        and live.earlier.model_dump(mode="json", include={"agreement", "silent", "teacher", "cascade"}),
+        "earlier": live.earlier and live.earlier.model_dump(mode="json", include=_OF_THE_TEACHER),
         "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
     }
 
@@ -350,6 +363,8 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         # Which they are follows from the rows and the secret, which a restored installation may not have.
         depends_on["wanted"] = digest_of(sorted(live.rows.filter("wanted")["id"]))
         depends_on["returned_at_least"] = file.recipe.traffic.feedback_returned_at_least
+    if live.of_another_secret:
+        depends_on["of_another_secret"] = live.of_another_secret
     if live.of_all is not None:
         depends_on["of_all"] = _digest_of(live.of_all)
     memory = _memory(live, watched)
@@ -363,6 +378,10 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         return facts
 
     return Plan(build, depends_on, config={"watch": watch_of(file).model_dump(mode="json")}, external_inputs=addresses)
+
+
+_OF_THE_TEACHER = {"agreement", "silent", "of_another_secret", "teacher", "cascade"}
+"""What a later report keeps of an earlier one."""
 
 
 def _digest_of(heard: Heard) -> str:
@@ -403,6 +422,7 @@ def report(live: LiveDay, watched: Watched, *, traffic: TrafficSpec) -> LiveFact
         agreement=earlier.agreement if earlier else live.heard.estimate,
         agreement_limit=_lowest(watches.get("agreement")),
         silent=earlier.silent if earlier else live.silent,
+        of_another_secret=earlier.of_another_secret if earlier else live.of_another_secret,
         teacher=earlier.teacher if earlier else watched.teacher,
         truth=_truth(rows.filter(~HANDED_ON), traffic, watched.reference.tolerance),
         truth_limit=_lowest(watches.get("truth")),

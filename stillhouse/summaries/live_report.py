@@ -14,6 +14,8 @@ def headline(facts: LiveFacts) -> str:
     """The day in one line."""
     agreement = facts.agreement
     answers = f"{facts.answers:,} answers{thinned(facts)}"
+    if facts.of_another_secret:
+        answers += f", {facts.of_another_secret:,} of them not to be compared: they were kept under another secret"
     if agreement is None:
         return f"{answers}, none that the teacher could be asked about"
     said = f"{percent(agreement.debiased)} agreement (± {percent(agreement.half_width)}, {agreement.asked:,} asked)"
@@ -49,6 +51,7 @@ def numbers(facts: LiveFacts) -> dict[str, float | str]:
         "answers_of_other_releases": facts.of_others,
         **({} if facts.kept_share == 1 else {"kept_share": facts.kept_share}),
         **agreed,
+        **({} if facts.of_another_secret == 0 else {"answers_of_another_secret": facts.of_another_secret}),
         "matured_truths": truth.known,
         **_accuracy(truth),
         **_kept(facts.cascade),

@@ -36,6 +36,7 @@ from orchestration.watch import ask, book_of
 from orchestration.watch import look as watched
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
+from stillhouse.live.estimate import of_this_secret
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.models.predictor import OnnxClassifier
@@ -45,6 +46,7 @@ from stillhouse.recipe.teacher import TeacherSpec
 from stillhouse.records.deployments import DeployedRelease, Stage
 from stillhouse.release.bundle import MODEL
 from stillhouse.release.standalone import LOADER
+from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.live_report import LiveFacts
 from stillhouse.stages.names import CHAMPION, LIVE_REPORT, SHADOW, TRAFFIC
@@ -301,7 +303,8 @@ def test_a_teacher_that_can_be_asked_agrees_where_it_means_the_same_words(
     wrong = sum(not is_right(each["record"], text) for each, text in zip(said, TEXTS, strict=False)) / len(said)
     assert bets.rows >= len(said) and bets.events / bets.rows == pytest.approx(wrong, abs=0.1) and wrong < 0.5
     ready = pl.DataFrame({"id": [said[0]["id"], f"x{said[0]['id'][1:]}"]})
-    assert orchestration.watch._kept_by_this_secret(place.builds, ready)["id"].to_list() == [said[0]["id"]]
+    is_ours = RequestIds.of(place.home.serving).is_ours
+    assert of_this_secret(ready, is_ours)["id"].to_list() == [said[0]["id"]]
 
 
 def test_texts_are_harvested_with_the_records_that_people_said_and_erased(place: Place) -> None:

@@ -2,14 +2,19 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from assets.live_report import earlier_report
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import CascadeReference
 from stillhouse.live.estimate import AskedFrom, Heard, together
+from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
 from stillhouse.live.thinning import kept_by
 from stillhouse.live.watch import TeacherHealth, WatchTerms
@@ -25,6 +30,8 @@ from stillhouse.statistics.weekly_pattern import WeeklyPattern
 from stillhouse.summaries.live_report import by_weekday, headline, numbers
 from tests.small import small_recipe
 from tests.stillhouse.live.made import AGREEMENT, NOON, OTHER, RELEASE, put, reference, rows
+from tests.stillhouse.live.test_records import KEPT, SPEC, answered, golden, kept
+from tests.stillhouse.live.test_records import reference as of_records
 
 DAY = day_at(NOON)
 
@@ -48,7 +55,15 @@ def watched(file: RecipeFile) -> Watched:
 def again(builds: BuildStore, file: RecipeFile, days: float, earlier: LiveFacts | None) -> LiveDay:
     store = TrafficStore(builds.home.artifacts, "r")
     return live_day(
-        builds, file, watched(file), store, DAY, key=str.encode, at=NOON + days * SECONDS_A_DAY, earlier=earlier
+        builds,
+        file,
+        watched(file),
+        store,
+        DAY,
+        key=str.encode,
+        is_ours=bool,
+        at=NOON + days * SECONDS_A_DAY,
+        earlier=earlier,
     )
 
 
@@ -169,3 +184,40 @@ def test_what_a_student_keeps_from_its_teacher_is_reported_as_a_share_of_all_req
     assert depends_on[0] != depends_on[1] and "of_all" not in plan(file, later, watched(file)).depends_on
     plain = report(live, watched(file), traffic=TrafficSpec(feedback="complete"))
     assert plain.cascade is None and "cascade" not in plain.model_dump(mode="json")
+
+
+def test_records_that_were_kept_under_another_secret_are_counted_and_are_no_disagreement(
+    builds: BuildStore, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: after a restore without `serving/secret` each counted as if the teacher had said otherwise."""
+    texts, places = golden(400)
+    ours, theirs = answered(300), answered(100, first=300).with_columns(replica=pl.lit("r2"))
+    theirs = theirs.with_columns(id="r2-" + pl.col("id"))
+    of_other_secret = KeptRecords(SPEC, b"another secret")
+    store = TrafficStore(builds.home.artifacts, "r")
+    put(store, kept(ours), texts=texts[:300])
+    put(store, theirs.with_columns(of_other_secret.kept(theirs, "label")), texts=texts[300:])
+    said = pl.DataFrame({"answer": places}).with_columns(prompt_ids(pl.Series(texts)), failure=pl.lit(None, pl.String))
+    LiveAnswers.of(builds.home).keep("f", said, at=NOON)
+    behind = SimpleNamespace(facts=lambda _: SimpleNamespace(fingerprint="f", record=SPEC))
+    monkeypatch.setattr("stillhouse.stages.live_report.teacher_behind", lambda *_: behind)
+    held = dataclasses.replace(
+        watched(file),
+        reference=of_records(),
+        terms=WatchTerms(WatchSpec(), truth_binds=False, asks=True),
+        budgets=[AskedFrom(after=0.0, share=0.9)],
+        asked={DAY: {"r1": 1_000, "r2": 1_000}},
+    )
+
+    def of_day(**how: Any) -> LiveFacts:
+        live = live_day(builds, file, held, store, DAY, key=lambda _: KEPT.key, at=NOON + SECONDS_A_DAY, **how)
+        return report(live, held, traffic=TrafficSpec())
+
+    facts = of_day(is_ours=lambda id: not id.startswith("r2"))
+    assert facts.agreement is not None and facts.agreement.debiased > 0.99 and facts.agreement.requests == 300
+    assert (facts.answers, facts.of_another_secret) == (400, 100)
+    assert numbers(facts)["answers_of_another_secret"] == 100 and "100 of them not to be compared" in headline(facts)
+    later = of_day(is_ours=bool, earlier=facts)
+    assert later.of_another_secret == 0, "the teacher is still asked about the day"
+    assert later.agreement is not None and later.agreement.debiased < 0.9
+    assert "of_another_secret" not in later.model_dump(mode="json")
