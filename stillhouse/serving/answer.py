@@ -294,6 +294,10 @@ class WhoServes(Record):
     deployment: int
     since: str
     labels: tuple[str, ...]
+    lowest: float | None = Field(
+        None, exclude_if=lambda end: end is None, description="where answers are numbers, no number is below"
+    )
+    highest: float | None = Field(None, exclude_if=lambda end: end is None, description="likewise, and none above")
     threshold: float | None
     to_teacher: tuple[str, ...]
     challenger: str | None

@@ -269,6 +269,7 @@ class Server:
             deployment=serving.deployment,
             since=serving.at,
             labels=champion.what_it_names,
+            **champion.ends,
             threshold=None if champion.cascade is None else champion.cascade.rule.threshold.threshold,
             to_teacher=() if champion.cascade is None else tuple(each.name for each in champion.cascade.rule.protected),
             challenger=None if serving.challenger is None else serving.challenger.release.release,

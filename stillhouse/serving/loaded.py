@@ -152,6 +152,13 @@ class LoadedRelease:
         """Its labels, as people see them; of records the fields, as there are too many places of a text."""
         return tuple(self.task.spec.fields) if isinstance(self.task, Extraction) else tuple(self.task.names)
 
+    @property
+    def ends(self) -> dict[str, float]:
+        """From which to which number it answers; nothing where answers are no numbers."""
+        if not isinstance(self.task, NumericScore):
+            return {}
+        return {"lowest": self.task.lowest, "highest": self.task.highest}
+
     def can_be_true(self, label: str) -> bool:
         """Whether what somebody says is right is one of the labels, a set or number in its one spelling, or a record.
 

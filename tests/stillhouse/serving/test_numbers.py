@@ -92,6 +92,17 @@ def test_what_only_the_challenger_can_answer_can_be_true(of_numbers: Served, rel
     assert [each["maximum"] for each in truth["anyOf"] if each["type"] == "number"] == [70]
 
 
+def test_whoever_asks_what_serves_is_told_between_which_numbers_answers_lie(of_numbers: Served) -> None:
+    """Regression: all that was said of them was the label `score`, which no answer is."""
+    shown, said = of_numbers.client.get(f"/v1/{RECIPE}").json(), document(of_numbers)
+    assert (shown["lowest"], shown["highest"], shown["labels"]) == (10, 50, ["score"])
+    assert fits(said, said["components"]["schemas"][f"{RECIPE}.WhoServes"], shown)
+
+
+def test_where_answers_are_labels_no_ends_are_said(served: Served) -> None:
+    assert not {"lowest", "highest"} & served.client.get(f"/v1/{RECIPE}").json().keys()
+
+
 def test_the_refusal_says_which_numbers_are_meant(of_numbers: Served) -> None:
     id = of_numbers.predict(text=TEXTS[0]).json()["id"]
     found = of_numbers.feedback(id=id, truth=51).json()

@@ -19,7 +19,7 @@ from stillhouse.serving.answer import Serving
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.requests import Feedback, ServedRequest
 from stillhouse.serving.routing import ServedChallenger
 from stillhouse.serving.spool import TrafficLog
@@ -65,6 +65,15 @@ def test_a_record_is_said_as_a_text_and_as_an_object(of_records: Served, release
         assert "labels" not in said and said["confidence"] > 0
     several = of_records.predict(texts=TEXTS).json()["answers"]
     assert [each["record"] for each in several] == [json.loads(releases[0].answer(text).label) for text in TEXTS]
+
+
+def test_the_text_of_a_record_has_digits_that_no_float_holds(of_records: Served, releases: list[LoadedRelease]) -> None:
+    """docs/serving.md: a program that needs them all reads `label`."""
+    long, label = copy(releases[0]), '{"buyer":"king","total":12345678901234567.89,"unit":"EUR","urgency":"low"}'
+    long.say = lambda clean: Said(label, 0.9, 3)  # type: ignore[method-assign]
+    of_records.slot.serving = Serving(1, "2026-11-30T00:00:00", long)
+    said = of_records.predict(text=TEXTS[0]).json()
+    assert said["label"] == label and said["record"]["total"] == 12345678901234568.0
 
 
 def test_no_answer_of_labels_has_a_record(served: Served) -> None:
