@@ -22,7 +22,7 @@ from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import RowColumns, RowFormat, format_of, read_rows, usual_separator
 from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.answers import AnswersFormat
+from stillhouse.recipe.answers import AnswersFormat, AnswersSpec
 from stillhouse.recipe.data import Separator
 
 _NO_COLUMN = "\0"
@@ -121,8 +121,43 @@ def lines_of(reading: Reading) -> Iterator[str]:
         yield f"columns: [{', '.join(map(scalar, reading.columns))}]"
 
 
-def format_of_answers(uri: str) -> AnswersFormat:
-    """What a file of answers looks like, by the first line of JSON lines; anything else is a table."""
+def answers_in(uri: str, text: str, label: str) -> AnswersSpec:
+    """How a file of answers is read: what it looks like, by the first line of JSON lines, and of a table its columns.
+
+    Args:
+        uri: of the file.
+        text: what the column of texts is called in the rows, and may be called here.
+        label: likewise that of the labels, which are answers here.
+
+    Raises:
+        StillhouseError: if it is a table, and nothing says which of its columns are text and answer.
+    """
+    format = _format_of_answers(uri)
+    if format is not AnswersFormat.TABLE:
+        return AnswersSpec(format=format)
+    usual, columns = AnswersSpec(), columns_of(uri, label, RowFormat())
+    of_text = next((name for name in (usual.text_path, text) if name in columns), None)
+    of_answer = next((name for name in (usual.answer_path, label) if name in columns), None)
+    others = [name for name in columns if name not in (of_text, of_answer)]
+    if len(others) == 1:  # what is left of two is the other one
+        of_text, of_answer = of_text or others[0], of_answer or others[0]
+    if of_text is None or of_answer is None or of_text == of_answer:
+        names = (usual.answer_path, label) if of_text is not None else (usual.text_path, text)
+        raise StillhouseError(
+            f"no column of it is called {' or '.join(repr(quoted(name)) for name in dict.fromkeys(names))}, so nothing "
+            f"says which of {', '.join(repr(quoted(name)) for name in columns)} has the "
+            f"{'answers' if of_text is not None else 'texts'}",
+            where=f"--answers {uri}",
+            expected="a column `text` and one `answer`, or columns called as --text and --label",
+            do="Call the columns so.",
+        )
+    return AnswersSpec(
+        text=None if of_text == usual.text_path else of_text,
+        answer=None if of_answer == usual.answer_path else of_answer,
+    )
+
+
+def _format_of_answers(uri: str) -> AnswersFormat:
     place = find_places(uri, None)[0]
     if format_of(place) != "ndjson":
         return AnswersFormat.TABLE

@@ -15,7 +15,7 @@ from orchestration.scaffold.open_questions import LICENCE_OF_WEIGHTS, TERMS_OF_A
 from orchestration.scaffold.server import TeacherServer
 from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.weights import Weights
-from stillhouse.recipe.answers import AnswersFormat
+from stillhouse.recipe.answers import AnswersSpec
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, ScoreSpec, TaskKind
 from stillhouse.recipe.record import FieldSpec, RecordSpec
@@ -98,7 +98,7 @@ _ANSWERS = Template("""\
   teacher:
     kind: stored
     source: $stored
-    answers: {format: $format}          # table, chat or batch; fields and patterns: docs/stored-completions.md
+    answers: {$read}          # table, chat or batch; fields and patterns: docs/stored-completions.md
     revision: $stored    # say here which model gave the answers, and when
     licence: $terms
     training_on_outputs: $outputs
@@ -183,7 +183,7 @@ def recipe_text(
     taught: bool = True,
     golden: str | None = None,
     stored: str | None = None,
-    answers_format: AnswersFormat = AnswersFormat.TABLE,
+    answers_read: AnswersSpec | None = None,
     server: TeacherServer | None = None,
 ) -> str:
     """Fill the template, each value as YAML itself writes it.
@@ -200,7 +200,7 @@ def recipe_text(
         taught: whether rows to train on have labels; else the golden file has all there are.
         golden: address of the golden file.
         stored: address of a teacher's stored answers.
-        answers_format: of those.
+        answers_read: how those are read; as a table whose columns are called as usual when None.
         server: a teacher that is asked over the network.
         cut_from: the encoder that students are cut from: the teacher itself where no other is said.
         answer: what a label is.
@@ -235,7 +235,7 @@ def recipe_text(
         rate=rate,
         rename=_rename(cut_from, labels),
         stored=scalar(stored or ""),
-        format=answers_format.value,
+        read=_answers(answers_read or AnswersSpec()),
         terms=f"{scalar('')}  # OPEN: {TERMS_OF_ANSWERS}",
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
@@ -291,6 +291,14 @@ def _loss(answer: TaskKind, *, elsewhere: bool) -> str:
     if answer in NUMBERS:
         return "loss: logit_mse, "
     return "loss: bce, " if answer in SETS else "loss: kl, " if elsewhere or answer in RECORDS else ""
+
+
+def _answers(read: AnswersSpec) -> str:
+    """How a file of answers is read, where that is not the usual."""
+    named = {"text": read.text, "answer": read.answer}
+    return ", ".join(
+        [f"format: {read.format}", *(f"{field}: {scalar(name)}" for field, name in named.items() if name is not None)]
+    )
 
 
 def _numbers(score: ScoreSpec) -> str:

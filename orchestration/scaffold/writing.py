@@ -16,8 +16,8 @@ from orchestration.scaffold.files import (
     Reading,
     address,
     advice_as_options,
+    answers_in,
     as_seen_from,
-    format_of_answers,
     lines_of,
     looked_at,
     require_utf8,
@@ -53,7 +53,6 @@ from stillhouse.data.several_labels import are_sets
 from stillhouse.data.sources import RowColumns, SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import GOLDEN_FILE, SETS, DataSpec, ScoreSpec, TaskKind
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
 from stillhouse.recipe.record import RecordSpec
@@ -207,7 +206,7 @@ def write_recipe(
         taught=taught,
         golden=golden and as_seen_from(root, golden),
         stored=stored and as_seen_from(root, stored),
-        answers_format=format_of_answers(stored) if stored else AnswersFormat.TABLE,
+        answers_read=answers_in(stored, text, label) if stored else None,
         server=server,
     ).encode()
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
+from orchestration.recipe_check import check
 from orchestration.scaffold import weights
 from orchestration.scaffold.writing import FilesBeside, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.recipe.reading import read_recipe
+from stillhouse.recipe.reading import Recipes, read_recipe
 from tests.command import stillhouse
 from tests.small import questions
 
@@ -90,6 +92,51 @@ def test_rows_that_people_labelled_in_a_file_of_their_own_judge_what_was_answere
     # 400 golden rows are needed for 3 points (rows_needed_for), and 7 in 10 of the file are golden.
     assert 190 < golden < 230 and said.endswith(f"let people label about {math.ceil((400 - golden) / 0.7)} rows more")
     assert "open  teacher.licence: the terms" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "answer"),
+    [
+        (("text", "answer"), None, None),
+        (("question", "queue", "id"), "question", "queue"),
+        (("text", "queue"), None, "queue"),
+        (("prompt", "answer"), "prompt", None),
+        (("id", "text", "question", "answer"), None, None),
+    ],
+)
+def test_a_file_of_answers_is_read_by_the_columns_that_it_has(
+    tmp_path: Path, home: Home, columns: tuple[str, ...], text: str | None, answer: str | None
+) -> None:
+    """Regression: where they were not called `text` and `answer`, `check` refused the recipe that `new` had written."""
+    options = unlabelled_and_audited(tmp_path)
+    answered = {name: questions(400)["service" if name in ("answer", "queue") else "question"] for name in columns}
+    pl.DataFrame(answered).write_csv(tmp_path / "answers.csv")
+    files = ("--golden", str(tmp_path / "audited.csv"), "--answers", str(tmp_path / "answers.csv"))
+    ended = stillhouse("new", "mine", *options, *files, "--pain", "latency", recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    path = tmp_path / "recipes" / "mine" / "defs.yaml"
+    answers = read_recipe(path).recipe.teacher.answers
+    assert (answers.text, answers.answer) == (text, answer)
+    document = yaml.safe_load(path.read_text())
+    document["attributes"]["teacher"] |= {"licence": "its terms", "training_on_outputs": "allowed"}
+    document["attributes"]["data"]["licence"] = "ours"
+    path.write_text(yaml.safe_dump(document))
+    assert check(Recipes((read_recipe(path),), ())).all_is_well
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing"), [(("id", "prompt", "reply"), "the texts"), (("text", "id", "reply"), "the answers")]
+)
+def test_a_file_of_answers_whose_columns_nobody_can_know_is_refused(
+    tmp_path: Path, home: Home, columns: tuple[str, ...], missing: str
+) -> None:
+    options = unlabelled_and_audited(tmp_path)
+    pl.DataFrame({name: ["a", "b"] for name in columns}).write_csv(tmp_path / "answers.csv")
+    files = ("--golden", str(tmp_path / "audited.csv"), "--answers", str(tmp_path / "answers.csv"))
+    ended = stillhouse("new", "mine", *options, *files, recipes=tmp_path / "recipes")
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and f"has {missing}" in line and "'reply'" in line
+    assert not (tmp_path / "recipes").exists()
 
 
 SERVER = ("--endpoint", "http://127.0.0.1:9/v1", "--model", "large-2026", "--usd-in", "0.2", "--usd-out", "0.6")
