@@ -224,7 +224,7 @@ def recipe_text(
         "usd_in": _money(server.usd_per_million_in),
         "usd_out": _money(server.usd_per_million_out),
         "usd_at_most": _money(server.usd_at_most),
-        "longest": str(_LONGEST_LIST if gives_sets or record else _LONGEST_LABEL),
+        "longest": str(record.tokens_at_most if record else _LONGEST_LIST if gives_sets else _LONGEST_LABEL),
     }  # fmt: skip
     rate = _decimal(cut_from.learning_rate) if teacher is _AN_ENCODER else ""
     taught_by = teacher.substitute(

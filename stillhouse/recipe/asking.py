@@ -6,6 +6,7 @@ Does not: which kinds of teachers are asked (teacher.py), asking them (stillhous
 
 import re
 from enum import StrEnum
+from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -52,7 +53,9 @@ class AskSpec(Part):
         "they say, or {fields} for the fields of a record; a plain one when left out",
     )
     settings: dict[str, str | int | float | bool] = Field(
-        {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
+        {"temperature": 0, "max_tokens": 32},
+        description="further fields of each request; where data.answer is fields, max_tokens is what a record of these "
+        "needs at most, when settings are left out",
     )
     structured: bool = Field(
         False,
@@ -84,6 +87,12 @@ class AskSpec(Part):
         if sampled and not float(self.settings.get("temperature", 1)) > 0:
             raise ValueError("settings.temperature: above 0 where soft_labels.by is samples; at 0 all samples are one")
         return self
+
+    def with_room_for(self, tokens: int) -> Self:
+        """The same with answers of so many tokens, where the recipe does not say how long they may be."""
+        if "settings" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"settings": {**self.settings, "max_tokens": tokens}})
 
     @property
     def ways_of_answering(self) -> list[str]:

@@ -62,6 +62,13 @@ class Recipe(RecipeParts):
         return self
 
     @model_validator(mode="after")
+    def _a_teacher_has_room_for_a_record(self) -> "Recipe":
+        """Written down as if the recipe said it, so that the contract names what was asked."""
+        if self.data.record is not None:
+            object.__setattr__(self, "teacher", self.teacher.with_room_for(self.data.record))
+        return self
+
+    @model_validator(mode="after")
     def _who_has_an_address_owns_something(self) -> "Recipe":
         there_are = list(dict.fromkeys([*(each.owner for each in self.plays), *(each.owner for each in self.risks)]))
         for owner in self.owner_notify:

@@ -15,6 +15,12 @@ OUTPUTS_AT_MOST = 4096
 """Of a network: it has one for each run of words that a field may be, and a signal keeps all of them for each row."""
 WORDS_AT_MOST = 64
 _WORDS_OF_A_VALUE, MOST_WORDS_OF_A_VALUE = 4, 16
+_TOKENS_OF_A_WORD = 8
+"""Most words are one to three tokens; one of a language that the tokenizer does not know has more."""
+_TOKENS_OF_A_NUMBER = 24
+"""Of a number or a date in its one spelling, a token for each character."""
+_TOKENS_AROUND_A_FIELD, _TOKENS_AROUND_A_RECORD = 8, 16
+"""Quotes, colon, comma and the indent of a line; braces, and a fence around them."""
 
 DecimalSign = Literal["point", "comma"]
 DateOrder = Literal["day_first", "month_first"]
@@ -77,6 +83,13 @@ class FieldSpec(Part):
             raise FieldError("must be left out where kind is choice", "words_at_most")
         return self
 
+    @property
+    def tokens_at_most(self) -> int:
+        """That a language model needs to write its value, whatever its tokenizer makes of it."""
+        if self.kind == "choice":
+            return max(len(value.encode()) for value in self.of)
+        return _TOKENS_OF_A_NUMBER if self.reads else _TOKENS_OF_A_WORD * self.words_at_most
+
     def outputs(self, words: int) -> int:
         """How many answers there are to it, that there is none among them.
 
@@ -126,6 +139,14 @@ class RecordSpec(Part):
                 "have fewer words (words_at_most of each)"
             )
         return self
+
+    @property
+    def tokens_at_most(self) -> int:
+        """That a language model needs to write one as a JSON object: names and signs, a token for each byte, and
+        values."""
+        return _TOKENS_AROUND_A_RECORD + sum(
+            len(name.encode()) + _TOKENS_AROUND_A_FIELD + field.tokens_at_most for name, field in self.fields.items()
+        )
 
     @classmethod
     def in_recipe(cls, written: Mapping[str, Any]) -> "RecordSpec | None":

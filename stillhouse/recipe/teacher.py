@@ -22,8 +22,12 @@ from stillhouse.recipe.asking import (
 )
 from stillhouse.recipe.fields import FieldError, Name, Part, Sentence
 from stillhouse.recipe.losses import Gives
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.recipe.weights import WeightsSpec
+
+_TOKENS_OF_A_SENTENCE = 64
+"""In which a model says why."""
 
 
 class ReviewSpec(Part):
@@ -291,6 +295,17 @@ class TeacherSpec(WeightsSpec):
                     *here,
                     "name" if each.name else "model",
                 )
+
+    def with_room_for(self, record: RecordSpec) -> "TeacherSpec":
+        """The same with room for such a record in each answer, where the recipe does not say how long one may be."""
+        tokens, why = record.tokens_at_most, 0 if self.answers.rationale is None else _TOKENS_OF_A_SENTENCE
+        ask = None if self.ask is None else self.ask.with_room_for(tokens + why)
+        alternatives = tuple(each.with_room_for(tokens) for each in self.alternatives)
+        ensemble = self.ensemble
+        if ensemble is not None:
+            members = {name: member.with_room_for(record) for name, member in ensemble.members.items()}
+            ensemble = ensemble.model_copy(update={"members": members})
+        return self.model_copy(update={"ask": ask, "alternatives": alternatives, "ensemble": ensemble})
 
     @property
     def longest_text(self) -> int:

@@ -95,7 +95,8 @@ def test_an_encoder_learns_them_from_the_rows_and_a_server_is_asked_for_them(tmp
     (tmp_path / "asked").mkdir()
     recipe = read_recipe(new(tmp_path / "asked", data, server=server).path).recipe
     assert (recipe.teacher.kind, recipe.data.answer) == ("endpoint", "fields")
-    assert recipe.teacher.ask is not None and recipe.teacher.ask.settings["max_tokens"] == 128
+    assert recipe.teacher.ask is not None and recipe.data.record is not None
+    assert recipe.teacher.ask.settings["max_tokens"] == recipe.data.record.tokens_at_most > 64
 
 
 def test_golden_rows_with_records_make_a_recipe_of_records_of_a_source_without_labels(tmp_path: Path) -> None:

@@ -204,6 +204,39 @@ def test_what_goes_with_records_is_read_back_as_it_was(tmp_path: Path, changes: 
     assert read.data.particulars == {"record": read.data.record.model_dump(mode="json")}  # type: ignore[union-attr]
 
 
+NO_SETTINGS: dict[str, Any] = {"teacher": {**SERVER, "ask": {"model": "m"}}, **AWAY}
+
+
+def test_where_the_recipe_says_nothing_of_it_an_answer_may_be_as_long_as_a_record(tmp_path: Path) -> None:
+    """Regression: of a record of several fields 32 tokens were written, which is none.
+
+    By hand: 16 around the record, 8 and their names around `vendor` and `currency`, 8 for each of four words, 3 of EUR.
+    """
+    read = read_recipe(recipe(tmp_path, **NO_SETTINGS)).recipe
+    assert read.teacher.ask is not None and read.teacher.ask.settings == {"temperature": 0, "max_tokens": 81}
+    (tmp_path / "why").mkdir()
+    teacher = {**SERVER, "ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}
+    asked = read_recipe(recipe(tmp_path / "why", teacher=teacher, **AWAY)).recipe.teacher.ask
+    assert asked is not None and asked.settings["max_tokens"] == 81 + 64
+    cheaper = {name: value for name, value in CHEAPER.items() if name != "settings"}
+    (tmp_path / "others").mkdir()
+    teacher = {**SERVER, "alternatives": [cheaper, {**CHEAPER, "name": "said"}]}
+    others = read_recipe(recipe(tmp_path / "others", teacher=teacher, **AWAY)).recipe.teacher.alternatives
+    assert [each.settings["max_tokens"] for each in others] == [81, 9]
+    (tmp_path / "members").mkdir()
+    members = read_recipe(recipe(tmp_path / "members", **together(NO_SETTINGS["teacher"]))).recipe.teacher.members
+    assert members["y"].ask is not None and members["y"].ask.settings["max_tokens"] == 81
+
+
+def test_a_recipe_that_says_how_long_an_answer_may_be_keeps_its_digest(tmp_path: Path) -> None:
+    written = recipe(tmp_path, **of_server(settings={"temperature": 0, "max_tokens": 32}))
+    read = read_recipe(written).recipe
+    assert read.teacher.ask is not None and read.teacher.ask.settings["max_tokens"] == 32
+    (tmp_path / "labels").mkdir()
+    labels = read_recipe(other_recipe(tmp_path / "labels", **NO_SETTINGS)).recipe.teacher.ask
+    assert labels is not None and labels.settings == {"temperature": 0, "max_tokens": 32}
+
+
 def test_answers_that_are_records_are_kept_watched_and_compared(tmp_path: Path) -> None:
     read = read_recipe(recipe(tmp_path, traffic={}, watch={}, rollout={"shadow": {"judge_by": "teacher"}})).recipe
     assert read.traffic is not None and read.watch is not None and read.rollout is not None
