@@ -11,7 +11,7 @@ from stillhouse.models.fitting import unfit
 from stillhouse.models.memory import memory_gb
 from stillhouse.names import same_person
 from stillhouse.recipe.differences import Difference, differences
-from stillhouse.recipe.teacher import teacher_part
+from stillhouse.recipe.teacher import TeacherSpec, teacher_part
 from stillhouse.records.governance import amendment_to, sign_off_of
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts
@@ -65,13 +65,19 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
 def terms_allow_training_on_outputs(context: GateContext) -> Finding:
     """Unknown counts as no."""
     teacher = context.recipe.teacher
-    said = teacher.training_on_outputs
-    advice = ". Read its licence and terms, then say in `teacher.training_on_outputs` what they allow"
+    closed = {name: each for name, each in teacher.by_member.items() if each.training_on_outputs != "allowed"}
     return passed_if(
-        said == "allowed",
-        f"the recipe says that training on the outputs of {teacher.source} is {said}"
-        + (advice if said == "unknown" else ""),
+        not closed,
+        "; ".join(_what_terms_say(each, teacher_part(name)) for name, each in (closed or {"": teacher}).items()),
         licence=teacher.licence,
+    )
+
+
+def _what_terms_say(teacher: TeacherSpec, part: str) -> str:
+    said = teacher.training_on_outputs
+    advice = f". Read its licence and terms, then say in `{part}.training_on_outputs` what they allow"
+    return f"the recipe says that training on the outputs of {teacher.source} is {said}" + (
+        advice if said == "unknown" else ""
     )
 
 

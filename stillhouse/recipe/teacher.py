@@ -185,7 +185,7 @@ class TeacherSpec(WeightsSpec):
     @model_validator(mode="before")
     @classmethod
     def _an_ensemble_is_known_by_its_members(cls, said: Any) -> Any:
-        """Its source, revision, licence and terms are theirs; of terms the gravest."""
+        """Its source, revision, licence and terms are theirs; of terms the gravest, and none beside them."""
         inner = said.get("ensemble") if isinstance(said, dict) else None
         members = inner.get("members") if isinstance(inner, dict) else None
         if not isinstance(members, dict) or not all(isinstance(each, dict) for each in members.values()):
@@ -196,7 +196,11 @@ class TeacherSpec(WeightsSpec):
             field: ", ".join(str(each.get(field)) for each in members.values())
             for field in ("source", "revision", "licence")
         }
-        return {**of_members, "training_on_outputs": gravest, **said}
+        theirs = {**of_members, "training_on_outputs": gravest}
+        for field, of_all in theirs.items():
+            if said.get("kind") == TeacherKind.ENSEMBLE and said.get(field, of_all) != of_all:
+                raise FieldError(f"must be left out of an ensemble: by its members it is {of_all!r}", field)
+        return {**theirs, **said}
 
     @model_validator(mode="after")
     def _each_kind_has_its_own_fields(self) -> "TeacherSpec":

@@ -110,6 +110,16 @@ def test_only_terms_that_allow_it_allow_it(said: str, verdict: object) -> None:
     assert ("say in `teacher.training_on_outputs`" in found[1]) is (said == "unknown")
 
 
+def test_the_member_whose_terms_do_not_allow_it_is_named_where_they_are_said() -> None:
+    assert answer_of(terms_allow_training_on_outputs, recipe=ensemble_recipe())[0] is PASS
+    found = answer_of(terms_allow_training_on_outputs, recipe=ensemble_recipe(training_on_outputs="unknown"))
+    assert found == (
+        FAIL,
+        "the recipe says that training on the outputs of encoder is unknown. Read its licence and terms, then say in "
+        "`teacher.ensemble.members.two.training_on_outputs` what they allow",
+    )
+
+
 @pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?"])
 def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
     assert answer_of(licences_are_named) == (PASS, "teacher and data have one")

@@ -766,6 +766,34 @@ def test_an_ensemble_is_known_by_its_members(
 
 
 def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "said", "is_theirs"),
+    [("training_on_outputs", "allowed", "unknown"), ("licence", "Apache-2.0", "MIT, MIT"), ("source", "x", "")],
+)
+def test_nothing_milder_is_said_of_an_ensemble_than_of_its_members(
+    tmp_path: Path, field: str, said: str, is_theirs: str
+) -> None:
+    """Regression: terms of the ensemble went before those of its members, so that of two the unknown ones were lost."""
+    document = yaml.safe_load(DEMO.read_text())
+    members = {"one": MEMBER, "two": {**MEMBER, "training_on_outputs": "unknown"}}
+    teacher = {
+        "kind": "ensemble", "ensemble": {"members": members}, "reason": "Two see more.", "minimum_accuracy": 0.8,
+        field: said,
+    }  # fmt: skip
+    document["attributes"] |= {
+        "teacher": teacher, "base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None,
+        "students": [{"name": "a", "layers": [0], "training": {"loss": "kl"}}],
+    }  # fmt: skip
+    path = written(tmp_path, document)
+    *_, line = (n for n, text in enumerate(path.read_text().splitlines(), 1) if text == f"    {field}: {said}")
+    expected = rf"defs.yaml:{line}: teacher.{field}: must be left out of an ensemble: by its members it is '{is_theirs}"
+    with pytest.raises(StillhouseError, match=expected):
+        read_recipe(path)
+    teacher[field] = {"training_on_outputs": "unknown", "licence": "MIT, MIT", "source": "encoder, encoder"}[field]
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    assert read_recipe(path).recipe.teacher.training_on_outputs == "unknown"
+
+
     document = yaml.safe_load(DEMO.read_text())
     control = document["attributes"]["students"][-1]
     as_it_is = {"name": "int8_teacher", "layers": [0, 1, 2, 3, 4, 5], "learns_from": "nothing"}
