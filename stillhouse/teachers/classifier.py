@@ -27,8 +27,8 @@ PROBLEMS: dict[TaskKind, tuple[str | None, ...]] = {
 }
 """What transformers calls each kind of answer in the `problem_type` of a config; where it says none it is one label."""
 
-_UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
-"""The outputs of a classifier whose config names none: transformers leaves these out when it saves one."""
+_UNNAMED = 2
+"""Outputs of a classifier whose config says nothing of them: transformers leaves these out when it saves one."""
 
 
 def build_classifier(
@@ -161,19 +161,21 @@ def outputs_of(config: Mapping[str, Any], where: str) -> list[str]:
         where: what to name in an error.
 
     Raises:
-        StillhouseError: if what it says of them is no name for each number.
+        StillhouseError: if what it says of them is no name for each number from 0 on.
     """
-    named = config.get("id2label") or _UNNAMED
     try:
+        named = config.get("id2label") or {
+            index: f"LABEL_{index}" for index in range(config.get("num_labels", _UNNAMED))
+        }
         numbered = {int(index): str(label) for index, label in named.items()}
-    except (AttributeError, ValueError) as error:
+        return [numbered[index] for index in range(len(named))]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of 1, 2 and 3 nobody knows whose output 0 is
         raise StillhouseError(
             "the outputs of this classifier are not named by their numbers",
             where=where,
-            expected='an id2label such as {"0": "no", "1": "yes"}',
+            expected='an id2label such as {"0": "no", "1": "yes"}, counted from 0',
             do="Restore the config that was published with the weights.",
         ) from error
-    return [numbered[index] for index in sorted(numbered)]
 
 
 def _listed(names: Sequence[str]) -> str:

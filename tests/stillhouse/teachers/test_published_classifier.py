@@ -140,6 +140,28 @@ def test_more_than_ten_outputs_are_in_the_order_of_their_numbers(tmp_path: Path)
     assert outputs_in_order(tmp_path, labels, {}) == list(range(12))
 
 
+@pytest.mark.parametrize(
+    "id2label",
+    [
+        {"1": "person", "2": "place", "3": "thing"}, {"0": "person", "1": "place", "3": "thing"},
+        {"0": "person", "00": "place", "1": "thing"}, {"zero": "person"}, ["person", "place", "thing"],
+    ],
+)  # fmt: skip
+def test_outputs_that_are_not_numbered_from_0_on_are_nobodys(tmp_path: Path, id2label: object) -> None:
+    """Regression: those numbered from 1 on were taken one place off, so that each answer was another class."""
+    (tmp_path / "config.json").write_text(json.dumps({**named(NAMES), "id2label": id2label}))
+    with pytest.raises(StillhouseError, match=r"are not named by their numbers.*counted from 0"):
+        outputs_in_order(tmp_path, NAMES, {})
+
+
+def test_outputs_of_which_a_config_gives_the_number_alone_are_called_by_theirs(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architectures": ["BertForSequenceClassification"], "num_labels": 3})
+    )
+    rename = {"LABEL_0": "thing", "LABEL_1": "place", "LABEL_2": "person"}
+    assert outputs_in_order(tmp_path, NAMES, rename) == [2, 1, 0]
+
+
 def test_an_encoder_without_a_head_is_no_classifier(tmp_path: Path) -> None:
     published("bert", tmp_path / "published", id2label=dict(enumerate(OUTPUTS)))
     with pytest.raises(StillhouseError, match=r"no classifier.*Set `teacher\.kind: encoder`"):
