@@ -46,14 +46,17 @@ def reply_in(body: object, milliseconds: float | None) -> Reply | None:
 
 
 def _alternatives(logprobs: object) -> list[tuple[str, float]] | None:
-    """The tokens that might have come first, with their log-probabilities; None where the server does not tell."""
+    """The tokens that might have come first, with their log-probabilities; None where the server does not tell.
+
+    Two tokens may be spelled alike, such as those of a letter with and without a blank before it: each has a part.
+    """
     try:
         first = logprobs["content"][0]  # type: ignore[index]
-        named = [first, *first["top_logprobs"]]
-        found = {str(each["token"]): float(each["logprob"]) for each in named}
+        chosen, *found = ((str(each["token"]), float(each["logprob"])) for each in (first, *first["top_logprobs"]))
     except (TypeError, KeyError, IndexError, ValueError):
         return None
-    return [(token, min(logprob, 0.0)) for token, logprob in found.items() if not math.isnan(logprob)] or None
+    named = dict.fromkeys(found if chosen[0] in dict(found) else [chosen, *found])
+    return [(token, min(logprob, 0.0)) for token, logprob in named if not math.isnan(logprob)] or None
 
 
 def counted_tokens(usage: object) -> tuple[int, int]:

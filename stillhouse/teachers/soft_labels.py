@@ -29,7 +29,8 @@ def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[s
     """The distribution over labels that one token's alternatives tell.
 
     A label's probability is that of all tokens that are its code. One that is not among the alternatives is less
-    probable than the last of them, and gets half of that one's.
+    probable than the last of them, and gets half of that one's, but no more than its part of what all of them leave: a
+    server that names the chosen token alone has said how sure it is of that, and nothing of the others.
 
     Args:
         alternatives: tokens with their natural log-probabilities.
@@ -48,7 +49,9 @@ def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[s
     if mass == 0:
         return None, 0.0
     least = float(np.exp(min(logprob for _, logprob in alternatives))) / 2
-    weights = np.array([weight or max(least, _TINY) for weight in found.values()])
+    left = 1 - sum(float(np.exp(logprob)) for _, logprob in alternatives)
+    unnamed = min(least, max(left / max([*found.values()].count(0.0), 1), _ZERO))
+    weights = np.array([weight or max(unnamed, _TINY) for weight in found.values()])
     return np.log(weights / weights.sum()), mass
 
 

@@ -515,9 +515,9 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
         signal = place.newest("teacher_signal", "base").frame("signal").join(texts, on="prompt_id")
         sure = np.exp(np.array(signal["logits"].to_list())).max(axis=1)
         in_doubt = signal["text"].map_elements(doubtful, pl.Boolean).to_numpy()
-        # Four labels that are not told of get half of 0.01 each.
-        np.testing.assert_allclose(sure[in_doubt], 0.64 / 1.01, rtol=1e-5)
-        np.testing.assert_allclose(sure[~in_doubt], 0.96 / 1.01, rtol=1e-5)
+        # What is told leaves nothing to the four labels that are not.
+        np.testing.assert_allclose(sure[in_doubt], 0.64 / 0.99, rtol=1e-5)
+        np.testing.assert_allclose(sure[~in_doubt], 0.96 / 0.99, rtol=1e-5)
         assert audit_recipe(place.home, "small").ok
         told = audit_teachers_row(place.home, "small", signal["prompt_id"][0])
         assert told.ok and told.text == signal["text"][0] and told.said.observed == "large-2026-06"

@@ -16,6 +16,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import MASS, RAW, VOTES
+from stillhouse.teachers.protocol import reply_in
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.soft_labels import by_alternatives, codes_of
 from stillhouse.teachers.stored import Failure
@@ -37,6 +38,14 @@ def test_a_code_that_is_not_listed_is_half_as_probable_as_the_last_that_is() -> 
     found, mass = by_alternatives([("A", math.log(0.9)), ("so", math.log(0.02))], ["A", "B", "C"])
     assert found is not None and mass == pytest.approx(0.9)
     np.testing.assert_allclose(np.exp(found), np.array([0.9, 0.01, 0.01]) / 0.92)
+
+
+@pytest.mark.parametrize(("sure", "others"), [(0.9, 0.05), (1.0, 1e-9)])
+def test_codes_that_are_not_listed_share_no_more_than_what_is_left(sure: float, others: float) -> None:
+    """Regression: of a server that named the chosen token alone each other label was half as probable as that one."""
+    found, mass = by_alternatives([("A", math.log(sure))], ["A", "B", "C"])
+    assert found is not None and mass == pytest.approx(sure)
+    np.testing.assert_allclose(np.exp(found), np.array([sure, others, others]) / (sure + 2 * others), rtol=1e-6)
 
 
 @pytest.mark.parametrize("said", [[], [("The", 0.0)], [("AB", -0.1), ("", -3.0)]])
@@ -153,6 +162,26 @@ def test_a_server_that_tells_no_probabilities_is_found_out_by_the_first_call_and
             asked.ask(texts(20))
         assert server.calls == 1
         assert asked.calls.spent("tickets") == pytest.approx(server.usd)
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ([("A", -0.5), ("A", -1.5), ("B", -3.0)], [("A", -0.5), ("A", -1.5), ("B", -3.0)]),
+        ([("B", -1.0), ("B", -1.0)], [("A", -0.5), ("B", -1.0)]),
+        ([], [("A", -0.5)]),
+    ],
+)
+def test_two_tokens_that_are_spelled_alike_are_both_counted_and_none_twice(
+    listed: list[tuple[str, float]], found: list[tuple[str, float]]
+) -> None:
+    """Regression: of a letter with and without a blank before it, which many servers spell alike, the last one alone
+    counted."""
+    tokens = [{"token": token, "logprob": logprob} for token, logprob in listed]
+    told = {"content": [{"token": "A", "logprob": -0.5, "top_logprobs": tokens}]}
+    body = {"choices": [{"message": {"content": "A"}, "finish_reason": "stop", "logprobs": told}]}
+    reply = reply_in(body, None)
+    assert reply is not None and reply.alternatives == found
 
 
 @pytest.mark.long
