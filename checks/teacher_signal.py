@@ -19,6 +19,7 @@ from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.asking import teachers_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
+from stillhouse.stages.pilot import MOST_REFUSED
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.softmax import log_softmax
@@ -29,7 +30,7 @@ from stillhouse.teachers.answers import outputs_for, with_answers
 from stillhouse.teachers.causal_lm import CausalLmTeacher
 from stillhouse.teachers.columns import ERROR
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.flips import flips, flips_by_chance
+from stillhouse.teachers.flips import flips, flips_by_chance, heard_twice
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change, signal_store
@@ -125,16 +126,22 @@ def _few_answers_changed(
         return Finding(Verdict.INCONCLUSIVE, "the pilot asked nothing twice, so nobody knows what changes by itself")
     try:
         again = teacher.replies(asked, f"the canary of {day}").answers
-        changed = flips(asked, again, context.recipe.data.tolerance)
     except StillhouseError as error:  # the cap, or a server that is away
         return Finding(Verdict.INCONCLUSIVE, f"it could not be asked again: {error.what}")
-    by_chance = flips_by_chance(asked.height, seen=said.flips, of=said.asked_twice)
+    heard = heard_twice(asked, again)
+    turned_away = asked.height - heard.height
+    if turned_away > MOST_REFUSED * asked.height:
+        what = f"its server turned {turned_away} of {asked.height} prompts away, now or when they were recorded ({day})"
+        return Finding(Verdict.INCONCLUSIVE, f"{what}, so nobody knows whether the model behind it has changed")
+    changed = flips(heard, again, context.recipe.data.tolerance)
+    by_chance = flips_by_chance(heard.height, seen=said.flips, of=said.asked_twice)
     return passed_if(
         changed <= by_chance,
-        f"{changed} of {asked.height} prompts are answered otherwise than recorded ({day}); up to {by_chance} may be "
-        f"by chance, since {said.flips} of {said.asked_twice} were when the pilot asked twice",
-        observed=changed / asked.height,
-        limit=by_chance / asked.height,
+        f"{changed} of {heard.height} prompts are answered otherwise than recorded ({day}); up to {by_chance} may be "
+        f"by chance, since {said.flips} of {said.asked_twice} were when the pilot asked twice"
+        + (f"; {turned_away} more were turned away" if turned_away else ""),
+        observed=changed / heard.height,
+        limit=by_chance / heard.height,
         day=day,
         asked=asked["prompt_id"].to_list(),
     )

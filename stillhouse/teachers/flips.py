@@ -7,6 +7,7 @@ Does not: asking again (endpoint.py), the canary of teachers whose outputs can b
 import polars as pl
 
 from stillhouse.tasks.alike import alike
+from stillhouse.teachers.stored import Failure
 
 ASKED_TWICE = 100
 """Validation prompts that the pilot asks a second time: none of a hundred differing bounds the share by 3 %."""
@@ -14,6 +15,19 @@ _SURE = 0.95
 """One-sided confidence of the bound on the share that changes by itself."""
 _FALSE_ALARM = 1e-3
 """Probability of a false alarm each time, at that bound: a canary a day alarms without cause once in three years."""
+
+
+def heard_twice(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """What was said before to the prompts that no server turned away, then or now: a model has read those both times.
+
+    Args:
+        before: `prompt_id`, `answer` and `failure`.
+        after: the same.
+    """
+    turned_away = pl.col("failure") == Failure.TURNED_AWAY.value
+    for said in (before, after):
+        before = before.join(said.filter(turned_away), on="prompt_id", how="anti", maintain_order="left")
+    return before
 
 
 def flips(before: pl.DataFrame, after: pl.DataFrame, tolerance: float | None = None) -> int:

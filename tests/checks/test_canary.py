@@ -141,3 +141,16 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
         teacher, server.faults = endpoint(server, tmp_path, attempts=1), dict.fromkeys(range(999), "500")
         away = look()
         assert away.verdict is Verdict.INCONCLUSIVE and "the server did not answer" in away.sentence
+
+        # Regression: a server that turned texts away counted as a model that answers otherwise.
+        day[0], server.faults, server.refuses = date(2026, 11, 30), {}, lambda text: True
+        answers.update(dict.fromkeys(range(120), "access"))
+        turned_away = look()
+        assert turned_away.verdict is Verdict.INCONCLUSIVE
+        assert "its server turned 48 of 48 prompts away" in turned_away.sentence
+        day[0], server.refuses = date(2026, 12, 1), lambda text: int(text.split()[-1]) % 4 == 0
+        some = look()
+        assert some.verdict is Verdict.PASS and " more were turned away" in some.sentence
+        answers.update({n: "billing" for n in range(120) if n % 4})
+        day[0] = date(2026, 12, 2)
+        assert look().verdict is Verdict.FAIL, "of those that it hears"

@@ -15,7 +15,7 @@ from stillhouse.stages.pilot import failures_of, pilot_of, require_that_it_fits
 from stillhouse.stages.teacher_kinds.making import Making
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.flips import ASKED_TWICE, flips
+from stillhouse.teachers.flips import ASKED_TWICE, flips, heard_twice
 from stillhouse.teachers.requests import asking_of
 
 
@@ -37,12 +37,12 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
     )
     stated, right = pilot.measured
     twice = pilot.validation.select("prompt_id", "text").sort("prompt_id").head(ASKED_TWICE)
+    again = teacher.replies(twice, "the pilot's second time").answers
+    heard = heard_twice(pilot.answers.join(twice, on="prompt_id", how="semi"), again)
     said = SaidFacts(
         texts=pilot.validation.height,
-        asked_twice=twice.height,
-        flips=flips(
-            pilot.answers, teacher.replies(twice, "the pilot's second time").answers, file.recipe.data.tolerance
-        ),
+        asked_twice=heard.height,
+        flips=flips(heard, again, file.recipe.data.tolerance),
         failures=failures_of(pilot.answers),
         accuracy=stated.accuracy,
         asking=asking,

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from stillhouse.teachers.flips import flips, flips_by_chance
+from stillhouse.teachers.flips import flips, flips_by_chance, heard_twice
+from stillhouse.teachers.stored import Failure
 
 
 def said(**answers: str | None) -> pl.DataFrame:
@@ -22,6 +23,17 @@ def test_no_answer_is_an_answer_of_its_own_and_order_does_not_matter() -> None:
     before = said(a="x", b="y", c=None, d=None, e="x")
     assert flips(before, said(e="y", d="x", c=None, b="y", a="x", z="x")) == 2
     assert flips(before, before) == 0
+
+
+def test_what_a_server_turned_away_then_or_now_is_not_compared() -> None:
+    """A reply that is none is one: a model that refuses now answers otherwise than it did."""
+    failures = {"a": None, "b": Failure.TURNED_AWAY.value, "c": Failure.REFUSED.value, "d": None}
+    before = said(a="x", b=None, c=None, d="x").with_columns(failure=pl.Series([*failures.values()]))
+    after = said(a="y", b="y", c="y", d=None).with_columns(
+        failure=pl.Series([None, None, None, Failure.TURNED_AWAY.value])
+    )
+    heard = heard_twice(before, after)
+    assert heard["prompt_id"].to_list() == ["a", "c"] and flips(heard, after) == 2
 
 
 def test_two_numbers_within_the_tolerance_are_one_answer() -> None:
