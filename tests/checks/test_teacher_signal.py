@@ -33,6 +33,7 @@ from tests.checks.hand_made import (
     answer_of,
     artifact,
     ask,
+    ensemble_recipe,
     language_model_recipe,
     recipe,
     said_facts,
@@ -274,6 +275,15 @@ def test_a_set_looks_wrong_where_one_of_its_labels_does_or_one_is_missing() -> N
     }  # fmt: skip
     right = answer_of(the_teacher_is_right_on_labelled_rows, asked, made_from=made_from(known), recipe=recipe())
     assert right[1].startswith("0.950 of 100 rows right")
+
+
+def test_a_row_that_no_member_has_answered_says_nothing_of_its_label() -> None:
+    """Regression: the gate ended with an error that called the answers those of another model."""
+    probabilities = {"kind": "stored", "training": None, "answers": {"probabilities": "scores"}}
+    known = prompts("validation", ["A", "B"] * 20)
+    made = signal(known, ["not in the file of answers", *["B", "A"] * 19, "B"])
+    found = ask(few_labels_look_wrong, made, made_from=made_from(known), recipe=ensemble_recipe(**probabilities))
+    assert found.verdict is PASS and found.sentence.startswith("0 of 39 known labels look wrong")
 
 
 def test_where_no_label_is_known_none_looks_wrong() -> None:

@@ -192,6 +192,28 @@ def test_what_batches_bring_of_two_members_is_not_asked_of_their_servers(tmp_pat
         assert call_log(place.home).spent("small") == pytest.approx(server.usd)
 
 
+def test_members_of_which_none_answers_a_validation_row_are_a_weak_teacher_and_no_error(tmp_path: Path) -> None:
+    """Regression: with a wrong column of answers in both files the stage ended with a traceback."""
+    with a_place(tmp_path, baselines=False) as place:
+        rows = questions(1200)
+        rows.select(pl.col("question").alias("text"), pl.lit("none").alias("answer")).write_csv(
+            place.folder / "said.csv"
+        )
+        member = {**SAID, "kind": "stored", "source": str(place.folder / "said.csv")}
+        file = small_recipe(
+            place.folder, slices=[], bar={"margin": 0.07}, budget={"latency_ms_at_most": 1000, "size_mb_at_most": 20},
+            teacher={
+                "kind": "ensemble", "ensemble": {"members": {"first": member, "second": member}},
+                "reason": "Two see more than one.", "minimum_accuracy": 0.8,
+            },
+            base={"source": str(small_teacher(place.folder / "base")), "revision": "test", "licence": "Apache-2.0"},
+            students=[{"name": "one", "layers": [0, 1], "training": {**LEARNING, "loss": "kl"}}],
+        )  # fmt: skip
+        result = place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
+        assert failures(result) == []
+        assert "member first: accuracy 0.000" in place.states(TEACHER)["teacher_accuracy_reaches_the_minimum"].sentence
+
+
 def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared, baselines=False) as place:
         members: dict[str, Any] = {

@@ -66,7 +66,8 @@ def _build(
     return making.facts(
         teacher.fingerprint,
         right=int(task.right(outputs, targets).sum()),
-        temperature=temperature_of(task, outputs, targets),
+        # Where nobody has answered there is nothing to be sure of, and the gate on accuracy says so.
+        temperature=temperature_of(task, outputs, targets) if answered.height else 1.0,
         members=facts,
     )
 
