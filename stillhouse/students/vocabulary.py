@@ -7,7 +7,7 @@ Does not: reading texts (models/tokenization.py), the other ways of making a mod
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,7 @@ def trimmed(description: dict[str, Any], used: Set[int], where: str) -> tuple[di
     if kind is None:
         known = ", ".join(sorted(_KINDS))
         raise _untrimmed(f"a {description['model']['type']} tokenizer", where, f"one of the kinds {known}")
-    special = {int(token["id"]) for token in description.get("added_tokens") or ()}
-    kept = sorted(kind.kept(description["model"], used) | used | special)
+    kept = sorted(kind.kept(description["model"], used) | used | set(_ids_named(description)))
     new_id = {old: new for new, old in enumerate(kept)}
     model = kind.renumbered(description["model"], new_id)
     return _renumbered({**copy.deepcopy(description), "model": model}, new_id), kept
@@ -219,6 +218,25 @@ _KINDS = {
     "Unigram": _Kind(_scored_pieces_kept, _scored_pieces_renumbered),
 }
 """What `type` names in a tokenizer.json."""
+
+
+def _ids_named(description: dict[str, Any]) -> Iterator[int]:
+    """Ids that tokenizer.json needs beside those of texts: it need not call each of them an added token."""
+    yield from (int(token["id"]) for token in description.get("added_tokens") or ())
+    model = description["model"]
+    if isinstance(model["vocab"], dict) and model.get("unk_token") in model["vocab"]:
+        yield model["vocab"][model["unk_token"]]
+    if description.get("padding"):
+        yield int(description["padding"]["pad_id"])
+    yield from _ids_around(description.get("post_processor") or {})
+
+
+def _ids_around(processor: dict[str, Any]) -> Iterator[int]:
+    for each in processor.get("processors", ()):
+        yield from _ids_around(each)
+    for token in processor.get("special_tokens", {}).values():
+        yield from token["ids"]
+    yield from (processor[part][1] for part in ("cls", "sep") if part in processor)
 
 
 def _renumbered(description: dict[str, Any], new_id: Mapping[int, int]) -> dict[str, Any]:

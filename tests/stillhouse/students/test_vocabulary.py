@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models import network
@@ -81,6 +81,24 @@ def test_of_scored_pieces_those_that_nothing_spells_are_kept() -> None:
     assert _scored_pieces_kept(model, frozenset()) == {0, 1, 2, 4, 5}  # all but `ab`; there is no `x`
     left = _scored_pieces_renumbered(model, {0: 0, 1: 1, 2: 2, 4: 3, 5: 4})
     assert [piece for piece, _ in left["vocab"]] == ["<unk>", "a", "b", "ax", "<0x0A>"]
+
+
+def test_what_stands_for_the_unknown_stays_where_the_file_does_not_call_it_an_added_token() -> None:
+    """Regression: [UNK] is spelled from the characters of a cased vocabulary, and with it gone the first text with a
+    sign that is not in there could not be read at all."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"[]UNKCLSEP", *(f"##{each}" for each in "[]UNKCLSEPAD"), "PAD"]
+    full = Tokenizer(models.WordPiece({piece: n for n, piece in enumerate(dict.fromkeys(pieces))}, unk_token="[UNK]"))
+    full.pre_tokenizer = pre_tokenizers.Whitespace()
+    full.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B [PAD]", [("[PAD]", 0), ("[CLS]", 2), ("[SEP]", 3)]
+    )
+    used = {*full.encode("PAD").ids}
+    description, kept = trimmed(json.loads(full.to_str()), used, "tokenizer.json")
+    small = Tokenizer.from_str(json.dumps(description))
+    assert len(kept) == small.get_vocab_size()
+    for text in ("PAD", "☃", "PAD ☃"):
+        assert small.encode(text).tokens == full.encode(text).tokens
+    assert small.encode("PAD", "☃").tokens == full.encode("PAD", "☃").tokens
 
 
 @pytest.mark.long
