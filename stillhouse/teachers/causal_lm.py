@@ -398,8 +398,11 @@ class _LanguageModel:
 
     def _cut(self, text: str) -> str:
         encoding = self._tokenizer.encode(text[:MAX_CHARACTERS], add_special_tokens=False)
-        whole = len(encoding.ids) <= self._longest_text
-        return text[:MAX_CHARACTERS] if whole else text[: encoding.offsets[self._longest_text - 1][1]]
+        if len(encoding.ids) <= self._longest_text:
+            return text[:MAX_CHARACTERS]
+        # A character of several bytes may be several tokens: with a part of them it would be read whole again.
+        (_, end), (begin, _) = encoding.offsets[self._longest_text - 1 : self._longest_text + 1]
+        return text[: min(end, begin)]
 
     def _positions_left(self) -> int:
         """Tokens that are left for a text beside the prompt and the longest label."""

@@ -210,3 +210,15 @@ def test_the_signal_has_a_row_for_each_prompt_in_its_order(model: Path) -> None:
     assert said["prompt_id"].to_list() == ["b", "a", "c", "d"] and set(said["fingerprint"]) == {teacher.fingerprint}
     np.testing.assert_allclose(said["logits"].to_list(), teacher.answers(TEXTS).logits, atol=1e-4)
     assert said["embedding"].null_count() == 4 and (said["latency_ms"] > 0).all()
+
+
+def test_a_text_is_cut_before_a_character_of_which_only_a_part_has_room(tmp_path: Path) -> None:
+    """Regression: it was read whole again, so that a text of several bytes a character had more tokens than places."""
+    folder = language_model(tmp_path / "model", byte_pairs(QUESTIONS, 330), "gpt2", positions=64)
+    for lead in range(5):
+        answers = teacher_of(folder).answers(["a" * lead + "☃" * 60])
+        assert answers.tokens[0] <= 64 and np.isfinite(answers.logits).all()
+        assert (
+            teacher_of(folder, longest_text=6).answers(["☃" * 60]).tokens[0]
+            == (teacher_of(folder).answers(["☃☃"]).tokens[0])
+        )
