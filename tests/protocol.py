@@ -174,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
             elif fault == "page":
                 self._write(200, b"<html>Please sign in</html>", "text/html")
+            elif fault == "deep":
+                self._write(200, b"[" * 200_000, "application/json")
             else:
                 tokens = told.tokens_of(text) - 1, 1
                 # Before it answers: whoever has its answer may look at the bill.

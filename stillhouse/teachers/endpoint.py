@@ -475,7 +475,7 @@ def _read(text: str, took: float) -> Reply | None:
     """What a reply of status 200 says; None of a proxy's page in its place, or of an error of a server behind it."""
     try:
         return reply_in(json.loads(text), took)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -80,7 +80,7 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
         objects=[*shares, *usage],
         query=spec.query,
     )
-    whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
+    whole = ~pl.col(_ENDED).is_in(_BROKEN_OFF).fill_null(False) if is_batch else pl.lit(True)
     said_with = elsewhere[0] if elsewhere else "label"
     why = [] if spec.rationale_path is None else [_taken(said_with, spec.rationale_pattern, RATIONALE).alias(RATIONALE)]
     rows = replies.rows.select(
@@ -229,6 +229,8 @@ def _texts_by_id(sent: pl.DataFrame, where: str) -> pl.DataFrame:
     return texts
 
 
+_BROKEN_OFF = ("length", "content_filter", "error")
+"""How a reply ends that says less than the model would have, as with a reply to a call (protocol.py)."""
 _ID, _ENDED, _USAGE = "custom_id", "response.body.choices.0.finish_reason", "usage"
 
 

@@ -61,7 +61,7 @@ def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None,
+    "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None, "deep": None,
     "400": Failure.TURNED_AWAY, "422": Failure.TURNED_AWAY,
     "error": None, "usage": None, "negative": None,
     "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_LABEL,

@@ -77,6 +77,17 @@ def test_each_prompt_without_an_answer_says_why(tmp_path: Path) -> None:
     assert rows["answer"].to_list() == [None, None, None, None, "other", None]
 
 
+@pytest.mark.parametrize("ended", ["length", "content_filter", "error"])
+def test_a_reply_of_a_batch_that_was_broken_off_is_no_answer_though_it_reads_like_one(
+    tmp_path: Path, ended: str
+) -> None:
+    """As a reply to a call; regression: in a file one that a filter had ended counted."""
+    lines = [reply("1", "billing"), reply("2", "billing")]
+    lines[1]["response"]["body"]["choices"][0]["finish_reason"] = ended
+    answers = read(tmp_path, lines, format="batch").answers
+    assert answers.select("prompt_id", "answer").rows() == [("1", "billing"), ("2", None)]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("spelled", ["billing", "Billing.", ' "billing" ', "**BILLING**"])
 def test_case_and_what_is_around_a_label_do_not_matter(tmp_path: Path, spelled: str) -> None:
