@@ -297,6 +297,13 @@ def _scan_tensors(paths: Sequence[Path]) -> tuple[dict[str, tuple[int, ...]], in
     parameters = 0
     for path in paths:
         found = tensors_in(path)
+        for name in sorted(found.shapes.keys() & shapes.keys()):  # which of the two counts is up to who loads them
+            raise StillhouseError(
+                f"{name} is in another shard, too",
+                where=str(path),
+                expected="each tensor in one shard",
+                do="Fetch the model again from a source you trust.",
+            )
         shapes |= found.shapes
         parameters += found.parameters
     return shapes, parameters

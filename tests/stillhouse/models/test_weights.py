@@ -241,6 +241,17 @@ def test_a_shard_that_is_missing_is_named(encoder: Path) -> None:
     assert "missing model-00002-of-00002.safetensors" in refusal(encoder)
 
 
+def test_a_tensor_in_two_shards_is_refused(encoder: Path) -> None:
+    """Regression: nobody said which of the two counts, and both were counted as weights."""
+    first, second = (
+        in_shards(encoder) / "model-00001-of-00002.safetensors",
+        encoder / "model-00002-of-00002.safetensors",
+    )
+    name, tensor = next(iter(load_file(first).items()))
+    save_file({**load_file(second), name: tensor + 1}, second)
+    assert f"{name} is in another shard, too" in refusal(encoder)
+
+
 @pytest.mark.parametrize("name", ["../elsewhere.safetensors", "/etc/passwd", "weights.bin", 7])
 def test_an_index_leads_out_of_the_folder_nowhere(encoder: Path, name: object) -> None:
     path = in_shards(encoder) / "model.safetensors.index.json"
