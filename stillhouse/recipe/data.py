@@ -108,10 +108,10 @@ class ProvenanceSpec(Part):
     )
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that have to travel with every row."""
-        named = (self.date_column, self.rights_column, self.privacy_column, self.kind_column, self.generation_column)
-        return tuple(name for name in named if name is not None)
+    def columns_by_field(self) -> dict[str, str]:
+        """The columns that have to travel with every row, by the fields that name them."""
+        named = {name: getattr(self, name) for name in type(self).model_fields if name.endswith("_column")}
+        return {name: column for name, column in named.items() if column is not None}
 
     @model_validator(mode="after")
     def _generations_are_of_synthetic_rows(self) -> "ProvenanceSpec":

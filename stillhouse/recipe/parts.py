@@ -240,7 +240,7 @@ class RecipeParts(Part):
         wanted = [item.column for item in self.slices if item.column != "label"] + (
             [self.data.group] if self.data.group else []
         )
-        wanted += self.data.provenance.columns
+        wanted += self.data.provenance.columns_by_field.values()
         wanted += [item.column for item in self.sensitive]
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
 
@@ -253,8 +253,8 @@ class RecipeParts(Part):
         for name in ("text", "query", "label", "group"):
             if getattr(self.data, name) == column:
                 return "data", name
-        for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
-            if getattr(self.data.provenance, name) == column:
+        for name, named in self.data.provenance.columns_by_field.items():
+            if named == column:
                 return "data", "provenance", name
         columns = {
             "slices": [item.column for item in self.slices],

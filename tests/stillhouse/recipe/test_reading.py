@@ -11,6 +11,7 @@ from stillhouse.home import CHECKOUT
 from stillhouse.models.pretrained import resolve_model
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import ProvenanceSpec
 from stillhouse.recipe.fields import NAME_PATTERN, PATTERNS_IN_WORDS
 from stillhouse.recipe.reading import read_recipe, recipes_in, require_recipe_name
 from stillhouse.stages.contract import bar_of
@@ -765,7 +766,6 @@ def test_an_ensemble_is_known_by_its_members(
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
-def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "said", "is_theirs"),
     [("training_on_outputs", "allowed", "unknown"), ("licence", "Apache-2.0", "MIT, MIT"), ("source", "x", "")],
@@ -794,6 +794,7 @@ def test_nothing_milder_is_said_of_an_ensemble_than_of_its_members(
     assert read_recipe(path).recipe.teacher.training_on_outputs == "unknown"
 
 
+def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
     document = yaml.safe_load(DEMO.read_text())
     control = document["attributes"]["students"][-1]
     as_it_is = {"name": "int8_teacher", "layers": [0, 1, 2, 3, 4, 5], "learns_from": "nothing"}
@@ -914,6 +915,18 @@ def test_the_field_that_names_a_column_is_found(tmp_path: Path) -> None:
         "region": ("sensitive", 0, "column"),
         "kind": ("slices", 0, "column"),
     }
+
+
+def test_each_column_of_provenance_is_found_by_its_field(tmp_path: Path) -> None:
+    """Regression: of the generation it was not, so that a recipe which named one that is not there ended a check."""
+    fields = [name for name in ProvenanceSpec.model_fields if name.endswith("_column")]
+    said = ", ".join(f"{name}: of_{name}" for name in fields)
+    recipe = read_recipe(
+        edited(tmp_path, "    text: question", f"    text: question\n    provenance: {{{said}}}")
+    ).recipe
+    assert len(fields) == 5 and {f"of_{name}" for name in fields} <= {*recipe.kept_columns}
+    for name in fields:
+        assert recipe.field_naming(f"of_{name}") == ("data", "provenance", name)
 
 
 MIDDLE = {"name": "middle", "layers": [0, 2, 4, 5], "feed_forward": 512, "training": {}}
