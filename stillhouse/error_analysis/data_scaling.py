@@ -12,6 +12,7 @@ from pydantic import Field
 
 from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
+from stillhouse.error_analysis.generalisation import TEACHER
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent
 
@@ -53,7 +54,13 @@ class RowsCurve(Record):
     sentence: str
 
 
-def rows_curve(rows: Sequence[int], divergences: Sequence[FloatArray], accuracies: Sequence[float]) -> RowsCurve:
+def rows_curve(
+    rows: Sequence[int],
+    divergences: Sequence[FloatArray],
+    accuracies: Sequence[float],
+    *,
+    learned_from: str = TEACHER,
+) -> RowsCurve:
     """Decide from the last doubling of the rows whether the next one would be worth it.
 
     By divergence from the teacher and not by accuracy: every validation row says how far it is off, so a few hundred
@@ -64,6 +71,7 @@ def rows_curve(rows: Sequence[int], divergences: Sequence[FloatArray], accuracie
         rows: how many each student learned from, rising, at least two; the last is the candidate.
         divergences: of each student, shape (validation rows,), KL(teacher || student) of the same rows in one order.
         accuracies: of each student on the validation rows that have a label.
+        learned_from: whose answers they learned, which the divergences are from.
 
     Returns:
         The curve: more data helps if the fall is proven and at least a tenth; it does not if a tenth is ruled out;
@@ -99,17 +107,17 @@ def rows_curve(rows: Sequence[int], divergences: Sequence[FloatArray], accuracie
         improvement_bounds=(lower, upper),
         smallest_worthwhile=smallest,
         verdict=verdict,
-        sentence=f"{SAID[verdict]}: {_fall(rows, len(after), left, (improvement, lower, upper))}",
+        sentence=f"{SAID[verdict]}: {_fall(rows, len(after), left, (improvement, lower, upper), learned_from)}",
     )
 
 
-def _fall(rows: Sequence[int], asked: int, left: float, falls: tuple[float, float, float]) -> str:
+def _fall(rows: Sequence[int], asked: int, left: float, falls: tuple[float, float, float], learned_from: str) -> str:
     if left == 0:
-        return f"with {rows[-2]:,} rows there was no divergence from the teacher left on {asked:,} validation rows"
+        return f"with {rows[-2]:,} rows there was no divergence from {learned_from} left on {asked:,} validation rows"
     estimate, lower, upper = (percent(each / left) for each in falls)
     return (
-        f"from {rows[-2]:,} to {rows[-1]:,} rows the divergence from the teacher on {asked:,} validation rows fell by "
-        f"{estimate} ({lower} to {upper}), where {percent(WORTHWHILE)} or more are worth the price of more rows"
+        f"from {rows[-2]:,} to {rows[-1]:,} rows the divergence from {learned_from} on {asked:,} validation rows fell "
+        f"by {estimate} ({lower} to {upper}), where {percent(WORTHWHILE)} or more are worth the price of more rows"
     )
 
 

@@ -30,6 +30,10 @@ SMALLEST_GAP = 0.02
 of a bar's usual margin."""
 
 
+TEACHER = "the teacher"
+"""Whose answers a student learns, unless they are those of its parent in a chain."""
+
+
 class FitRegime(StrEnum):
     """How a student generalises."""
 
@@ -64,7 +68,10 @@ class Share(Record):
 
 
 class Counts(Record):
-    """What one student says to rows that it learned from and to rows that it did not."""
+    """What one student says to rows that it learned from and to rows that it did not.
+
+    Of one that learned from its parent in a chain, the parent is meant where it agrees with a teacher.
+    """
 
     training_agreement: Share = Field(description="Rows it learned from that it answers as the teacher does.")
     training_accuracy: Share = Field(description="The same rows, as far as their label is known, answered right.")
@@ -89,7 +96,7 @@ class Generalisation(Record):
     sentence: str
 
 
-def generalisation(counts: Counts) -> Generalisation:
+def generalisation(counts: Counts, *, learned_from: str = TEACHER) -> Generalisation:
     """Name the regime of a student from what it answers, each by a test and none by eye.
 
     A leak goes first, because with one no other number means anything: validation rows, which only chance tells from
@@ -100,6 +107,7 @@ def generalisation(counts: Counts) -> Generalisation:
 
     Args:
         counts: of one student.
+        learned_from: whose answers it was to give.
     """
     training, comparable = counts.training_agreement, counts.comparable_agreement
     fit = training.value
@@ -115,9 +123,9 @@ def generalisation(counts: Counts) -> Generalisation:
     else:
         regime = FitRegime.OVERFIT if overfit else FitRegime.GOOD
     sentence = (
-        f"{regime}: answers as the teacher does on {training} rows that it learned from and on {comparable} validation "
-        f"rows of the same kind; right on {counts.validation_accuracy} validation rows and on {counts.golden_accuracy} "
-        "golden rows"
+        f"{regime}: answers as {learned_from} does on {training} rows that it learned from and on {comparable} "
+        f"validation rows of the same kind; right on {counts.validation_accuracy} validation rows and on "
+        f"{counts.golden_accuracy} golden rows"
     )
     return Generalisation(counts=counts, gap=gap, regime=regime, sentence=sentence)
 

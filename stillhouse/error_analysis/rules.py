@@ -18,7 +18,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import RowsCurve
-from stillhouse.error_analysis.generalisation import FitRegime, Generalisation
+from stillhouse.error_analysis.generalisation import TEACHER, FitRegime, Generalisation
 from stillhouse.evaluation.claims import Claim, ClaimKind
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.statistics.verdicts import Verdict
@@ -60,6 +60,11 @@ class Made(Record):
     epochs: int = Field(description="Passes over its rows.")
     dropout: float = Field(description="While training.")
     rows: int = Field(description="Rows it learned from.")
+    learned_from: str = Field(
+        TEACHER,
+        exclude_if=lambda whom: whom == TEACHER,
+        description="Whose answers it learned: of a chain its parent's.",
+    )
 
 
 class Conclusion(Record):
@@ -99,6 +104,7 @@ class Facts:
         generalisation: of the student.
         capacity: measured where training may be in the way.
         more_rows: likewise.
+        parent_misses: what of the quality does not hold of the parent whose answers it learned; empty where all does.
     """
 
     missed: tuple[Claim, ...]
@@ -108,6 +114,7 @@ class Facts:
     generalisation: Generalisation
     capacity: BatchTrial | None = None
     more_rows: RowsCurve | None = None
+    parent_misses: str = ""
 
     @property
     def regime(self) -> FitRegime:
@@ -135,8 +142,9 @@ def facts_of(
     generalisation: Generalisation,
     capacity: BatchTrial | None = None,
     more_rows: RowsCurve | None = None,
+    parent: Evaluation | None = None,
 ) -> Facts:
-    """Take from an evaluation what the rules look at."""
+    """Take from an evaluation what the rules look at, and from that of the parent whose answers it learned."""
     missed = tuple(claim for claim in evaluation.gravest if claim.group != "budget")
     drop = (evaluation.metric_test or evaluation.non_inferiority).drop
     return Facts(
@@ -147,6 +155,7 @@ def facts_of(
         generalisation=generalisation,
         capacity=capacity,
         more_rows=more_rows,
+        parent_misses="" if parent is None else next((c.sentence for c in parent.gravest if c.group != "budget"), ""),
     )
 
 
@@ -212,7 +221,7 @@ def _curve(facts: Facts) -> str:
 
 def _fit(facts: Facts) -> str:
     made, fit = facts.made, facts.generalisation.counts.training_agreement
-    return f"after {made.epochs} epochs it answers as the teacher does on only {fit} rows that it learned from"
+    return f"after {made.epochs} epochs it answers as {made.learned_from} does on only {fit} rows that it learned from"
 
 
 def _batch(facts: Facts) -> str:
@@ -309,6 +318,15 @@ RULES: tuple[Rule, ...] = (
             if facts.missed[0].kind is ClaimKind.CALIBRATION
             else "bring rows of the kind on which it fails; they need no labels, since the teacher answers them"
         ),
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.TEACHER,
+        lambda facts: facts.regime is FitRegime.GOOD and facts.parent_misses != "",
+        lambda facts: (
+            f"it answers as {facts.made.learned_from} does, and that misses the bar itself: {facts.parent_misses}"
+        ),
+        lambda facts: f"bring {facts.made.learned_from} to the bar first, or set learns_from: teacher",
         known_before_trials=True,
     ),
     Rule(Cause.CAPACITY, lambda facts: facts.cannot_learn_a_batch, _batch, _larger),

@@ -21,7 +21,7 @@ from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.error_analysis.capacity import overfit_one_batch
 from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
-from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
+from stillhouse.error_analysis.generalisation import TEACHER, Counts, Generalisation, Share, generalisation
 from stillhouse.error_analysis.rules import ErrorAnalysis, Made, conclude, facts_of, write_analyses
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.evaluation.precisions import standing_for
@@ -96,6 +96,7 @@ def plan(
                     shipped,
                     answered,
                     builds.device,
+                    None if parent is None else standing_for(recipe.student(str(student.parent)), judged),
                 )
                 found.append(examined.analysis(evaluation_of_it))
         write_analyses(folder, found)
@@ -133,6 +134,7 @@ class Examination:
         shipped: its export, in the precision that stands for it.
         validation: validation rows with the teacher's logits.
         device: where a model is asked, and trained a little.
+        judged_parent: the parent as it was judged.
     """
 
     student: StudentSpec
@@ -143,12 +145,23 @@ class Examination:
     shipped: Artifact
     validation: pl.DataFrame
     device: Device
+    judged_parent: Evaluation | None = None
 
     @property
     def training(self) -> TrainingConfig:
         """How it was trained; a student that learns has it."""
         assert self.student.training is not None
         return self.student.training
+
+    @property
+    def _copied_parent(self) -> Path | None:
+        """The model of the parent whose answers it learned; None of one that learned the teacher's."""
+        is_of_parent = self.parent is not None and self.student.learns_from == "parent"
+        return self.parent.folder / MODEL if is_of_parent and self.parent is not None else None
+
+    @property
+    def _learned_from(self) -> str:
+        return TEACHER if self._copied_parent is None else f"its parent {self.student.parent}"
 
     @property
     def _rows_learned_from(self) -> int:
@@ -167,10 +180,12 @@ class Examination:
             epochs=self.training.epochs,
             dropout=self.training.dropout,
             rows=self._rows_learned_from,
+            learned_from=self._learned_from,
         )
         general = self._generalisation(evaluation)
+        parent = None if self._copied_parent is None else self.judged_parent
         capacity = curve = None
-        if facts_of(evaluation, made, general).training_is_asked:
+        if facts_of(evaluation, made, general, parent=parent).training_is_asked:
             with tempfile.TemporaryDirectory() as scratch:
                 start = Path(scratch) / "start"
                 cut_from(self._larger, self.student, self._rows["text"], start)
@@ -183,7 +198,7 @@ class Examination:
             generalisation=general,
             capacity=capacity,
             more_rows=curve,
-            conclusion=conclude(facts_of(evaluation, made, general, capacity, curve)),
+            conclusion=conclude(facts_of(evaluation, made, general, capacity, curve, parent)),
         )
 
     @cached_property
@@ -214,26 +229,34 @@ class Examination:
         return logits_of(self.validation).astype(np.float64)
 
     @cached_property
+    def _copied(self) -> FloatArray:
+        """What it was to say of the validation rows: what the teacher does, or its parent."""
+        parent = self._copied_parent
+        return self._teacher_says if parent is None else _asked(parent, self.validation, self.device)
+
+    @cached_property
     def _student_says(self) -> FloatArray:
         return _asked(self.trained.folder / MODEL, self.validation, self.device)
 
     def _generalisation(self, evaluation: Evaluation) -> Generalisation:
         from stillhouse.models.predictor import OnnxClassifier
 
-        rows, task = self._rows.head(ROWS_ASKED), self._task
+        rows, task, parent = self._rows.head(ROWS_ASKED), self._task, self._copied_parent
+        taught = logits_of(rows) if parent is None else _asked(parent, rows, self.device)
         predictions, truth = _asked(self.trained.folder / MODEL, rows, self.device), task.targets(rows["label"])
-        faithful = task.agree(self._student_says, self._teacher_says)
+        faithful = task.agree(self._student_says, self._copied)
         shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list())
         golden = evaluation.golden_rows
         return generalisation(
             Counts(
-                training_agreement=_share(task.agree(predictions, logits_of(rows))),
+                training_agreement=_share(task.agree(predictions, taught)),
                 training_accuracy=_share(task.right(predictions, truth)[task.known(truth)]),
                 validation_agreement=_share(faithful),
                 comparable_agreement=_share(faithful[task.right(self._teacher_says, self._truth)]),
                 validation_accuracy=_share(task.right(shipped, self._truth)),
                 golden_accuracy=Share(hits=round(evaluation.score.accuracy * golden), rows=golden),
-            )
+            ),
+            learned_from=self._learned_from,
         )
 
     def _rows_curve(self, start: Path) -> RowsCurve:
@@ -249,8 +272,9 @@ class Examination:
             answers.append(_asked(out, self.validation, self.device))
         return rows_curve(
             [*numbers, self._rows.height],
-            [self._task.divergence(self._teacher_says, logits) for logits in (*answers, self._student_says)],
+            [self._task.divergence(self._copied, logits) for logits in (*answers, self._student_says)],
             [float(self._task.right(logits, self._truth).mean()) for logits in (*answers, self._student_says)],
+            learned_from=self._learned_from,
         )
 
 

@@ -59,8 +59,9 @@ def facts(
     over_budget: tuple[Claim, ...] = (),
     as_good: bool = False,
     made: Made = MADE,
+    parent_misses: str = "",
 ) -> Facts:
-    return Facts(missed, over_budget, as_good, made, branched(regime), capacity, more_rows)
+    return Facts(missed, over_budget, as_good, made, branched(regime), capacity, more_rows, parent_misses)
 
 
 def made(**changes: object) -> Made:
@@ -82,6 +83,14 @@ TABLE = {
     "fails_a_probe": (facts(missed=(claim("behaviour/names"), *FLOOR)), Cause.DATA, "of the kind on which it fails"),
     "too_sure": (facts(missed=(claim("calibration"),)), Cause.DATA, "raise split.validation_share"),
     "floor_and_margin": (facts(missed=(*FLOOR, *QUALITY)), Cause.CAPACITY, "keep 3"),
+    "parent_misses_the_bar": (
+        facts(made=made(learned_from="its parent middle"), parent_misses="drop 9.0"),
+        Cause.TEACHER, "bring its parent middle to the bar first, or set learns_from: teacher",
+    ),
+    "does_not_do_as_its_parent_does": (
+        facts(FitRegime.UNDERFIT, made=made(learned_from="its parent middle"), parent_misses="drop 9.0"),
+        Cause.TRAINING, "for 12 epochs",
+    ),
     "no_batch_memorised": (facts(FitRegime.UNDERFIT, CLIMBING, UNABLE), Cause.CAPACITY, "keep 3 of the teacher's 6"),
     "underfit": (facts(FitRegime.UNDERFIT, CLIMBING), Cause.TRAINING, "for 12 epochs instead of 6"),
     "underfit_after_long_training": (
