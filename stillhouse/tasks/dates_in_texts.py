@@ -6,14 +6,17 @@ Does not: finding a run (read_values.py), records (records.py, extraction.py).
 Most dates say by their form what is what: `2026-11-30`, `30 November 2026`, `Nov. 30th, 2026`, and `30.11.2026`, since
 there is no month 30. In `11/12/2026` day and month can be either, and which is meant only people know. Names of months
 are English ones, and years have four digits.
+
+It imports nothing but Python, see words.py.
 """
 
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
-from stillhouse.recipe.record import DateOrder
-from stillhouse.tasks.numbers_in_texts import LONGEST
+if TYPE_CHECKING:
+    from stillhouse.recipe.record import DateOrder
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -30,14 +33,14 @@ _NAME_THEN_DAY = re.compile(rf"([a-z]+)\.? {_TWO}{_NTH},? {_YEAR}", re.IGNORECAS
 _BEFORE_A_SIGN = re.compile(r" (?=[.,])")
 
 
-def readings_of_date(written: str, order: DateOrder | None) -> tuple[str, ...]:
+def readings_of_date(written: str, order: "DateOrder | None") -> tuple[str, ...]:
     """The dates that a text may be, in ISO 8601: none, one, or two where it has two readings.
 
     Args:
         written: a run of words, or a value of a label.
         order: whether the day or the month comes first where the form does not say it; None where nobody has said it.
     """
-    if len(written) > LONGEST or not (written[:4].isdecimal() or written[-4:].isdecimal()):
+    if not (written[:4].isdecimal() or written[-4:].isdecimal()):
         return ()
     found = [*dict.fromkeys(_read(_BEFORE_A_SIGN.sub("", written), order))]
     if len(found) > 1 and order is not None:
@@ -45,7 +48,7 @@ def readings_of_date(written: str, order: DateOrder | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _read(written: str, order: DateOrder | None) -> Iterator[str]:
+def _read(written: str, order: "DateOrder | None") -> Iterator[str]:
     """What a text may be; of two readings that one first which the order asks for."""
     if match := _YEAR_FIRST.fullmatch(written):
         yield from _existing(match[1], match[3], match[4])

@@ -27,7 +27,7 @@ from stillhouse.statistics.softmax import apply_temperature, log_softmax
 from stillhouse.tasks.read_values import values_in
 from stillhouse.tasks.records import written_places
 from stillhouse.tasks.task import Doubt, Logits, TeacherLoss, doubts_by_probability
-from stillhouse.tasks.words import runs_at_several_places, spans_of_words
+from stillhouse.tasks.words import places_of_values, runs_at_several_places, spans_of_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -372,12 +372,9 @@ def _runs_alike(words: Sequence[str], field: FieldOutputs) -> list[list[int]]:
 
 
 def _values_alike(text: str, spans: Sequence[tuple[int, int]], field: FieldOutputs) -> list[list[int]]:
-    """Outputs of a field in which it reads the same value, likewise; one that has two readings is none."""
-    places: dict[str, list[int]] = {}
-    for place, found in values_in(text, spans, field.spec.words_at_most, field.spec):
-        if len(found) == 1:
-            places.setdefault(found[0], []).append(field.number_of(place))
-    return [*places.values()]
+    """Outputs of a field in which it reads the same value, likewise."""
+    alike = places_of_values(values_in(text, spans, field.spec.words_at_most, field.spec))
+    return [[field.number_of(place) for place in places] for places in alike]
 
 
 def _leave_only(outputs: npt.NDArray[Any], alike: Sequence[Sequence[int]], field: FieldOutputs) -> None:

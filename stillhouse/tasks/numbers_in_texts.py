@@ -7,12 +7,16 @@ Most numbers say by their form which sign begins their fraction: `1,931.00`, `1.
 `1.931.000` and `0.125` can be read in one way. One point or comma before exactly three digits, as in `1,931`, can be
 read in two, and which is meant only people know. In the plain spelling each number is written in one way: `1931`,
 `-12.5`, with a point, without groups and without a zero at the end of its fraction.
+
+It imports nothing but Python, see words.py.
 """
 
 import re
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
-from stillhouse.recipe.record import DecimalSign
+if TYPE_CHECKING:
+    from stillhouse.recipe.record import DecimalSign
 
 _SIGN = "([+\\-\u2212]?)"
 _PLAIN = re.compile(rf"{_SIGN}([0-9]+)(?:([.,])([0-9]+))?")
@@ -25,7 +29,7 @@ LONGEST = 40
 """Characters of a value that is read, and digits of a number of JSON on either side of its point: none has more."""
 
 
-def readings_of_number(written: str, decimal: DecimalSign | None) -> tuple[str, ...]:
+def readings_of_number(written: str, decimal: "DecimalSign | None") -> tuple[str, ...]:
     """The numbers that a text may be, plainly spelled: none, one, or two where it has two readings.
 
     Args:
@@ -55,7 +59,7 @@ def number_of_json(written: str) -> str | None:
     return _spelled("-" if value < 0 else "", whole, rest)
 
 
-def is_inside_a_word(number: str, text: str, decimal: DecimalSign | None) -> bool:
+def is_inside_a_word(number: str, text: str, decimal: "DecimalSign | None") -> bool:
     """Whether a text has a number only with letters at it, as `EUR12.50`.
 
     Args:

@@ -1,14 +1,17 @@
 """Values of a record that are read and not copied, since label and text may write them in different ways.
 
 Belongs here: what a field reads in a run of words, and all runs of a text in which it reads something.
-Does not: reading one kind of value (numbers_in_texts.py, dates_in_texts.py), records (records.py, extraction.py).
+Does not: reading one kind of value (numbers_in_texts.py, dates_in_texts.py), finding runs (words.py), records
+(records.py, extraction.py).
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from stillhouse.recipe.record import FieldSpec
 from stillhouse.tasks.dates_in_texts import readings_of_date
 from stillhouse.tasks.numbers_in_texts import BEGINS_A_NUMBER, LONGEST, is_inside_a_word, readings_of_number
+from stillhouse.tasks.words import runs_read
 
 
 def readings(written: str, field: FieldSpec) -> tuple[str, ...]:
@@ -34,14 +37,8 @@ def values_in(
         longest: words of a run at most.
         field: one that reads its values.
     """
-    for first, (start, _) in enumerate(spans):
-        if field.kind == "number" and text[start] not in BEGINS_A_NUMBER:
-            continue
-        for length, (_, end) in enumerate(spans[first : first + longest], 1):
-            if end - start > LONGEST:
-                break
-            if found := readings(text[start:end], field):
-                yield (first, length), found
+    begins = BEGINS_A_NUMBER if field.kind == "number" else None
+    return runs_read(text, spans, longest, partial(readings, field=field), longest=LONGEST, begins=begins)
 
 
 def has_letters_at_it(value: str, text: str, field: FieldSpec) -> bool:

@@ -13,7 +13,7 @@ It imports nothing but Python, as this file is part of the folder that `stillhou
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
@@ -116,3 +116,48 @@ def runs_at_several_places(words: Sequence[str], words_at_most: int) -> list[lis
         for length in range(1, min(words_at_most, len(words) - first) + 1):
             places.setdefault(tuple(words[first : first + length]), []).append((first, length))
     return [each for each in places.values() if len(each) > 1]
+
+
+def runs_read(
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    words_at_most: int,
+    read: Callable[[str], tuple[str, ...]],
+    *,
+    longest: int,
+    begins: str | None = None,
+) -> Iterator[tuple[tuple[int, int], tuple[str, ...]]]:
+    """The runs of words in which something is read: by their first word, and then by their length.
+
+    Args:
+        text: in its one spelling.
+        spans: where its words begin and end.
+        words_at_most: of a run.
+        read: the values that a run may be; none where it is none.
+        longest: characters of a run in which something is read.
+        begins: the characters with one of which such a run begins; any where it is left out.
+
+    Returns:
+        Numbers of the first word and of words, and what is read there.
+    """
+    for first, (start, _) in enumerate(spans):
+        if begins is not None and text[start] not in begins:
+            continue
+        for length, (_, end) in enumerate(spans[first : first + words_at_most], 1):
+            if end - start > longest:
+                break
+            if found := read(text[start:end]):
+                yield (first, length), found
+
+
+def places_of_values(runs: Iterable[tuple[tuple[int, int], tuple[str, ...]]]) -> list[list[tuple[int, int]]]:
+    """The places of each value that is read in a text, the first of them first; of two readings nobody knows which.
+
+    Args:
+        runs: see `runs_read`.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for place, found in runs:
+        if len(found) == 1:
+            places.setdefault(found[0], []).append(place)
+    return [*places.values()]
