@@ -85,7 +85,8 @@ def _trial(
 
     texts, targets = batch["text"].to_list(), logits_of(batch)
     how = {
-        "epochs": steps, "batch_size": BATCH_ROWS, "learning_rate": BATCH_RATE, "loss": "logit_mse",
+        "epochs": steps, "batch_size": BATCH_ROWS, "learning_rate": BATCH_RATE,
+        "loss": "logit_mse" if "logit_mse" in task.teacher_losses else "kl",  # of records some outputs are no logits
         "weight_decay": 0.0, "dropout": 0.0, "label_weight": 0.0, "embedding_weight": 0.0, "mixture": (),
         "contrast_weight": 0.0,
     }  # fmt: skip

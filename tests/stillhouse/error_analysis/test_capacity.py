@@ -11,7 +11,9 @@ from stillhouse.error_analysis.capacity import BatchTrial, overfit_one_batch
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import drop_layers
 from stillhouse.tasks.single_label import SingleLabel
-from tests.stillhouse.conftest import LABELS
+from stillhouse.teachers.classifier import build_classifier
+from tests.stillhouse.conftest import LABELS, write_encoder
+from tests.stillhouse.record_bundle import TASK, TEXTS
 
 pytestmark = pytest.mark.long
 
@@ -49,6 +51,19 @@ def test_the_batch_does_not_depend_on_the_order_of_the_rows(
         for each in (rows, shuffled)
     )
     assert again == found
+
+
+def test_a_student_of_records_is_given_a_batch_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it was to copy logits, for which records have no loss, and the round ended there."""
+    write_encoder(tmp_path / "encoder")
+    build_classifier(tmp_path / "encoder", TASK.names, tmp_path / "student", seed=0, record=TASK.spec)
+    texts = [f"{each} {number}" for number in range(10) for each in TEXTS]
+    targets = np.arange(len(texts)) % TASK.fields[0].size
+    outputs = TASK.once_each(TASK.stated(targets, 0.9).astype(np.float32), texts)
+    rows = pl.DataFrame({"prompt_id": texts, "text": texts, "logits": outputs.tolist()})
+    monkeypatch.setattr(capacity, "BATCH_STEPS", (3,))
+    found = overfit_one_batch(tmp_path / "student", rows, TrainingConfig(loss="kl", max_tokens=24), TASK)
+    assert (found.rows, found.steps) == (32, 3) and 0 < found.divergence_left < 1.5
 
 
 @pytest.mark.slow
