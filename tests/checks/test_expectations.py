@@ -114,6 +114,14 @@ def test_each_gate_on_answers_closes_on_its_own_fault(
     assert closed(look(teacher_signal.SUITE, tmp_path, "signal", frame)) == expected
 
 
+def test_a_number_in_the_middle_of_those_that_there_are_is_no_missing_answer(tmp_path: Path) -> None:
+    """Regression: three stars of one to five are the output 0, and a teacher that gave any closed the gate."""
+    stars = GOOD_SIGNAL.with_columns(pl.Series("logits", [[0.0], [-1.0], [0.5]]))
+    assert closed(look(teacher_signal.SUITE, tmp_path, "signal", stars)) == {}
+    nowhere = GOOD_SIGNAL.with_columns(pl.Series("logits", [[math.nan], [-1.0], [0.5]]))
+    assert "every_logit_is_finite" in closed(look(teacher_signal.SUITE, tmp_path, "signal", nowhere))
+
+
 def test_probabilities_may_miss_one_by_rounding_alone() -> None:
     asked = context(artifact(SimpleNamespace(fingerprint="f", observed="large"), {"signal": GOOD_SIGNAL}))
     (last,) = [
