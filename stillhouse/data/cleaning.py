@@ -19,9 +19,13 @@ from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
 from stillhouse.tasks import label_names
 from stillhouse.tasks.label_sets import LABELS_AT_MOST, names_of
 
-# Control characters other than white space; zero-width space, word joiner, soft hyphen and byte order mark; the marks
-# that turn the reading direction. Joiners stay: emoji and several scripts need them.
-_INVISIBLE = r"[\p{Cc}--\s]|[\u{200B}\u{2060}\u{00AD}\u{FEFF}\u{202A}-\u{202E}\u{2066}-\u{2069}]"
+# Control characters other than white space; soft hyphen, zero-width space, word joiner and byte order mark; signs of
+# mathematics that are not drawn; the marks that turn the reading direction, of a letter or of a run. Joiners (U+200C,
+# U+200D) stay, and so do the tags and selectors behind an emoji: emoji and several scripts need them.
+_INVISIBLE = (
+    r"[\p{Cc}--\s]"
+    r"|[\u{00AD}\u{061C}\u{200B}\u{200E}\u{200F}\u{2060}-\u{2064}\u{2066}-\u{206F}\u{202A}-\u{202E}\u{FEFF}]"
+)
 
 
 @dataclass(frozen=True)

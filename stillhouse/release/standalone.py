@@ -40,7 +40,10 @@ CONFIDENCE = "confidence"
 NUMBER = "score"
 """The same where answers are numbers: shape (batch, 1)."""
 LOADER = "classify.py"
-_INVISIBLE = r"[\p{Cc}&&[^\s]]|[\x{200B}\x{2060}\x{00AD}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
+_INVISIBLE = (
+    r"[\p{Cc}&&[^\s]]"
+    r"|[\x{00AD}\x{061C}\x{200B}\x{200E}\x{200F}\x{2060}-\x{2064}\x{2066}-\x{206F}\x{202A}-\x{202E}\x{FEFF}]"
+)
 """As in data/cleaning.py, in the spelling of tokenizers' engine (Oniguruma); a test holds the two alike."""
 _CLOSE = 1e-3
 """One thread or several may add in another order, and a value on the edge of an int8 step then falls on its other

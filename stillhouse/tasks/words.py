@@ -16,7 +16,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
-INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\ufeff]"
+)
 """What no text has in its one spelling, as stillhouse/data/cleaning.py says in the spelling of polars."""
 _WORD = r"\w{0}(?:[.,:'\u2019@-]\w{0})*|[^\w\s]{1}"
 _PLAIN = re.compile(_WORD.format("+", ""))

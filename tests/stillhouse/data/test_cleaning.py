@@ -41,6 +41,8 @@ def spelled(text: str) -> str:
         ("be\x00ep\x07 \x1b x", "beep x"),
         ("soft\u00adhyphen zero\u200bwidth \ufeffmark", "softhyphen zerowidth mark"),
         ("turned \u202eround\u202c", "turned round"),
+        ("pay \u200fAcme\u200e\u061c 5\u2060\u2062x\u206c", "pay Acme 5x"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
         ("cafe\u0301", "caf\u00e9"),
         ("area in m\u00b2", "area in m\u00b2"),
         ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f468\u200d\U0001f469\u200d\U0001f467"),

@@ -149,6 +149,21 @@ def test_places_are_those_of_the_text_that_models_read() -> None:
     assert made.prompts.filter(pl.col("split") == "golden").height > 5, "no label is seen once where all are"
 
 
+MARKS = ["\u200e", "\u200f", "\u061c", "\u2060", "\u2063", "\ufeff", "\u206f"]
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=ascii)
+def test_texts_that_differ_in_a_mark_that_is_not_drawn_are_one_text_with_the_same_places(mark: str) -> None:
+    """Regression: a mark of direction counted as a word, and both texts were left out as having two labels."""
+    text = "Kindly wire all to Initech by tonight"
+    given = [(each, written("Initech"), "base") for each in (text, text.replace("to ", f"{mark}to {mark}"))]
+    copies = pl.DataFrame(given, schema=["text", "label", "batch"], orient="row")
+    made = split_rows(pl.concat([rows(60), copies]), DATA, SPLIT, where="r")
+    kept = made.prompts.filter(pl.col("text") == text)
+    assert kept["label"].to_list() == ['{"payee":[4,1],"unit":"EUR"}']
+    assert made.rejects.filter(pl.col("text").str.contains("Initech"))["reason"].to_list() == ["duplicate text"]
+
+
 def test_copies_conflict_where_they_mean_other_words_and_not_where_they_are_spelled_otherwise() -> None:
     """Regression: two rows that both said what was right were both left out, as a text in capitals and its copy."""
     copies = {

@@ -106,7 +106,7 @@ def test_it_gives_the_records_of_the_release_with_the_three_packages_it_names_al
 ) -> None:
     names = {"model.onnx", "tokenizer.json", "record.json", *READERS, LOADER, "README.md", "release.json"}
     assert {path.name for path in folder.iterdir()} == names
-    texts = [*TEXTS, "who\u200b  is\tthe   king\u00ad ?"]
+    texts = [*TEXTS, "who\u200b  is\tthe \u200f  king\u00ad ?"]
     said = said_alone(folder, texts)
     expected = [release.answer(text) for text in texts]
     assert [record for record, _ in said] == [each.label for each in expected]
