@@ -17,10 +17,10 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse import progress
-from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, one_process_at_a_time, plain_disk_errors
 from stillhouse.home import Home
+from stillhouse.live.text_ids import text_ids
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.stored import Failure
@@ -79,7 +79,7 @@ class LiveAnswers:
 
         Args:
             fingerprint: of the teacher.
-            ids: `prompt_ids` of the texts.
+            ids: `text_ids` of the texts.
 
         Returns:
             A row for each that it was asked about, in no order. One that its server turned away is not among them: put
@@ -115,7 +115,7 @@ class LiveAnswers:
                 database.commit()
 
     def forget_texts(self, ids: Sequence[str]) -> None:
-        """Remove what teachers have said of some texts, given as `prompt_ids`."""
+        """Remove what teachers have said of some texts, given as `text_ids`."""
         if self.path.exists() and ids:
             with self._open() as database:
                 database.executemany("DELETE FROM answers WHERE prompt = ?", [(each,) for each in ids])
@@ -163,7 +163,7 @@ def ask_teacher(asked: LiveTeacher, answers: LiveAnswers, texts: Sequence[str], 
             before that is kept.
     """
     prompts = pl.DataFrame({"text": texts}, schema={"text": pl.String})
-    prompts = prompts.select(prompt_ids(prompts["text"]), "text")
+    prompts = prompts.select(text_ids(prompts["text"]), "text")
     fingerprint, ids = asked.teacher.fingerprint, prompts["prompt_id"].to_list()
     turned_away = [pl.DataFrame(schema=_SAID)]
     if answers.kept(fingerprint, ids).height < prompts["prompt_id"].n_unique():

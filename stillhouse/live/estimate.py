@@ -17,10 +17,10 @@ from pydantic import Field
 
 from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
-from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.baseline import AgreementScale
 from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
+from stillhouse.live.text_ids import text_ids
 from stillhouse.statistics.live_agreement import (
     AskingPlan,
     LiveAgreement,
@@ -100,7 +100,7 @@ class Drawn:
     """Answers of the student, and whether the teacher is asked about each.
 
     Args:
-        rows: `id`, `label`, `text` and `prompt_id` of each.
+        rows: `id`, `label`, `text` and its `prompt_id` of each, see `text_ids`.
         agreement: shape (n,), calibrated chance that the teacher agrees.
         chance: shape (n,), of asking.
         asked: shape (n,).
@@ -184,7 +184,7 @@ def drawn(rows: pl.DataFrame, texts: pl.DataFrame, plan: AgreementPlan, key: byt
     asked = np.array(
         [is_asked(id, float(each), key=key) for id, each in zip(whole["id"], chance, strict=True)], dtype=np.bool_
     )
-    ids = prompt_ids(whole["text"])
+    ids = text_ids(whole["text"])
     return Drawn(whole.select("id", "label", "text").with_columns(ids), agreement, chance, asked)
 
 

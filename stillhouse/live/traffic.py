@@ -10,8 +10,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, Erasure, FileKind, Tally, TrafficStore, day_at
+from stillhouse.live.text_ids import text_ids
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.databases import day_of_the_server
 
@@ -177,7 +177,7 @@ class Erased:
 
 
 Forget = Callable[[Sequence[str]], None]
-"""Takes the `prompt_ids` of texts that nobody has asked any more, so that what a teacher said of them is removed."""
+"""Takes the `text_ids` of texts that nobody has asked any more, so that what a teacher said of them is removed."""
 
 
 def erase(store: TrafficStore, erasure: Erasure, forget: Forget) -> Erased:
@@ -249,11 +249,11 @@ def _meant(store: TrafficStore, day: str, erasures: Sequence[Erasure]) -> pl.Dat
 
 
 def _asked_by_nobody_else(store: TrafficStore, days: Sequence[str], erasures: Sequence[Erasure]) -> list[str]:
-    """`prompt_ids` of the texts that are to be erased and stand in no other row."""
+    """`text_ids` of the texts that are to be erased and stand in no other row."""
     erased, stay = set[str](), set[str]()
     for day in days:
         texts = store.frame(day, "texts")
-        texts = texts.with_columns(prompt_ids(texts["text"]))
+        texts = texts.with_columns(text_ids(texts["text"]))
         meant = texts.join(_meant(store, day, erasures), on=["replica", "number"], how="semi")
         others = texts.join(meant, on=["replica", "number"], how="anti")
         erased |= {*meant["prompt_id"]}

@@ -14,7 +14,6 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.data.cleaning import prompt_ids
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.live import feedback
@@ -26,6 +25,7 @@ from stillhouse.live.kept_records import KeptRecords
 from stillhouse.live.purposes import Purpose
 from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
+from stillhouse.live.text_ids import text_ids
 from stillhouse.live.thinning import kept_by, least_share
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, WatchState, WatchTerms
@@ -315,7 +315,7 @@ def live_day(
         drawn_for = []
 
         def kept(texts: Sequence[str]) -> pl.DataFrame:
-            return known.kept(fingerprint, prompt_ids(pl.Series(texts, dtype=pl.String)).to_list())
+            return known.kept(fingerprint, text_ids(pl.Series(texts, dtype=pl.String)).to_list())
 
         def said(texts: Sequence[str]) -> pl.DataFrame:
             drawn_for.append(len(texts))

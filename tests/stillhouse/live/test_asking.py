@@ -1,5 +1,6 @@
 """Asking a teacher about live texts: each once, whoever asks, and nothing of a text is kept."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,12 +11,20 @@ import pytest
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
 from stillhouse.live.asking import TEXTS_AT_ONCE, LiveAnswers, LiveTeacher, ask_teacher
+from stillhouse.live.text_ids import text_ids
+from stillhouse.recipe.record import RecordSpec
+from stillhouse.tasks.extraction import Extraction
+from stillhouse.tasks.records import spelled_out, written_places
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.tasks.words import words_of
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.stored import Failure
 
 TASK = SingleLabel.of(["number", "person"])
 FIRST = "a" * 64
+PAID = Extraction(
+    RecordSpec.model_validate({"words": 12, "fields": {"payee": {"kind": "verbatim", "words_at_most": 1}}})
+)
 
 
 class Counting:
@@ -113,6 +122,44 @@ def test_no_text_is_written_down_and_what_is_old_is_forgotten(answers: LiveAnswe
     assert answers.kept(FIRST, ids).height == 1
     answers.forget(10.5)
     assert answers.kept(FIRST, ids).is_empty()
+
+
+class Pointing(Counting):
+    """A teacher that takes the last word of each text for the one who is to be paid."""
+
+    def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        self.heard += prompts["text"].to_list()
+        places = [written_places({"payee": (len(words_of(text)) - 1, 1)}) for text in prompts["text"]]
+        logits = PAID.stated(PAID.targets(pl.Series(places)), 0.9)
+        return pl.DataFrame(
+            {
+                **dict.fromkeys(ANSWER_SCHEMA, [None] * prompts.height),
+                "prompt_id": prompts["prompt_id"],
+                "fingerprint": [self.fingerprint] * prompts.height,
+                "logits": logits.tolist(),
+            },
+            schema=ANSWER_SCHEMA,
+        )
+
+
+def test_a_place_in_one_text_is_no_answer_to_another_whose_words_have_other_numbers(answers: LiveAnswers) -> None:
+    """Regression: an ellipsis is one word, three full stops are three, and what was said of one counted for both."""
+    texts = [
+        "Wait\u2026 please pay Acme",
+        "Wait... please pay Acme",
+        "WAIT\u2026 please pay  Acme",
+        "\ufb01ne, pay Blue",
+    ]
+    ids = text_ids(pl.Series(texts))
+    assert prompt_ids(pl.Series(texts)).n_unique() == 2, "they are one prompt"
+    assert ids.n_unique() == 3 and ids[0] == ids[2] and ids[3] == prompt_ids(pl.Series(texts))[3]
+    teacher = Pointing()
+    found = ask_teacher(LiveTeacher(teacher, PAID), answers, texts, at=0.0)
+    for text, places in zip(texts, found["answer"], strict=True):
+        assert json.loads(spelled_out(places, text, PAID.spec)) == {"payee": text.split()[-1]}
+    assert len(teacher.heard) == 3
+    answers.forget_texts([ids[0]])
+    assert answers.kept(FIRST, ids.to_list()).height == 2
 
 
 def test_a_file_that_is_no_database_is_refused_in_one_line(answers: LiveAnswers) -> None:
