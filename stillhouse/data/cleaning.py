@@ -71,7 +71,7 @@ def folded(texts: pl.Series) -> pl.Series:
     return pl.Series("text", [text.casefold() for text in spelled], dtype=pl.String)
 
 
-def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
+def clean(rows: pl.DataFrame, *, max_characters: int = 20_000, says: pl.Series | None = None) -> Cleaned:
     """Normalise the texts of one batch, drop those that cannot be used, and keep one row for each.
 
     Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one and then
@@ -82,13 +82,15 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
     Args:
         rows: `text`, `label`, `batch` and any further columns.
         max_characters: longest text that is kept.
+        says: what each label says, where two that are written otherwise may say the same; null as the label is.
 
     Returns:
         Rows with `prompt_id` (unique) and normalised `text`; rejects with the text as it came.
     """
     spelled = rows.select(normalise(pl.col("text")))["text"]
     synthetic = is_synthetic(rows.columns).alias("synthetic")
-    numbered = rows.select("label", synthetic, spelled.alias("spelled")).with_row_index("row")
+    label = rows["label"] if says is None else says.alias("label")
+    numbered = rows.select(label, synthetic, spelled.alias("spelled")).with_row_index("row")
     numbered = numbered.with_columns(_text_fault(pl.col("spelled"), max_characters).alias("text_fault"))
     usable = numbered.filter(pl.col("text_fault").is_null())
     copies = usable.select("row", "label", "synthetic", prompt_ids(usable["spelled"]))

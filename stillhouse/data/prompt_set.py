@@ -13,7 +13,7 @@ from stillhouse.data.cleaning import Cleaned, clean, folded, label_problems, nor
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
 from stillhouse.data.provenance import is_synthetic
-from stillhouse.data.record_rows import said_of, with_places
+from stillhouse.data.record_rows import in_words, said_of, with_places
 from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, no_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
@@ -161,12 +161,15 @@ def _queries_by_name(queries: pl.Series) -> pl.Series:
 def _cleaned(rows: pl.DataFrame, data: DataSpec) -> Cleaned:
     """Clean rows; of records it is said before where the text has their values.
 
-    Copies of a text then conflict where they mean other words of it, and not where one spells them otherwise.
+    Copies of a text then conflict where they mean other words of it, and not where one spells them otherwise, or has
+    three full stops, which are three words, in the place of an ellipsis.
     """
-    elsewhere = no_rejects()
+    elsewhere, says = no_rejects(), None
     if data.record is not None:
         rows, elsewhere = with_places(rows, data.record)
-    cleaned = clean(rows, max_characters=data.max_characters)
+        words = in_words(rows.with_columns(normalise(pl.col("text"))), data.record)
+        says = words.str.normalize("NFKC").str.to_lowercase()
+    cleaned = clean(rows, max_characters=data.max_characters, says=says)
     return Cleaned(cleaned.kept, all_rejects([elsewhere, cleaned.rejects]))
 
 

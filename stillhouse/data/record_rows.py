@@ -1,7 +1,7 @@
 """Rows whose label is a record: from what a cell holds to the record's spelling, and to places in the row's text.
 
-Belongs here: which cells are records that a recipe lets in, which rows have their values in their text, and what tells
-two rows apart whose texts are nearly alike.
+Belongs here: which cells are records that a recipe lets in, which rows have their values in their text, records of rows
+in words, and what tells two rows apart whose texts are nearly alike.
 Does not: what a record is and how it is spelled (stillhouse/tasks/records.py), labels that are none (sources.py).
 """
 
@@ -95,6 +95,20 @@ def with_places(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, p
     return kept, rejected(judged.filter(~is_kept), pl.col("reason"), pl.col("detail"))
 
 
+def in_words(rows: pl.DataFrame, record: RecordSpec) -> pl.Series:
+    """The records of rows as people read them; null where there is none.
+
+    Args:
+        rows: `text`, in its one spelling, and `label`, a record in its second spelling or null.
+        record: its fields.
+    """
+    found = [
+        None if places is None else spelled_out(places, text, record)
+        for text, places in rows.select("text", "label").iter_rows()
+    ]
+    return pl.Series("label", found, dtype=pl.String)
+
+
 def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> pl.Series | None:
     """What each prompt is known to say, so that near duplicates can be told from letters of one template.
 
@@ -111,14 +125,8 @@ def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> pl.Series | Non
     """
     if record is None:
         return None
-    hidden = pl.col("label_hidden").fill_null(False) if "label_hidden" in prompts.columns else pl.lit(False)
-    return pl.Series(
-        "said",
-        [
-            id if is_hidden else None if places is None else spelled_out(places, text, record)
-            for id, text, places, is_hidden in prompts.select(
-                "prompt_id", "text", "label", hidden.alias("hidden")
-            ).iter_rows()
-        ],
-        dtype=pl.String,
-    )
+    said = in_words(prompts, record)
+    if "label_hidden" not in prompts.columns:
+        return said
+    hidden = pl.col("label_hidden").fill_null(False)
+    return prompts.select(pl.when(hidden).then("prompt_id").otherwise(said).alias("said"))["said"]

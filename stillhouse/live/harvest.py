@@ -23,7 +23,7 @@ import polars as pl
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.near_duplicates import near_duplicate_pairs
 from stillhouse.data.prompt_set import later_prompt_set
-from stillhouse.data.record_rows import said_of
+from stillhouse.data.record_rows import in_words, said_of
 from stillhouse.data.rejects import RejectReason, count_reasons
 from stillhouse.data.sources import ending_of
 from stillhouse.data.splits import keyed_uniform
@@ -34,8 +34,6 @@ from stillhouse.live.segments import TrafficStore
 from stillhouse.live.slices import LiveSlice
 from stillhouse.live.traffic import answers, is_meant
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import spelled_out
 
 ID, PI, REQUESTS = "harvest_id", "harvest_pi", "harvest_requests"
 """Columns of the file beside those that the recipe names: id of the answer, the chance by which its text was taken, and
@@ -163,16 +161,8 @@ def pool_of(
     # By the rules for dropped rows themselves, so that what is drawn is what will be trained on.
     made = later_prompt_set(_as_dropped(new.filter(~is_near), recipe), base, recipe)
     left_out.update(dict(count_reasons(made.rejects).iter_rows()))
-    return Pool(made.prompts if record is None else _in_words(made.prompts, record), dict(+left_out))
-
-
-def _in_words(prompts: pl.DataFrame, record: RecordSpec) -> pl.DataFrame:
-    """Prompts with records as people read and write them."""
-    labels = [
-        None if places is None else spelled_out(places, text, record)
-        for places, text in prompts.select("label", "text").iter_rows()
-    ]
-    return prompts.with_columns(pl.Series("label", labels, dtype=pl.String))
+    rows = made.prompts if record is None else made.prompts.with_columns(in_words(made.prompts, record))
+    return Pool(rows, dict(+left_out))
 
 
 def _as_dropped(asked: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

@@ -171,6 +171,8 @@ def test_copies_conflict_where_they_mean_other_words_and_not_where_they_are_spel
         "Please transfer it to Globex": ["Globex"], "PLEASE TRANSFER IT TO GLOBEX": ["GLOBEX"],
         "Money goes to Umbrella or Hooli at dawn": ["Umbrella", "Hooli"],
         "Nobody but Soylent gets it": ["Soylent", "Wonka"],
+        "Well... one pays Aperture and no other": ["Aperture"],
+        "Well\u2026 one pays Aperture and no other": ["aperture"],
         " ": ["Acme"],
     }  # fmt: skip
     given = [(text, written(payee), "base") for text, payees in copies.items() for payee in payees]
@@ -188,6 +190,7 @@ def test_copies_conflict_where_they_mean_other_words_and_not_where_they_are_spel
         ("Money goes to Umbrella or Hooli at dawn", RejectReason.CONFLICTING_LABELS.value),
         ("Nobody but Soylent gets it", RejectReason.NO_SUCH_VALUE.value),
         ("PLEASE TRANSFER IT TO GLOBEX", RejectReason.DUPLICATE.value),
+        ("Well\u2026 one pays Aperture and no other", RejectReason.DUPLICATE.value),
     ]
 
 
