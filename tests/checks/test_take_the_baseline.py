@@ -1,10 +1,8 @@
-"""A do-nothing option that clears the bar ends the run well, and is released through every gate once a recipe names it.
-
-The tests are steps on the way of one recipe and run in order.
-"""
+"""A do-nothing option that clears the bar ends the run well, and is released by all gates once a recipe names it."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,28 +46,69 @@ def run(place: Place, file: RecipeFile) -> tuple[Outcome, str]:
     return outcome, " ".join(console.export_text().replace("│", " ").split())
 
 
-def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made(place: Place) -> None:
+@dataclass(frozen=True)
+class Ended:
+    """What a run left behind.
+
+    Args:
+        outcome: how it ended.
+        printed: all that it said, in one line.
+        page: about the option to take, and what it says.
+        champion: in the ledger.
+        do: what `diagnose` says to do.
+        refusals: why the answers of the teacher to all rows are not made.
+        sentence: of the gate on baselines.
+    """
+
+    outcome: Outcome
+    printed: str
+    page: tuple[Path, str]
+    champion: object
+    do: str
+    refusals: list[str]
+    sentence: str
+
+
+@pytest.fixture(scope="module")
+def ended(place: Place) -> Ended:
+    """A run of a recipe of which an option without a student clears the bar."""
     file = recipe(place)
     outcome, printed = run(place, file)
+    page = place.home.reports / "small.baselines.html"
+    return Ended(
+        outcome, printed, (page, page.read_text()), place.builds.ledger.champion("small"),
+        diagnose(place.instance, place.builds, file).do, failures(place.run(file, TEACHER_SIGNAL)),
+        place.states(BASELINES)["no_baseline_clears_the_bar"].sentence,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def released(place: Place, ended: Ended) -> tuple[RecipeFile, Outcome, str]:
+    """A run of the recipe that was changed by what the gate said and nothing else; the bar stays frozen as it was."""
+    file = recipe(place, students=[yaml.safe_load(NAMED)])
+    return file, *run(place, file)
+
+
+def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made(place: Place, ended: Ended) -> None:
+    outcome, printed = ended.outcome, ended.printed
     assert outcome.ends_well and not outcome.succeeded
     assert [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
     assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
     assert "not released" not in printed
     assert "int8 teacher finds" in printed, "how much of each class"
-    page = place.home.reports / "small.baselines.html"
-    assert str(page) in printed and "clears the bar" in page.read_text() and "int8 teacher" in page.read_text()
-    assert place.builds.ledger.champion("small") is None
-    assert diagnose(place.instance, place.builds, file).do.startswith("take it and stop")
-    (refusal,) = failures(place.run(file, TEACHER_SIGNAL))
+    path, page = ended.page
+    assert str(path) in printed and "clears the bar" in page and "int8 teacher" in page
+    assert ended.champion is None
+    assert ended.do.startswith("take it and stop")
+    (refusal,) = ended.refusals
     assert "Refused to read" in refusal and "take the baseline" in refusal
 
 
-def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champion(place: Place) -> None:
-    """The recipe is changed by what was told and by nothing else; the bar stays frozen as it was."""
-    sentence = place.states(BASELINES)["no_baseline_clears_the_bar"].sentence
-    assert NAMED in sentence
-    file = recipe(place, students=[yaml.safe_load(NAMED)])
-    outcome, printed = run(place, file)
+def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champion(
+    place: Place, ended: Ended, released: tuple[RecipeFile, Outcome, str]
+) -> None:
+    assert NAMED in ended.sentence
+    file, outcome, printed = released
     assert outcome.succeeded and outcome.closed == [] and outcome.errors == [], printed
     assert "released int8_teacher" in printed and "take the baseline int8_teacher" in printed
     for stage in assets_of(file):
@@ -83,6 +122,7 @@ def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champio
     assert audit_recipe(place.home, "small").ok
 
 
+@pytest.mark.usefixtures("released")
 def test_the_released_bundle_holds_the_teacher_as_it_was_judged(place: Place) -> None:
     release, selection = place.newest("release"), place.newest(SELECTION)
     report = json.loads((release.folder / "report.json").read_text())
