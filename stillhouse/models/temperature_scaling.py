@@ -23,8 +23,9 @@ def calibrate_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float
         labels: shape (n,), class numbers.
 
     Returns:
-        T; divide logits by it. Above 1 for a model that is too sure of itself. At either end of the range where the
-        likelihood has no maximum inside, as with labels that have nothing to do with the answers (`is_at_an_end`).
+        T; divide logits by it. Above 1 for a model that is too sure of itself. At the end of the range where the
+        likelihood has no maximum inside, as with labels that have nothing to do with the answers (`is_at_an_end`). Nor
+        has it one where each answer is right: then the model is as sure on average as so many rows can show.
 
     Raises:
         ValueError: if there are no rows, the shapes differ, or a label is not the number of a class.
@@ -43,8 +44,30 @@ def calibrate_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float
         return float(-likelihoods[np.arange(len(truth)), truth].mean())
 
     low, high = np.log([COLDEST, HOTTEST])
+    if (scores.argmax(axis=1) == truth).all():
+        return _as_sure_as_shown(scores)
     best = minimize_scalar(negative_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x))
+
+
+def _as_sure_as_shown(scores: npt.NDArray[np.float64]) -> float:
+    """The temperature at which answers that are all right are as sure on average as they were found right.
+
+    By Laplace's rule of succession, as what a teacher's answers are worth: with one more that is right and one more
+    that is wrong. Any colder one would make them surer by nothing but rounding.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import softmax
+
+    shown = (len(scores) + 1) / (len(scores) + 2)
+
+    def too_sure(log_temperature: float) -> float:
+        return float(softmax(scores / np.exp(log_temperature), axis=1).max(axis=1).mean()) - shown
+
+    low, high = np.log([COLDEST, HOTTEST])
+    if too_sure(low) <= 0 or too_sure(high) >= 0:
+        return COLDEST if too_sure(low) <= 0 else HOTTEST
+    return float(np.exp(brentq(too_sure, low, high, xtol=1e-6)))
 
 
 def temperature_of(task: Task, logits: Logits, targets: Targets) -> float:

@@ -41,9 +41,20 @@ def test_calibration_refuses_nothing_and_mismatch() -> None:
         calibrate_temperature(np.zeros((2, 3)), np.array([0, -1]))
 
 
+@pytest.mark.parametrize(("rows", "size"), [(1, 5.0), (40, 0.5), (40, 30.0), (500, 5.0)])
+def test_a_model_that_is_never_wrong_is_as_sure_as_so_many_rows_can_show(rows: int, size: float) -> None:
+    """Regression: it was sure beyond what a number can hold, however few rows there were, and of a few logits the
+    search ended where rounding let it, so that no gate saw it."""
+    logits = np.random.default_rng(0).uniform(1, 2, (rows, 1)) * [[size, 0.0, 0.0]]
+    found = calibrate_temperature(logits, np.zeros(rows, int))
+    sure = np.exp(log_softmax(logits / found, axis=1)).max(axis=1).mean()
+    assert sure == pytest.approx((rows + 1) / (rows + 2), abs=1e-4) and not is_at_an_end(found)
+    same = np.zeros((4, 3))
+    assert is_at_an_end(calibrate_temperature(same, np.zeros(4, int))), "of classes that are all alike"
+
+
 def test_labels_that_have_nothing_to_do_with_the_answers_end_at_the_end_of_the_range() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 5, (2000, 4))
     assert is_at_an_end(calibrate_temperature(logits, random.integers(0, 4, 2000)))
-    assert is_at_an_end(calibrate_temperature(logits, logits.argmax(1)))  # right each time: never sure enough
     assert not is_at_an_end(calibrate_temperature(logits, (logits / 2 + random.gumbel(size=logits.shape)).argmax(1)))
