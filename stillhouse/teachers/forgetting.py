@@ -42,7 +42,8 @@ def neighbours_kept(before: Float32Array, after: Float32Array) -> NeighboursKept
     alike = _cosines(before)
     neighbour = alike.argmax(axis=1)
     alike = _cosines(after)
-    nearer = (alike > np.take_along_axis(alike, neighbour[:, None], axis=1)).sum(axis=1)
+    # What is as near counts as nearer: an encoder to which all texts are one has kept nobody's neighbour.
+    nearer = (alike >= np.take_along_axis(alike, neighbour[:, None], axis=1)).sum(axis=1) - 1
     return NeighboursKept(texts=len(before), kept=int((nearer < NEAREST).sum()))
 
 

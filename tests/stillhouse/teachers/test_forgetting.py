@@ -46,6 +46,12 @@ def test_by_chance_ten_of_all_others_are_near() -> None:
     assert found.kept / found.texts == pytest.approx(NEAREST / 499, abs=0.02)
 
 
+@pytest.mark.parametrize("state", [0.0, 1.0])
+def test_an_encoder_to_which_all_texts_are_one_has_kept_nobodys_neighbour(state: float) -> None:
+    """Regression: with no text nearer than another, each neighbour counted as kept, and the gate was open."""
+    assert neighbours_kept(states(0), np.full((60, 16), state, np.float32)) == NeighboursKept(texts=60, kept=0)
+
+
 def test_a_text_without_a_state_is_nobodys_neighbour() -> None:
     before = states(0)
     before[3] = 0
