@@ -239,6 +239,8 @@ def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> Inval
     """Translate what pydantic found into lines that name file, line and field."""
     lines = []
     for problem in error.errors():
+        if problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
+            continue  # there are enough, and pydantic counts only those in which it finds no mistake
         message = _message_of(problem).removeprefix("Value error, ")
         given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
         found = problem.get("ctx", {}).get("error")

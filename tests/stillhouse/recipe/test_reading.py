@@ -917,6 +917,20 @@ def test_the_field_that_names_a_column_is_found(tmp_path: Path) -> None:
     }
 
 
+def test_of_a_mistake_in_the_only_item_it_is_not_said_that_there_is_none(tmp_path: Path) -> None:
+    """Regression: a second line asked for at least one item, beside the one that says what is wrong with it."""
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["students"] = [{**document["attributes"]["students"][0], "more_seeds": [0]}]
+    with pytest.raises(StillhouseError) as refused:
+        read_recipe(written(tmp_path, document))
+    (line,) = str(refused.value).splitlines()
+    assert "students.0: more_seeds: each has to differ" in line
+    document["attributes"]["students"] = []
+    (tmp_path / "demo" / "defs.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(StillhouseError, match="students: Tuple should have at least 1 item"):
+        read_recipe(tmp_path / "demo" / "defs.yaml")
+
+
 def test_each_column_of_provenance_is_found_by_its_field(tmp_path: Path) -> None:
     """Regression: of the generation it was not, so that a recipe which named one that is not there ended a check."""
     fields = [name for name in ProvenanceSpec.model_fields if name.endswith("_column")]
