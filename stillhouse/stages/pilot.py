@@ -84,14 +84,7 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
     asked = validation.select("prompt_id", "text")
     replies = teacher.replies(asked)
     pilot = Pilot(validation, replies, teacher.costs(replies, asked), teacher.task)
-    refused = pilot.answers.filter(pl.col("failure").is_in([Failure.REFUSED.value, Failure.TURNED_AWAY.value])).height
-    if refused > MOST_REFUSED * validation.height:
-        raise StillhouseError(
-            f"the server refused {refused:,} of the first {validation.height:,} texts",
-            where=f"{where}: {teacher.url}",
-            expected="an answer to nearly all of them",
-            do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
-        )
+    require_that_most_are_answered(pilot.answers, f"{where}: {teacher.url}")
     if pilot.answers.height and pilot.without_rationale == pilot.answers.height:
         # Students would match the states of the texts instead, and nobody would see it.
         raise StillhouseError(
@@ -102,6 +95,26 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
             "`answers.rationale_pattern`. No other text was sent.",
         )
     return pilot
+
+
+def require_that_most_are_answered(answers: pl.DataFrame, where: str) -> None:
+    """Refuse a server that refuses, which the next run asks again.
+
+    Args:
+        answers: see `Replies.answers`.
+        where: names the part of the recipe that says what is asked, and the server.
+
+    Raises:
+        StillhouseError: if the server refused most of them.
+    """
+    refused = answers.filter(pl.col("failure").is_in([Failure.REFUSED.value, Failure.TURNED_AWAY.value])).height
+    if refused > MOST_REFUSED * answers.height:
+        raise StillhouseError(
+            f"the server refused {refused:,} of the first {answers.height:,} texts",
+            where=where,
+            expected="an answer to nearly all of them",
+            do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
+        )
 
 
 def require_that_it_fits(

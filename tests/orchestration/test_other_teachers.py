@@ -442,6 +442,30 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         assert audit_recipe(place.home, "small").ok
 
 
+def test_a_server_that_turns_away_what_it_is_asked_twice_has_shown_nothing_of_chance(
+    tmp_path: Path, shared: Path
+) -> None:
+    """Regression: each counted as an answer that changes by itself, so that the canary let all of them change."""
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        server = Server(lambda asked: right_about(question_in(asked)))
+        server.refuses = lambda text: server.asked[text] == 2
+        with serving(server):
+            # max_tokens of its own, so that no teacher is found that another test has asked.
+            file = small_recipe_elsewhere(
+                place.folder, kind="endpoint", source=server.url, answers={}, changed={"slices": []},
+                ask={"model": "large", "prompt": str(place.folder / "prompt.md"), "settings": {"max_tokens": 6}},
+                endpoint={"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0},
+            )  # fmt: skip
+            (said,) = failures(place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER))
+            assert (
+                f"the server refused {ASKED_TWICE} of the first {ASKED_TWICE} texts" in said and "teacher.ask" in said
+            )
+            again = place.run(file, TEACHER)
+            assert again.success, failures(again)
+        pilot = place.newest(TEACHER).facts(TeacherFacts).said
+        assert pilot is not None and (pilot.asked_twice, pilot.flips) == (ASKED_TWICE, 0)
+
+
 def test_what_a_batch_brings_is_not_asked_of_the_server(tmp_path: Path, shared: Path) -> None:
     """All of it by a batch, half price or not: the run itself asks only what looks whether the teacher stays itself."""
 

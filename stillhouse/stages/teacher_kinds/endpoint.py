@@ -11,7 +11,7 @@ from stillhouse.records.builds import Plan
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS
-from stillhouse.stages.pilot import failures_of, pilot_of, require_that_it_fits
+from stillhouse.stages.pilot import failures_of, pilot_of, require_that_it_fits, require_that_most_are_answered
 from stillhouse.stages.teacher_kinds.making import Making
 from stillhouse.teachers.asked import Asking
 from stillhouse.teachers.endpoint import EndpointTeacher
@@ -38,6 +38,7 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
     stated, right = pilot.measured
     twice = pilot.validation.select("prompt_id", "text").sort("prompt_id").head(ASKED_TWICE)
     again = teacher.replies(twice, "the pilot's second time").answers
+    require_that_most_are_answered(again, f"{file.where('teacher', 'ask')}: {spec.source}")
     heard = heard_twice(pilot.answers.join(twice, on="prompt_id", how="semi"), again)
     said = SaidFacts(
         texts=pilot.validation.height,
