@@ -39,7 +39,7 @@ from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
 from stillhouse.tasks import label_names
 from stillhouse.teachers.causal_lm import label_prompt_of
-from stillhouse.teachers.classifier import outputs_in_order
+from stillhouse.teachers.classifier import has_sigmoid, outputs_in_order
 from stillhouse.teachers.requests import asking_of, asking_of_alternative
 from stillhouse.teachers.stored_answers import read_answers
 
@@ -312,6 +312,8 @@ def _unknown_outputs(file: RecipeFile, folder: Path, classes: Sequence[str]) -> 
     if file.recipe.teacher.kind is TeacherKind.CLASSIFIER and classes:
         with _collected(found, file.where("teacher", "rename")):
             outputs_in_order(folder, classes, file.recipe.teacher.rename, file.recipe.data.answer)
+            if file.recipe.gives_numbers:
+                has_sigmoid(folder)
     return found
 
 

@@ -17,20 +17,21 @@ _PARTS_WITHIN = 10
 """Parts of what lies between the ends, one of which is the tolerance that a person is asked to look at."""
 
 
-def scale_of(counts: Mapping[str, int]) -> ScoreSpec | None:
+def scale_of(counts: Mapping[str, int], *, taught_numbers: bool = False) -> ScoreSpec | None:
     """What a recipe says of labels that are numbers; None where they are classes.
 
     Whole numbers of which none between the first and the last is missing are taken for codes of classes.
 
     Args:
         counts: rows of each label.
+        taught_numbers: the teacher answers with a number, so that labels which are numbers are no classes, however few.
     """
     read = {label: value for label in counts if (value := number_in(label)) is not None}
     numbers = {label: value for label, value in read.items() if abs(value) <= LARGEST_NUMBER}
     values = {*numbers.values()}
     if sum(counts[label] for label in numbers) < _NUMBERS_AT_LEAST * sum(counts.values()):
         return None
-    if len(values) < MANY_NUMBERS or _are_codes(values):
+    if not values or (not taught_numbers and (len(values) < MANY_NUMBERS or _are_codes(values))):
         return None
     lowest, highest = -_at_least(-min(values)), _at_least(max(values))
     if highest - lowest < LEAST_SPAN:

@@ -80,7 +80,7 @@ $weights
 $rename    max_tokens: $tokens
     training_on_outputs: $outputs
     reason: It answers these texts today.
-    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying""")
+    minimum_accuracy: $minimum          # $one_answer is $majority; raise it to what is worth copying""")
 _A_LANGUAGE_MODEL = Template("""\
   teacher:
     kind: causal_lm

@@ -24,7 +24,7 @@ from stillhouse.models.weights import (
     verify_weights,
 )
 from stillhouse.packages import SCHEME, in_package
-from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.data import NUMBERS, TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.weights import WeightsSpec
 from stillhouse.teachers.classifier import PROBLEMS, outputs_of
@@ -93,6 +93,11 @@ class Weights:
         return self.sizes.units // _ONE_UNIT_OF or None
 
     @property
+    def gives_numbers(self) -> bool:
+        """Whether it is a classifier of one output, which is a number and no label."""
+        return self.kind is TeacherKind.CLASSIFIER and len(outputs_of(self.config, str(self.folder))) == 1
+
+    @property
     def is_packaged(self) -> bool:
         """Whether these are the ones that a recipe begins with where nobody names others."""
         return self.source == PACKAGED
@@ -157,6 +162,8 @@ def as_labels_call_it(
     where = str(teacher.folder / "config.json")
     outputs, problem = outputs_of(teacher.config, where), teacher.config.get("problem_type")
     answers_alike, are_apart = problem in PROBLEMS[answer], len({*outputs}) == len(outputs)
+    if answers_alike and answer in NUMBERS and len(outputs) == 1:
+        return teacher, None
     if answers_alike and are_apart and len(outputs) == len(labels):
         rename, unnamed = _renamed(outputs, labels)
         return replace(teacher, rename=rename, unnamed=unnamed), None
@@ -172,7 +179,8 @@ def as_labels_call_it(
             expected="an output for each label, and one answer of them",
             do="Choose another classifier, or name rows with labels, on which its encoder is fine-tuned.",
         )
-    remark = f"the teacher is a classifier for {answers} and not for these {len(labels):,} labels: its encoder is "
+    these = "numbers" if answer in NUMBERS else f"{len(labels):,} labels"
+    remark = f"the teacher is a classifier for {answers} and not for these {these}: its encoder is "
     return replace(teacher, kind=TeacherKind.ENCODER), f"{remark}fine-tuned on the labelled rows, without its head"
 
 

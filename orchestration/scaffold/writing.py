@@ -153,7 +153,7 @@ def write_recipe(
     is_trained = has_layers and cut_from.kind is TeacherKind.ENCODER
     rows = _read_and_split(
         name, uri, text, label, said, golden=golden, is_trained=is_trained, is_elsewhere=is_elsewhere,
-        licence=answers.licence,
+        gives_numbers=has_layers and cut_from.gives_numbers, licence=answers.licence,
     )  # fmt: skip
     taught, answer, score, read, made = rows.taught, rows.label.answer, rows.label.score, rows.read, rows.made
     labels = label_names(answer, made.prompts["label"])
@@ -260,6 +260,7 @@ def _read_and_split(
     golden: str | None,
     is_trained: bool,
     is_elsewhere: bool,
+    gives_numbers: bool,
     licence: str,
 ) -> _Rows:
     """Read a file of rows, see what a label of them is, and split them as a first recipe does."""
@@ -273,7 +274,12 @@ def _read_and_split(
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_trained=is_trained)
     with advice_as_options():
         beside_them = [] if golden is None else [_rows_of_golden(golden, text, label, reading)]
-        found = _label_of(pl.concat([read.rows, *beside_them]), is_trained=is_trained, is_elsewhere=is_elsewhere)
+        found = _label_of(
+            pl.concat([read.rows, *beside_them]),
+            is_trained=is_trained,
+            is_elsewhere=is_elsewhere,
+            gives_numbers=gives_numbers,
+        )
         answer, score, record = found.answer, found.score, found.record
         columns = replace(columns, objects=[], lists=[])  # what is neither a set nor a record is no list and no object
         if answer != "single_label":
@@ -312,7 +318,7 @@ def _read_and_split(
     return _Rows(reading, taught, found, read, made)
 
 
-def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_elsewhere: bool) -> _Label:
+def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_elsewhere: bool, gives_numbers: bool) -> _Label:
     """What a label of some rows is, by what their cells look like and by who is to answer with it."""
     labels = rows["label"].drop_nulls()
     counts = dict(labels.value_counts().iter_rows())
@@ -321,7 +327,8 @@ def _label_of(rows: pl.DataFrame, *, is_trained: bool, is_elsewhere: bool) -> _L
         return _Label(no_record=record) if isinstance(record, str) else _Label("fields", record=record)
     if are_sets(counts):
         return _Label("multi_label")
-    score = scale_of(counts) if is_trained or is_elsewhere else None
+    may_be_numbers = is_trained or is_elsewhere or gives_numbers
+    score = scale_of(counts, taught_numbers=gives_numbers) if may_be_numbers else None
     return _Label() if score is None else _Label("score", score)
 
 

@@ -4,7 +4,8 @@ Belongs here: how they are joined, and taken apart again.
 Does not: which columns they are (stillhouse/recipe/data.py), what a model makes of them.
 
 They are joined by the token that encoders were pretrained with between two texts, so that where the query ends is the
-same to the tokenizer whatever it ends with. A model whose tokenizer has no such token is refused (stages/prompts.py).
+same to the tokenizer whatever it ends with. An encoder whose tokenizer has no such token is refused
+(stages/prompts.py); a classifier of pairs has what it was trained with put in its place (teachers/classifier.py).
 """
 
 import polars as pl

@@ -83,7 +83,7 @@ def export_onnx(model: Path, out: Path) -> None:
     from stillhouse.models import network
 
     class FirstRow(torch.nn.Module):
-        """What an embedding of a token's type gives, since no token is of another type than the first."""
+        """What an embedding of a token's type gives where no token is of another type than the first."""
 
         def __init__(self, table: torch.nn.Embedding) -> None:
             super().__init__()
@@ -96,7 +96,8 @@ def export_onnx(model: Path, out: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.network = network.load(model)
-            for part in list(self.network.modules()):
+            of_two_types = network.SEPARATOR_ID in self.network.config
+            for part in () if of_two_types else list(self.network.modules()):
                 table = getattr(part, "token_type_embeddings", None)
                 if isinstance(table, torch.nn.Embedding):
                     part.token_type_embeddings = FirstRow(table)

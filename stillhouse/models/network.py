@@ -165,8 +165,26 @@ class PublishedClassifier(TextClassifier):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """See `TextClassifier`."""
-        said = self._whole[0](input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-        return said.logits, _mean_of_tokens(said.hidden_states[-1], attention_mask)
+        said = self._whole[0](
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, **self._types(input_ids)
+        )
+        return self._on_the_scale(said.logits), _mean_of_tokens(said.hidden_states[-1], attention_mask)
+
+    def _types(self, input_ids: Tensor) -> dict[str, Tensor]:
+        """Of a model that tells two texts apart by the types of their tokens, which these are."""
+        separator = self.config.get(SEPARATOR_ID)
+        if separator is None:
+            return {}
+        ends = (input_ids == separator).long()
+        return {"token_type_ids": (ends.cumsum(1) - ends > 0).long()}
+
+    def _on_the_scale(self, logits: Tensor) -> Tensor:
+        """Of a head that gives a number of its own, the output that stands for it."""
+        scale = self.config.get(SCALE)
+        if scale is None:
+            return logits
+        own = logits.sigmoid() if scale["sigmoid"] else logits
+        return own * float(scale["slope"]) + float(scale["intercept"])
 
 
 class StaticClassifier(TextClassifier):
@@ -298,7 +316,11 @@ NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier | StaticClas
 }
 """What `architectures` of a config.json names."""
 
-_OURS = ("architectures", "tokenizer_sha256", "record")
+SEPARATOR_ID = "text_separator_id"
+"""In a config.json: the token after which those of a published classifier are of the second type."""
+SCALE = "own_scale"
+"""In a config.json: how the number of a published head becomes an output, by `sigmoid`, `slope` and `intercept`."""
+_OURS = ("architectures", "tokenizer_sha256", "record", SEPARATOR_ID, SCALE)
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:
@@ -376,11 +398,28 @@ def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str
         require_room(folder, sum(tensor.nbytes for tensor in weights.values()))
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
         (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
-        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        (folder / "config.json").write_text(_written(config), "utf-8")
         # what transformers' AutoTokenizer wants beside tokenizer.json
         named = special_tokens(json.loads(tokenizer_json), int(config["pad_token_id"]))
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def put_on_a_scale(folder: Path, *, slope: float, intercept: float) -> None:
+    """Say how the number of a published head becomes an output; its weights stay as they are.
+
+    Args:
+        folder: a model folder that `take_classifier` wrote for numbers.
+        slope: by how much an output is more where the number is 1 more.
+        intercept: the output of the number 0.
+    """
+    config = read_config(folder)
+    config[SCALE] = {**config[SCALE], "slope": slope, "intercept": intercept}
+    (folder / "config.json").write_text(_written(config), "utf-8")
+
+
+def _written(config: dict[str, Any]) -> str:
+    return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 
 def require_own_tokenizer(folder: Path, config: dict[str, Any]) -> None:

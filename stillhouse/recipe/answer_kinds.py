@@ -175,12 +175,15 @@ def unfit_for_numbers(
         group: the column that says which rows are of one query.
     """
     here = f"where data.answer is {answer}"
-    if teacher.kind not in (TeacherKind.ENCODER, TeacherKind.STORED, TeacherKind.ENDPOINT):
+    if teacher.kind in (TeacherKind.CAUSAL_LM, TeacherKind.ENSEMBLE):
         yield (
             ("teacher", "kind"),
             f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the "
-            f"rows, {TeacherKind.STORED}, whose file has one for each text, or {TeacherKind.ENDPOINT}, which is asked",
+            f"rows, {TeacherKind.CLASSIFIER}, whose head has one output, {TeacherKind.STORED}, whose file has one for "
+            f"each text, or {TeacherKind.ENDPOINT}, which is asked",
         )
+    if teacher.rename:
+        yield ("teacher", "rename"), f"must be left out {here}: the one output of such a head is the number"
     yield from _no_letters(("teacher",), teacher, here, "whose mean is the answer")
     if teacher.answers.rationale == NUMBER and teacher.kind is TeacherKind.ENDPOINT:
         yield ("teacher", "answers", "rationale"), f"another name than {NUMBER}, which is the answer's {here}"

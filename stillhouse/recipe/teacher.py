@@ -126,10 +126,10 @@ class TeacherSpec(WeightsSpec):
     kind: TeacherKind = Field(
         TeacherKind.ENCODER,
         description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
-        "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
-        "answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked; causal_lm = a language "
-        "model of this machine says how probable each label is as the next words; ensemble = several of these answer "
-        "together, whose source, revision, licence and terms are those of its members and are left out",
+        "classifier = it classifies already, or gives a number, and is taken as it is; stored = somebody has asked it "
+        "already, and its answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked; causal_lm "
+        "= a language model of this machine says how probable each label is as the next words; ensemble = several of "
+        "these answer together, whose source, revision, licence and terms are those of its members and are left out",
     )
     training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
         description="do licence and terms allow training another model on its outputs? unknown counts as no"

@@ -16,6 +16,7 @@ from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
+from stillhouse.teachers.own_scale import OwnScale
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ReportContext:
         members: how well each member of a teacher that is an ensemble does by itself.
         gives: how much the teacher says of each answer; of one that gives answers or votes alone nothing is shown that
             would be about how sure it is.
+        own_scale: how the numbers of a teacher that has its own became those of the recipe.
         limits: of the recipe, from which numbers on a page says that something is wrong.
     """
 
@@ -45,6 +47,7 @@ class ReportContext:
     precisions: Mapping[Precision, Evaluation] = field(default_factory=dict)
     members: Sequence[Score] = ()
     gives: Gives = Gives.LOGITS
+    own_scale: OwnScale | None = None
     limits: GateLimits = field(default_factory=GateLimits)
 
     @property

@@ -81,6 +81,7 @@ def report_html(
         precisions=[ReportedPrecision.of(precision, each) for precision, each in context.precisions.items()],
         members=context.members,
         gives=context.gives,
+        own_scale=context.own_scale,
         teacher_is_sure=context.teacher_is_sure,
         analysis=about.analysis,
         conclusions=_conclusions_of_others(evaluation, context.analyses),

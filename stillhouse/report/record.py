@@ -43,6 +43,7 @@ from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.teachers.own_scale import OwnScale
 
 
 class _Reported(Record):
@@ -254,6 +255,11 @@ class Report(_Reported):
         description="How much the teacher says of each answer: logits, probabilities, votes or answers. Of votes and "
         "answers its calibration, and divergences from it, are of the probabilities that they are taught as."
     )
+    teacher_own_scale: OwnScale | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="Left out where the teacher has no numbers of its own; how they became those of the recipe.",
+    )
     members: tuple[ReportedScore, ...] = Field((), description="Of a teacher that is an ensemble.")
     student: ReportedScore
     non_inferiority: NonInferiority = Field(description="Of accuracy; binds only when metric_test is null.")
@@ -326,6 +332,7 @@ def report_of(evaluation: Evaluation, context: ReportContext = NOTHING) -> Repor
         golden_rows=evaluation.golden_rows,
         teacher=ReportedScore.of(evaluation.teacher),
         teacher_gives=context.gives.name.lower(),
+        teacher_own_scale=context.own_scale,
         members=tuple(map(ReportedScore.of, context.members)),
         student=ReportedScore.of(evaluation.score),
         non_inferiority=evaluation.non_inferiority,

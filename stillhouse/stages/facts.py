@@ -22,6 +22,7 @@ from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.asked import Asking, LabelPrompt
 from stillhouse.teachers.forgetting import NeighboursKept
+from stillhouse.teachers.own_scale import OwnScale
 from stillhouse.wording import percent
 
 
@@ -236,6 +237,11 @@ class TeacherFacts(Answering):
     neighbours: NeighboursKept | None = Field(
         None,
         description="Of an encoder that is to stay of use elsewhere: texts whose neighbours are kept.",
+    )
+    own_scale: OwnScale | None = Field(
+        None,
+        exclude_if=lambda found: found is None,  # so that a manifest of any other teacher is what it was
+        description="Of a classifier that gives numbers of its own, how they become those of the recipe.",
     )
     said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from, but an ensemble.")
     language_model: LanguageModelFacts | None = Field(None, description="Of a teacher that is one.")

@@ -317,7 +317,13 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
         if recipe.teacher.kind is TeacherKind.CLASSIFIER:
             spec = recipe.teacher
             take_classifier(
-                encoder, names, start, rename=spec.rename, max_tokens=spec.longest_text, answer=recipe.data.answer
+                encoder,
+                names,
+                start,
+                rename=spec.rename,
+                max_tokens=spec.longest_text,
+                answer=recipe.data.answer,
+                pairs=recipe.data.query is not None,
             )
         else:
             build_classifier(encoder, names, start, seed=0, record=recipe.data.record)

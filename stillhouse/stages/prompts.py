@@ -18,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import SEPARATOR
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CoverageFacts, PromptFacts
 from stillhouse.stages.names import CONTRACT
@@ -40,9 +41,11 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
     """
     recipe = file.recipe
     encoder = _encoder_of(builds, source, recipe)
+    # A classifier of pairs has tokens of its own between two texts, and reads those (teachers/classifier.py).
+    reads_two_texts = recipe.data.query is not None and recipe.teacher.kind is TeacherKind.CLASSIFIER
 
     def build(folder: Path) -> PromptFacts:
-        if recipe.data.query is not None and encoder is not None:
+        if recipe.data.query is not None and encoder is not None and not reads_two_texts:
             _require_a_separator(builds, encoder, file.where("data", "query"))
         rows = source.frame("rows")
         for index, item in enumerate(recipe.slices):
@@ -80,6 +83,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "hidden_label_share": recipe.data.hidden_label_share,
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),
+        **({"reads_two_texts": True} if reads_two_texts else {}),
         **({"golden_file": True} if recipe.data.golden else {}),
         **({} if recipe.data.answer == "single_label" else {"answer": recipe.data.answer}),
         **({} if recipe.data.record is None else {"record": recipe.data.record.model_dump(mode="json")}),

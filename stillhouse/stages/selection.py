@@ -82,7 +82,8 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
     chosen = smallest_that_clears(judged)
     rival = _rival_of(around, evaluation, chosen)
     (teacher,) = around.builds.inputs_of(evaluation, TEACHER)
-    billed_usd = teacher.facts(TeacherFacts).usd_per_1000_answers
+    of_teacher = teacher.facts(TeacherFacts)
+    billed_usd = of_teacher.usd_per_1000_answers
     limits = around.file.recipe.limits
 
     def build(folder: Path) -> SelectionFacts:
@@ -99,6 +100,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             precisions={form.precision: each for form in student.forms for each in judged if each.name == form.name},
             members=read_members(evaluation.folder),
             gives=around.file.recipe.teacher.gives,
+            own_scale=of_teacher.own_scale,
             limits=limits,
         )
         report = report_of(reported, context).model_dump(mode="json")

@@ -88,7 +88,10 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     table = family.weight(family.word_embeddings)
     weights[table] = weights[table][kept]
     smaller = json.dumps(description, ensure_ascii=False, indent=2)
-    network.save(weights, {**config, "vocab_size": len(kept), "pad_token_id": pad_id}, smaller, out)
+    described = {**config, "vocab_size": len(kept), "pad_token_id": pad_id}
+    if network.SEPARATOR_ID in config:
+        described[network.SEPARATOR_ID] = new_id[config[network.SEPARATOR_ID]]
+    network.save(weights, described, smaller, out)
     if _read(out, texts) != [[new_id[token_id] for token_id in ids] for ids in read]:
         raise _untrimmed("a tokenizer that reads the texts otherwise once it is trimmed", str(path), "the same pieces")
     parameters = sum(tensor.numel() for tensor in weights.values())

@@ -21,6 +21,7 @@ def numbers(facts: TeacherFacts) -> dict[str, float | str]:
         "validation_accuracy": facts.validation_accuracy,
         "temperature": facts.temperature,
         **({} if facts.neighbours is None else {"neighbours_kept": facts.neighbours.kept}),
+        **({} if facts.own_scale is None else {"from_its_own_number": facts.own_scale.sentence}),
         **({} if facts.training is None else {"labelled_rows": facts.training.examples}),
     }
 

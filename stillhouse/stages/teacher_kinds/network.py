@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from stillhouse.arrays import BoolArray
 from stillhouse.device import Device
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Plan
@@ -18,7 +21,9 @@ from stillhouse.stages.names import MODEL
 from stillhouse.stages.teacher_kinds.making import Making
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples
+from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.forgetting import TEXTS, NeighboursKept, neighbours_kept
+from stillhouse.teachers.own_scale import OwnScale, own_scale
 
 if TYPE_CHECKING:
     from stillhouse.models.pretrained import BaseModel
@@ -39,22 +44,18 @@ def _build(making: Making, folder: Path) -> TeacherFacts:
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.temperature_scaling import temperature_of
     from stillhouse.models.weights import verify_weights
-    from stillhouse.teachers.classifier import take_classifier
 
     spec, task, base, device = making.file.recipe.teacher, making.task, making.base, making.builds.device
     examples = labelled_examples(making.rows, task)
-    neighbours = None
+    report: TrainingReport | None = None
+    neighbours: NeighboursKept | None = None
+    scale: OwnScale | None = None
+    right: BoolArray | None = None
     with making.builds.one_heavy_task():
         if spec.training is None:
-            take_classifier(
-                base.folder,
-                task.names,
-                folder / MODEL,
-                rename=spec.rename,
-                max_tokens=spec.longest_text,
-                answer=making.file.recipe.data.answer,
-            )
-            report = None
+            _taken(making, folder / MODEL)
+            if isinstance(task, NumericScore):
+                scale, right = _on_its_scale(making, folder / MODEL, examples, task)
         else:
             report = _trained(making, folder, examples, spec.training)
             if spec.neighbours_kept_at_least is not None:
@@ -65,12 +66,45 @@ def _build(making: Making, folder: Path) -> TeacherFacts:
     (folder / "calibration.json").write_text(json.dumps(calibration))
     return making.facts(
         verify_weights(folder / MODEL).fingerprint,
-        right=int(task.right(logits, examples.validation_targets).sum()),
+        right=int((task.right(logits, examples.validation_targets) if right is None else right).sum()),
         parameters=base.record.parameters,
         temperature=temperature,
         training=report and training_facts(report),
         neighbours=neighbours,
+        own_scale=scale,
     )
+
+
+def _taken(making: Making, model: Path) -> None:
+    """Take a classifier as it is."""
+    from stillhouse.teachers.classifier import take_classifier
+
+    spec, data = making.file.recipe.teacher, making.file.recipe.data
+    take_classifier(
+        making.base.folder,
+        making.task.names,
+        model,
+        rename=spec.rename,
+        max_tokens=spec.longest_text,
+        answer=data.answer,
+        pairs=data.query is not None,
+    )
+
+
+def _on_its_scale(
+    making: Making, model: Path, examples: "TrainingExamples", task: NumericScore
+) -> tuple[OwnScale, BoolArray]:
+    """Have a head give numbers of the recipe; and which validation rows are right, each by the line of the others."""
+    from stillhouse.models.network import put_on_a_scale
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.teachers.classifier import has_sigmoid
+
+    own = TorchClassifier(model, making.builds.device).logits(examples.validation_texts)[:, 0].astype(np.float64)
+    targets = examples.validation_targets
+    where = making.file.where("teacher", "source")
+    scale, others = own_scale(own, task.numbers(targets), sigmoid=has_sigmoid(making.base.folder), where=where)
+    put_on_a_scale(model, slope=scale.slope / task.half, intercept=float(task.outputs(np.array(scale.intercept))))
+    return scale, task.right(task.outputs(others)[:, None], targets)
 
 
 def _neighbours(base: "BaseModel", folder: Path, examples: "TrainingExamples", device: Device) -> NeighboursKept:

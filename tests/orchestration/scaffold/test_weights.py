@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
@@ -115,6 +116,25 @@ def test_a_classifier_copies_itself_to_rows_without_labels_that_a_golden_file_ju
     recipe = written(tmp_path / "rows.csv", "--teacher", str(folder), "--golden", str(tmp_path / "audited.csv"))
     assert recipe.teacher.kind is TeacherKind.CLASSIFIER and recipe.data.label is None and not recipe.teacher.rename
     assert {each.learns_from for each in recipe.students} == {"teacher"}
+
+
+def test_a_head_of_one_output_is_copied_as_numbers_however_few_grades_there_are(
+    tmp_path: Path, rows: Path, home: Home
+) -> None:
+    asked = questions(150)
+    asked.with_columns(service=pl.col("service").str.len_chars().clip(3, 4) - 3).write_csv(rows)
+    folder = published("bert", tmp_path / "theirs", outputs=["LABEL_0"])
+    recipe = written(rows, "--teacher", str(folder))
+    assert recipe.teacher.kind is TeacherKind.CLASSIFIER and not recipe.teacher.rename
+    assert recipe.data.answer == "score" and recipe.data.score is not None
+    assert (recipe.data.score.lowest, recipe.data.score.highest) == (0, 1)
+
+
+def test_a_head_of_one_output_gives_its_encoder_where_labels_are_classes(
+    tmp_path: Path, rows: Path, home: Home
+) -> None:
+    recipe = written(rows, "--teacher", str(published("bert", tmp_path / "theirs", outputs=["LABEL_0"])))
+    assert recipe.teacher.kind is TeacherKind.ENCODER and recipe.data.answer == "single_label"
 
 
 def test_a_language_model_is_asked_and_its_students_are_cut_from_a_base(tmp_path: Path, rows: Path, home: Home) -> None:

@@ -18,10 +18,11 @@ from tests.stillhouse.recipe.test_answer_kinds import (
     student,
 )
 from tests.stillhouse.recipe.test_answer_kinds import recipe as other_recipe
-from tests.stillhouse.recipe.test_reading import LANGUAGE_MODEL, SERVER
+from tests.stillhouse.recipe.test_reading import ELSEWHERE, LANGUAGE_MODEL, SERVER
 
 STARS = {"lowest": 1, "highest": 5, "tolerance": 0.5}
 SCORE = {"answer": "score", "score": STARS}
+HEAD = {**ELSEWHERE, "kind": "classifier", "source": "model", "max_tokens": 128}
 
 
 def recipe(folder: Path, **changes: Any) -> Path:
@@ -69,7 +70,8 @@ def with_score(**changes: Any) -> dict[str, Any]:
             "teacher.answers.rationale",
             "another name than score",
         ),
-        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels.*use encoder"),
+        ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels.*use encoder.*classifier"),
+        ({"teacher": {**HEAD, "rename": {"LABEL_0": "score"}}}, "teacher.rename", "the one output of such a head"),
         (of_stored(answers={"probabilities": "shares"}), "teacher.answers.probabilities", "they are those of labels"),
         (
             {**of_stored(), **student(loss="logit_mse", embedding_weight=1.0)},
@@ -102,6 +104,7 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
                       {**STUDENT, "name": "b", "learns_from": "labels", "training": {"loss": "labels"}}]},
         {"slices": [{"name": "north", "column": "region", "values": ["north"], "critical": False}]},
         of_stored(),
+        {"teacher": HEAD},
         of_server(),
         of_server(structured=True),
         of_server(soft_labels={"by": "samples", "samples": 3}, settings={"temperature": 1, "max_tokens": 9}),
