@@ -157,7 +157,7 @@ def golden_reference(
     slices: Sequence[LiveSlice] = (),
     columns: Sequence[str | None] | None = None,
     tolerance: float | None = None,
-    of_records: bool = False,
+    kept: Sequence[str] | None = None,
 ) -> Reference:
     """Count what a release says to its golden rows.
 
@@ -177,7 +177,8 @@ def golden_reference(
         slices: that are watched by themselves.
         columns: what callers would send with each text, as `as_sent` has it; None where they send none.
         tolerance: of answers that are numbers; None of labels.
-        of_records: whether answers are records, as places in their texts.
+        kept: of answers that are records, as places in their texts, what the traffic log would have: that is counted,
+            as it is of live ones. None of any other.
     """
     own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
     taught = [answer if mine else None for answer, mine in zip(teacher, own, strict=True)]
@@ -187,14 +188,14 @@ def golden_reference(
     lengths = tuple(int(edge) for edge in edges)
     known = [each for each in confidence if each is not None]
     unsure_below = float(np.quantile(known, _UNSURE)) if known else None
-    counts = names_carried(Counter(answers), names, of_records=of_records)
+    counts = names_carried(Counter(answers if kept is None else kept), names, of_records=kept is not None)
     number_edges = () if tolerance is None else _edges_of_numbers(answers)
     return Reference(
         release=release,
         origin="golden",
         rows=len(texts),
         labels={name: counts[name] for name in names} if tolerance is None else {},
-        of_records=of_records,
+        of_records=kept is not None,
         number_edges=number_edges,
         numbers=_in_bins(answers, number_edges),
         tolerance=tolerance,

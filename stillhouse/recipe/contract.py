@@ -285,18 +285,6 @@ class Recipe(RecipeParts):
         return self
 
     @model_validator(mode="after")
-    def _what_is_kept_of_an_answer_stands_for_words(self) -> "Recipe":
-        fields = self.data.fields or {}
-        read = [name for name, field in fields.items() if field.reads]
-        if read and self.traffic is not None:
-            raise FieldError(
-                f"must be left out where a field is a number or a date, as {read[0]} is: what servers keep of a record "
-                "stands for words of its text",
-                "traffic",
-            )
-        return self
-
-    @model_validator(mode="after")
     def _it_is_said_what_may_leave_this_machine(self) -> "Recipe":
         if self.teacher.servers and "teacher_may_see" not in self.data.provenance.model_fields_set:
             raise ValueError(

@@ -14,6 +14,7 @@ from stillhouse.live.columns import as_sent, each_as_sent
 from stillhouse.live.slices import slices_of
 from stillhouse.live.watch import WatchTerms
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import DeployedRelease
@@ -23,7 +24,7 @@ from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.tasks.extraction import Extraction
-from stillhouse.tasks.records import countable
+from stillhouse.tasks.records import countable, spelled_out, without_words
 from stillhouse.teachers.answers import with_answers
 
 
@@ -87,8 +88,16 @@ def reference_of(builds: BuildStore, file: RecipeFile, release: DeployedRelease)
         slices=slices_of(file.recipe),
         columns=as_sent(golden, file.recipe.request_columns).to_list(),
         tolerance=None if teacher.score is None else teacher.score.tolerance,
-        of_records=isinstance(task, Extraction),
+        kept=_kept(task.spec, answers, texts) if isinstance(task, Extraction) else None,
     )
+
+
+def _kept(spec: RecordSpec, answers: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """What the traffic log would have of records, by a secret that is none: nobody holds one against another."""
+    return [
+        without_words(spelled_out(answer, text, spec), spec, key=b"", id="")
+        for answer, text in zip(answers, texts, strict=True)
+    ]
 
 
 def _handed_on(

@@ -11,9 +11,10 @@ is the place where the text has it first, as the number of its first word and ho
 since a network points at words; with the text beside it each becomes the other.
 
 Where answers are kept and texts may not be, or not as long, a record is in a third spelling, in which no word of a text
-is: `{"currency":"EUR","due":null,"vendor":["fbgkahcd...",2]}`. In the place of words it has a digest of them that is
-made with a secret, and how many they are. Two records of one answer that mean the same words have the same one; of two
-answers not even that is known.
+is: `{"currency":"EUR","due":null,"total":["dokmcfab...","number"],"vendor":["fbgkahcd...",2]}`. In the place of words
+it has a digest of them that is made with a secret, and how many they are; in the place of a number or a date a digest
+of its value, and which of the two it is. Two records of one answer that mean the same words and values have the same
+one; of two answers not even that is known.
 """
 
 import hmac
@@ -34,6 +35,7 @@ _OBJECTS_AT_MOST = 100
 _AS_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 """Of hexadecimal digits: a row of digits may look like a telephone number, and is redacted as one."""
 _DIGEST_CHARACTERS = 16
+_NO_VALUE = "no value"
 _HALVES = re.compile("[\ud800-\udfff]")
 """Of characters: JSON may have them, as where a reply was cut off, and no text can."""
 
@@ -156,7 +158,7 @@ def without_words(record: str, spec: RecordSpec, *, key: bytes, id: str) -> str:
         {
             name: value
             if value is None or (field := spec.fields.get(name)) is None or field.kind == "choice"
-            else _digested(name, [value] if field.reads else words_of(value), key, id)
+            else _kept_value(name, value, field, key, id)
             for name, value in held.items()
         },
         separators=(",", ":"),  # in ASCII: what is written down is given one spelling of accents first
@@ -175,63 +177,94 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
         key: see `without_words`.
         id: likewise.
     """
-    words, held = words_of(text), json.loads(kept)
+    held = json.loads(kept)
+    if held.keys() != spec.fields.keys():
+        return None
     for name, value in held.items():
-        field = spec.fields.get(name)
-        if isinstance(value, list) and field is not None and field.reads:
-            read = {found for _, found in values_in(text, spans_of_words(text), field.words_at_most, field)}
-            meant = [found[0] for found in read if len(found) == 1 and _digested(name, found, key, id) == value]
-            if not meant:
+        if isinstance(value, list):
+            field = spec.fields[name]
+            held[name] = (
+                _value_meant(name, value, text, field, key, id)
+                if field.reads
+                else _words_meant(name, value, text, key, id)
+            )
+            if held[name] is None:
                 return None
-            held[name] = _as_json(meant[0], field)
-        elif isinstance(value, list):
-            many = value[1]
-            runs = [words[first : first + many] for first in range(len(words) - many + 1)]
-            places = [first for first, run in enumerate(runs) if _digested(name, run, key, id) == value]
-            if len({tuple(runs[first]) for first in places}) != 1:
-                return None
-            held[name] = run_at(text, places[0], many)
     try:
-        return record_in_cell(_written(held), spec) if held.keys() == spec.fields.keys() else None
+        return record_in_cell(_written(held), spec)
     except NoRecordError:
         return None
 
 
-def counted_of(record: str) -> tuple[str, ...]:
-    """What is counted of a record in its second or third spelling, see `countable`; of any other text nothing."""
+def counted_of(kept: str) -> tuple[str, ...]:
+    """What is counted of a record in its third spelling, see `countable`; of any other text nothing."""
     try:
-        held = json.loads(record)
+        held = json.loads(kept)
     except ValueError:
         return ()
     values = held.items() if isinstance(held, dict) else ()
-    return tuple(_counted(name, value[1] if isinstance(value, list) else value) for name, value in values)
+    return tuple(
+        f"{name}: {_stood_for(value[1]) if isinstance(value, list) else _NO_VALUE if value is None else value}"
+        for name, value in values
+    )
 
 
 def countable(spec: RecordSpec) -> tuple[str, ...]:
-    """All that can be counted of records: of a choice its values, of words how many, and that there is no value.
+    """All that can be counted of records: of a choice its values, of words how many, and that there is a value or none.
 
-    So `currency: EUR`, `vendor: 2 words` and `due: no value`: records themselves are all different, as their words are.
+    So `currency: EUR`, `vendor: 2 words`, `total: a number` and `due: no value`: records themselves are all different,
+    as their words are. A number or a date may be missing in any field, since a text may have none.
     """
     return tuple(
-        _counted(name, value)
+        f"{name}: {value}"
         for name, field in spec.fields.items()
         for value in (
-            *([None] if field.optional else []),
-            *(field.of if field.kind == "choice" else range(1, field.words_at_most + 1)),
+            *([_NO_VALUE] if field.optional or field.reads else []),
+            *(field.of if field.kind == "choice" else map(_stood_for, _lengths(field))),
         )
     )
 
 
-def _counted(name: str, value: str | int | None) -> str:
-    said = f"{value} word{'' if value == 1 else 's'}" if isinstance(value, int) else value
-    return f"{name}: {'no value' if said is None else said}"
+def _lengths(field: FieldSpec) -> Sequence[int | str]:
+    """What a field that is not a choice may have beside its digest."""
+    return [field.kind] if field.reads else range(1, field.words_at_most + 1)
 
 
-def _digested(name: str, words: Sequence[str], key: bytes, id: str) -> list[str | int]:
-    """Stands for words, in whatever case, in a field of one answer; and how many they are."""
+def _stood_for(many: int | str) -> str:
+    """What a digest stands for: so many words, or a number or a date."""
+    return f"a {many}" if isinstance(many, str) else f"{many} word{'' if many == 1 else 's'}"
+
+
+def _kept_value(name: str, value: str, field: FieldSpec, key: bytes, id: str) -> list[str | int]:
+    """What stands for a value that is words, a number or a date."""
+    words = [value] if field.reads else words_of(value)
+    return _digested(name, words, field.kind if field.reads else len(words), key, id)
+
+
+def _digested(name: str, words: Sequence[str], beside: int | str, key: bytes, id: str) -> list[str | int]:
+    """Stands for words, in whatever case, in a field of one answer; and what is said beside."""
     meant = "\0".join([id, name, *(word.casefold() for word in words)])
     digest = hmac.digest(key, meant.encode(), "sha256").hex().translate(_AS_LETTERS)
-    return [digest[:_DIGEST_CHARACTERS], len(words)]
+    return [digest[:_DIGEST_CHARACTERS], beside]
+
+
+def _value_meant(name: str, kept: list[str | int], text: str, field: FieldSpec, key: bytes, id: str) -> str | None:
+    """The number or date of a text that is meant by what stands for it."""
+    runs = values_in(text, spans_of_words(text), field.words_at_most, field)
+    for value in {found[0] for _, found in runs if len(found) == 1}:
+        if _digested(name, [value], field.kind, key, id) == kept:
+            return _as_json(value, field)
+    return None
+
+
+def _words_meant(name: str, kept: list[str | int], text: str, key: bytes, id: str) -> str | None:
+    """The words of a text that are meant by what stands for them."""
+    words, many = words_of(text), kept[1]
+    if not isinstance(many, int):
+        return None  # of a number or a date, which the field has held before
+    runs = [words[first : first + many] for first in range(len(words) - many + 1)]
+    places = [first for first, run in enumerate(runs) if _digested(name, run, many, key, id) == kept]
+    return run_at(text, places[0], many) if len({tuple(runs[first]) for first in places}) == 1 else None
 
 
 def fields_of(record: object) -> tuple[str, ...]:

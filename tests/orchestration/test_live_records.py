@@ -1,5 +1,6 @@
 """Records in a running installation: kept without a word of a text, replayed, on their way to champion, taken back.
 
+Of their fields one is words, one a date, one a number and one a choice; a text has the middle two in several spellings.
 Real rounds, a real server, the ledger that it follows and a real Dagster instance. The tests are steps on the way of
 one recipe and run in order. The same ways with single labels are in test_rollout_way.py and test_live.py, with sets of
 labels in test_live_sets.py, with numbers in test_live_numbers.py.
@@ -10,7 +11,7 @@ import re
 import runpy
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,15 +57,15 @@ from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.records import placed, record_in_cell, spelled_out
 from tests.conftest import Place
 from tests.orchestration.served import a_server, now
-from tests.slots import FIELDS, WORDS_AT_MOST, answered, sentences
+from tests.slots import READ, WORDS_AT_MOST, answered, sentences
 from tests.small import small_recipe, small_teacher
 from tests.steps import command, within_a_day
 
 pytestmark = pytest.mark.slow
 
 ROWS = 1_200
-TASK = Extraction(RecordSpec.model_validate({"fields": FIELDS, "words": WORDS_AT_MOST}))
-ASKED = sentences(2_000)[ROWS:].head(500)
+TASK = Extraction(RecordSpec.model_validate({"fields": READ, "words": WORDS_AT_MOST}))
+ASKED = sentences(2_000, read=True)[ROWS:].head(500)
 TEXTS = ASKED["text"].to_list()
 """Of the kind of the rows, and nobody has trained on them."""
 TRUTH = {text: json.loads(record) for text, record in ASKED.select("text", "record").rows()}
@@ -85,7 +86,7 @@ def recipe(place: Place, epochs: int, **changes: Any) -> RecipeFile:
     """Students that differ in how much they learned, under a bar that any of them clears."""
     folder = place.folder
     if not (folder / "letters.csv").exists():
-        rows = sentences(2_000)[:ROWS]
+        rows = sentences(2_000, read=True)[:ROWS]
         rows.write_csv(folder / "letters.csv")
         answered(rows).select("text", "answer").write_csv(folder / "replies.csv")
         small_teacher(folder / "base")
@@ -99,7 +100,7 @@ def recipe(place: Place, epochs: int, **changes: Any) -> RecipeFile:
         folder, **{
             "task": "Take out of a letter who is to be paid, by when and in what.", "teacher": stored,
             "data": {"source": str(folder / "letters.csv"), "text": "text", "label": "record", "licence": "research",
-                     "answer": "fields", "fields": FIELDS, "words_at_most": WORDS_AT_MOST, "hidden_label_share": 0.5},
+                     "answer": "fields", "fields": READ, "words_at_most": WORDS_AT_MOST, "hidden_label_share": 0.5},
             "base": {"source": str(folder / "base"), "revision": "test", "licence": "Apache-2.0"},
             "students": [{"name": "one", "layers": [0, 1], "training": training}],
             "bar": {"margin": 0.45, "champion_margin": 0.3},
@@ -126,7 +127,7 @@ def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
     found = client.post("/v1/small/predict", json=body)
     assert found.status_code == 200, found.text
     said = dict(found.json())
-    assert said["record"] == json.loads(said["label"]) and {*said["record"]} == {*FIELDS}
+    assert said["record"] == json.loads(said["label"]) and {*said["record"]} == {*READ}
     return said
 
 
@@ -135,7 +136,7 @@ def tell(client: TestClient, said: dict[str, Any], truth: object) -> None:
     assert told.status_code == 202, told.text
 
 
-def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[str, str | None]]:
+def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[str, str | float | None]]:
     """What the model of a release says, asked without a server, one text at a time as a server does."""
     entry = place.builds.ledger.newest("small", "promotion", content=release)
     line = [] if entry is None else [DeployedRelease(release=release, manifest=entry.body["manifest"], student="one")]
@@ -146,24 +147,31 @@ def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[st
     return [json.loads(spelled_out(each, text, TASK.spec)) for each, text in zip(places, texts, strict=True)]
 
 
-def is_right(said: dict[str, str | None], text: str) -> bool:
-    """By hand: all fields, in whatever case."""
-    return {name: (value or "").casefold() for name, value in said.items()} == {
-        name: str(TRUTH[text].get(name) or "").casefold() for name in FIELDS
-    }
+def is_right(said: dict[str, str | float | None], text: str) -> bool:
+    """By hand: all fields, words in whatever case, numbers and dates by their values."""
+    true = {**dict.fromkeys(READ), **TRUTH[text]}
+    return {**said, "payee": str(said["payee"]).casefold()} == {**true, "payee": str(true["payee"]).casefold()}
+
+
+def said_otherwise(text: str) -> dict[str, Any]:
+    """What is true, its number and its date in another spelling."""
+    truth = TRUTH[text]
+    german = f"{truth['total']:,.2f}".translate(str.maketrans(",.", ".,"))
+    due = {"due": f"{date.fromisoformat(truth['due']):%d. %B %Y}"} if "due" in truth else {}
+    return {**truth, "total": german, **due}
 
 
 def made(place: Place, stage: str, day: str) -> dict[str, Any]:
     """Have Dagster make an asset of a day with its gates, and give the verdict of each."""
     job = dg.define_asset_job("some", dg.AssetSelection.assets(key_of("small", stage)))
-    some = dg.Definitions.merge(definitions([recipe(place, 3)]), dg.Definitions(jobs=[job])).resolve_job_def("some")
+    some = dg.Definitions.merge(definitions([recipe(place, 4)]), dg.Definitions(jobs=[job])).resolve_job_def("some")
     result = some.execute_in_process(instance=place.instance, partition_key=day)
     assert result.success
     return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
 def test_a_release_of_records_serves_and_the_next_one_is_offered_to_the_shadow(place: Place) -> None:
-    for name, epochs in (("first", 1), ("second", 3)):
+    for name, epochs in (("first", 2), ("second", 4)):
         outcome = distil(recipe(place, epochs), place.home, Terminal(quiet=True))
         assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
         its = now(place).challenger
@@ -174,10 +182,10 @@ def test_a_release_of_records_serves_and_the_next_one_is_offered_to_the_shadow(p
 
 
 def test_what_was_answered_is_kept_without_its_words_and_leads_back_to_its_rows(place: Place) -> None:
-    with a_server(place, recipe(place, 3)) as client:
+    with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:200])]
         for number, (each, text) in enumerate(zip(said, TEXTS[:200], strict=True)):
-            tell(client, each, TRUTH[text] if number % 2 else json.dumps(TRUTH[text]))
+            tell(client, each, (TRUTH[text], json.dumps(TRUTH[text]), said_otherwise(text))[number % 3])
     assert [each["record"] for each in said] == records_of(place, RELEASES["first"], TEXTS[:200])
     store = TrafficStore(place.home.artifacts, "small")
     (day,) = store.days()
@@ -188,8 +196,10 @@ def test_what_was_answered_is_kept_without_its_words_and_leads_back_to_its_rows(
     ]
     for each in [*rows["label"], *told["truth"]]:
         held = json.loads(each)
-        assert held.pop("currency") in FIELDS["currency"]["of"]
-        assert all(value is None or (re.fullmatch("[a-p]{16}", value[0]) and value[1] < 3) for value in held.values())
+        assert held.pop("currency") in READ["currency"]["of"]
+        assert held["due"] is None or held["due"][1] == "date"
+        assert (held["payee"][1] in (1, 2)) and (held["total"] is None or held["total"][1] == "number")
+        assert all(value is None or re.fullmatch("[a-p]{16}", value[0]) for value in held.values())
     found = audit_request(place.home, "small", said[0]["id"])
     assert (found.release, found.problems, found.ok) == (RELEASES["first"], (), True)
     assert found.label == rows.sort("number")["label"][0]
@@ -199,7 +209,7 @@ def test_a_release_is_replayed_beside_it_and_judged_by_what_people_said(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can ask a file about a new text: a stored teacher judges nothing, and truth has to mature first."""
-    file, texts, later = recipe(place, 3), TEXTS[:200], time.time() + 2 * SECONDS_A_DAY
+    file, texts, later = recipe(place, 4), TEXTS[:200], time.time() + 2 * SECONDS_A_DAY
     monkeypatch.setattr(stillhouse.stages.shadow, "time", SimpleNamespace(time=lambda: later))
     assert replay_now(place.instance, place.builds, file)
     facts = place.newest(SHADOW).facts(ShadowFacts)
@@ -230,8 +240,8 @@ def test_people_are_given_the_texts_that_the_two_answer_otherwise(place: Place) 
 
 
 def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Place) -> None:
-    file, texts = recipe(place, 3), TEXTS[:260]
-    with a_server(place, recipe(place, 3)) as client:
+    file, texts = recipe(place, 4), TEXTS[:260]
+    with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(texts)]
     by_release = {name: records_of(place, RELEASES[name], texts) for name in RELEASES}
     names = {release: name for name, release in RELEASES.items()}
@@ -247,9 +257,9 @@ def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Pla
 
 
 def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_field(place: Place) -> None:
-    file, texts = recipe(place, 3), TEXTS[200:]
+    file, texts = recipe(place, 4), TEXTS[200:]
     assert not watched(place.builds, file, at=time.time() - 60).findings
-    with a_server(place, recipe(place, 3)) as client:
+    with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, 2_000 + number) for number, text in enumerate(texts)]
         own = [(each, text) for each, text in zip(said, texts, strict=True) if each["release"] == RELEASES["second"]]
         for each, text in own:
@@ -260,8 +270,11 @@ def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_fi
     )
     state = book_of(place.builds, file).read().state
     assert state is not None and state.reference.of_records and state.share_asked == 0
-    assert state.reference.labels["currency: EUR"] + state.reference.labels["currency: USD"] == state.reference.rows
+    counts, rows = state.reference.labels, state.reference.rows
+    assert counts["currency: EUR"] + counts["currency: USD"] == counts["due: a date"] + counts["due: no value"] == rows
+    assert counts["total: a number"] + counts["total: no value"] == rows and counts["due: no value"] > 0
     assert {"field due: no value rises", "field payee: 2 words falls", "truth", "errors"} <= state.bets.keys()
+    assert {"field due: a date rises", "field total: no value rises"} <= state.bets.keys()
     golden = 1 - state.reference.wrong / state.reference.labelled
     prompts = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "golden")
     model = OnnxClassifier(
@@ -293,7 +306,7 @@ def test_a_teacher_that_can_be_asked_agrees_where_it_means_the_same_words(
         return pl.DataFrame({"answer": said}).with_columns(prompt_ids(pl.Series(list(texts), dtype=pl.String)))
 
     monkeypatch.setattr(orchestration.watch, "ask_live", says)
-    file = recipe(place, 3, watch={"latency_ms": 1_000.0, "agreement_tolerance": 0.1, "ask_teacher": 0.5})
+    file = recipe(place, 4, watch={"latency_ms": 1_000.0, "agreement_tolerance": 0.1, "ask_teacher": 0.5})
     assert not watched(place.builds, file, at=time.time() - 30).findings
     with a_server(place, file) as client:
         said = [predict(client, text, 3_000 + number) for number, text in enumerate(TEXTS[:200])]
@@ -328,7 +341,7 @@ def test_a_class_cannot_be_put_in_quarantine_and_a_column_can(place: Place) -> N
     with pytest.raises(StillhouseError, match="answers are records, so that there are no classes"):
         command("quarantine", "small", "label=EUR", *signed)
     assert command("quarantine", "small", "orders", *signed).exit_code == 0
-    with a_server(place, recipe(place, 3)) as client:
+    with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:60])]
     expected = [RELEASES["first" if order_of(text) == "0" else "second"] for text in TEXTS[:60]]
     assert [each["release"] for each in said] == expected and len({*expected}) == 2
@@ -343,8 +356,8 @@ def test_the_champion_is_handed_over_as_files_that_say_what_the_server_says(plac
 
 
 def test_records_that_are_wrong_have_the_release_taken_back(place: Place) -> None:
-    file = recipe(place, 3)
-    with a_server(place, recipe(place, 3)) as client:
+    file = recipe(place, 4)
+    with a_server(place, recipe(place, 4)) as client:
         for number, text in enumerate(TEXTS):
             said = predict(client, text, 5_000 + number)
             if said["release"] == RELEASES["second"]:
@@ -352,7 +365,7 @@ def test_records_that_are_wrong_have_the_release_taken_back(place: Place) -> Non
     found = watched(place.builds, file, at=time.time() + SECONDS_A_DAY)
     assert (FoundKind.TRUTH, Action.ROLL_BACK) in {(each.kind, each.action) for each in found.findings}, found.sentence
     assert now(place).champion.release == RELEASES["first"]
-    with a_server(place, recipe(place, 3)) as client:
+    with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:20])]
     assert [each["record"] for each in said] == records_of(place, RELEASES["first"], TEXTS[:20])
     name_what_serves_if_free(place.instance, place.builds, file)  # as the sensor of the watch does
@@ -378,4 +391,4 @@ def test_a_day_is_summed_up_by_field_when_it_has_ended(place: Place) -> None:
 
 def test_a_recipe_of_records_can_have_no_cascade(place: Place) -> None:
     with pytest.raises(StillhouseError, match=r"cascade: must be left out where data\.answer is fields"):
-        recipe(place, 3, cascade={"margin": 0.02})
+        recipe(place, 4, cascade={"margin": 0.02})

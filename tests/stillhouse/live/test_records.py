@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.live_report import LiveDay, Watched, report
 from stillhouse.stages.traffic import plan
-from stillhouse.tasks.records import countable, placed, record_in_cell, spelled_out
+from stillhouse.tasks.records import countable, counted_of, placed, record_in_cell, spelled_out
 from tests.stillhouse.live.made import NOON, RELEASE, put, rows, terms
 
 SPEC = RecordSpec.model_validate({
     "words": 16,
     "fields": {
         "vendor": {"kind": "verbatim", "words_at_most": 2},
-        "due": {"kind": "verbatim", "words_at_most": 1, "optional": True},
+        "due": {"kind": "date", "words_at_most": 4, "optional": True},
+        "total": {"kind": "number"},
         "currency": {"kind": "choice", "of": ["EUR", "USD"]},
     },
 })  # fmt: skip
@@ -40,11 +42,13 @@ VENDORS = ("Acme", "Acme Ltd", "Coyote", "Road Runner")
 
 def a_text(number: int) -> tuple[str, str]:
     """A text, and what is true of it: half of the vendors have two words, and a fifth of the texts no date."""
-    vendor, due = VENDORS[number % 4], None if number % 5 == 0 else str(1900 + number % 90)
-    currency = "EUR" if number % 10 < 7 else "USD"
-    text = f"Number {number} : pay {vendor} in {currency} {f'by {due}' if due else 'soon'}"
-    record = record_in_cell(json.dumps({"vendor": vendor, "due": due, "currency": currency}), SPEC)
-    return text, record
+    vendor, due = VENDORS[number % 4], None if number % 5 == 0 else date(2026, 1 + number % 12, 1 + number % 28)
+    currency, total = "EUR" if number % 10 < 7 else "USD", 1_000.5 + number % 90
+    by = "" if due is None else (f"{due:%d %B %Y}", f"{due}", f"{due:%b} {due.day}, {due:%Y}")[number % 3]
+    amount = (f"{total:,.2f}", f"{total:.1f}", f"{total:.3f}".replace(".", ","))[number % 3]
+    text = f"Number {number} : pay {vendor} {amount} {currency} {f'by {by}' if by else 'soon'}"
+    said = {"vendor": vendor, "due": due and due.isoformat(), "currency": currency, "total": total}
+    return text, record_in_cell(json.dumps(said), SPEC)
 
 
 def wrong(record: str) -> str:
@@ -64,7 +68,7 @@ def reference(**changes: Any) -> Reference:
     given: dict[str, Any] = {
         "truth": [wrong(each) if place % 10 == 0 else each for place, each in enumerate(said)],
         "teacher": [wrong(each) if place % 5 == 0 else each for place, each in enumerate(said)],
-        "of_records": True,
+        "kept": KEPT.kept_of_places(pl.DataFrame({"id": "", "text": texts, "said": said}), "said").to_list(),
         **changes,
     }
     return golden_reference(RELEASE, countable(SPEC), texts, said, [0.8] * len(texts), **given)
@@ -85,8 +89,8 @@ def kept(frame: pl.DataFrame) -> pl.DataFrame:
 def test_a_reference_of_records_counts_what_they_have_in_common() -> None:
     found = reference()
     assert found.labels == {
-        "currency: EUR": 700, "currency: USD": 300, "due: no value": 200, "due: 1 word": 800, "vendor: 1 word": 500,
-        "vendor: 2 words": 500,
+        "currency: EUR": 700, "currency: USD": 300, "due: no value": 200, "due: a date": 800, "total: a number": 1_000,
+        "total: no value": 0, "vendor: 1 word": 500, "vendor: 2 words": 500,
     }  # fmt: skip
     assert (found.labelled, found.wrong, found.of_records) == (1_000, 100, True)
     assert found.agreement is not None and found.agreement.disagreed == 200
@@ -109,7 +113,7 @@ def days(state: WatchState, how: WatchTerms, many: int, *, only: str | None = No
 
 def test_records_like_the_golden_ones_are_no_finding_and_others_are_drift_of_inputs() -> None:
     state = begin(terms(), reference(), since=NOON, at=NOON, before=None)
-    assert len([name for name in state.bets if name.startswith("field ")]) == 12
+    assert len([name for name in state.bets if name.startswith("field ")]) == 14, "all have a total"
     assert not [name for name in state.bets if name.startswith("label ")]
     state, alarms = days(state, terms(), 5)
     assert alarms == [] and not state.drifting
@@ -124,7 +128,7 @@ def test_records_like_the_golden_ones_are_no_finding_and_others_are_drift_of_inp
 def test_no_watch_and_nothing_that_is_remembered_has_a_word_of_a_text() -> None:
     state, _ = days(begin(terms(), reference(), since=NOON, at=NOON, before=None), terms(), 2)
     written = state.model_dump_json()
-    assert not any(word in written for word in ("Acme", "Coyote", "Runner"))
+    assert not any(word in written for word in ("Acme", "Coyote", "Runner", "2026", "1000.5", "1001.5"))
 
 
 def test_what_a_person_accepts_as_normal_counts_the_same_things() -> None:
@@ -196,8 +200,8 @@ def test_a_day_is_summed_up_by_field_and_without_a_record(tmp_path: Path) -> Non
     of_release, of_field = (pl.read_parquet(folder / f"{name}.parquet") for name in ("answers", "fields"))
     assert of_release.height == 1 and of_release["rows"].to_list() == [200] and of_release["label"].null_count() == 1
     assert dict(of_field.select("answered", "rows").iter_rows()) == {
-        "currency: EUR": 140, "currency: USD": 60, "due: 1 word": 160, "due: no value": 40, "vendor: 1 word": 100,
-        "vendor: 2 words": 100,
+        "currency: EUR": 140, "currency: USD": 60, "due: a date": 160, "due: no value": 40, "total: a number": 200,
+        "vendor: 1 word": 100, "vendor: 2 words": 100,
     }  # fmt: skip
 
 
@@ -225,3 +229,19 @@ def test_places_and_words_of_an_answer_are_kept_alike() -> None:
     both = pl.DataFrame({"id": ["a"], "text": [text], "record": [record], "places": [placed(record, text, SPEC)]})
     assert KEPT.kept(both, "record").to_list() == KEPT.kept_of_places(both, "places").to_list()
     assert spelled_out(both["places"][0], text, SPEC) == record
+
+
+def test_a_number_is_kept_by_its_value_wherever_and_however_a_text_has_it() -> None:
+    """And a place that is no number as none: a text without one has to have some place."""
+    text = "Pay Acme 1,931.50 EUR , in words 1931,5 , by 30.11.2026 or Nov. 30, 2026"
+    said = {"currency": "EUR", "due": [10, 1], "total": [2, 1], "vendor": [1, 1]}
+    elsewhere = {"currency": "EUR", "due": [12, 5], "total": [7, 1], "vendor": [1, 1]}
+    no_number = {"currency": "EUR", "due": None, "total": [0, 1], "vendor": [1, 1]}
+    places = [json.dumps(each, separators=(",", ":")) for each in (said, elsewhere, no_number)]
+    first, second, third = KEPT.kept_of_places(pl.DataFrame({"id": "a", "text": text, "said": places}), "said")
+    assert first == second and json.loads(third)["total"] is None
+    assert counted_of(third) == ("currency: EUR", "due: no value", "total: no value", "vendor: 1 word")
+    told = pl.DataFrame({"id": "a", "truth": [record_in_cell(json.dumps({
+        "currency": "eur", "due": "Nov. 30, 2026", "total": "1.931,50", "vendor": "ACME"
+    }), SPEC)]})  # fmt: skip
+    assert KEPT.kept(told, "truth").to_list() == [first]

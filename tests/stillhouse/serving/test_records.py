@@ -289,6 +289,7 @@ def test_a_record_with_a_number_is_taken_as_truth_as_it_was_answered(served: Ser
     answer = served.predict(text="1.931,50").json()
     row = served.kept[-1]
     assert answer["record"]["total"] == 1931.5 and isinstance(row, ServedRequest)
+    assert row.label is not None and "1931" not in row.label and json.loads(row.label)["total"][1] == "number"
     said, path = document(served), {"$ref": f"#/components/schemas/{RECIPE}.Truth"}
     for truth, is_right in (
         (answer["record"], True),
