@@ -47,7 +47,7 @@ def no_baseline_clears_the_bar(context: GateContext) -> Finding:
     keeping, losing = clearing_options(evaluations)
     clearing = [evaluation.name for evaluation in keeping or losing]
     if not clearing:
-        best = max(evaluations, key=lambda evaluation: evaluation.score.accuracy)
+        best = max(evaluations, key=lambda evaluation: evaluation.score.quality)
         return none_of(0, f"the best misses: {best.summary}")
     named = [student.name for student in context.recipe.students if student.learns_from == "nothing"]
     if named:

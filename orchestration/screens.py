@@ -77,13 +77,16 @@ def result_screen(recipe: str, report: ReadReport, home: Home) -> RenderableType
         held = f"reported only: {reported.count(Verdict.PASS)} of {len(reported)} further claims shown to hold"
         claims.add_row("", Text(held, "dim"))
     priced = any(other.hosted for other in report.others)
-    columns = ("also judged", "accuracy", "smaller", "faster", *([_PRICE] if priced else []), "")
+    beside = report.test.other_metric
+    measured = ("accuracy", *([beside] if beside else []))
+    columns = ("also judged", *measured, "smaller", "faster", *([_PRICE] if priced else []), "")
     others = Table(*columns, box=None, padding=(0, 2, 0, 0))
     rivals = []
     for other in report.others:
         verdict = Text("control", "dim") if other.kind is ModelKind.CONTROL else _mark(other.verdict)
         price = [_price(other.usd_per_1000_calls)] if priced else []
-        measures = (f"{other.accuracy:.3f}", times(other.size_ratio), times(other.latency_ratio), *price)
+        quality = (f"{other.accuracy:.3f}", *([_share(other.of_bar)] if beside else []))
+        measures = (*quality, times(other.size_ratio), times(other.latency_ratio), *price)
         others.add_row(Text(other.name), *measures, verdict)
         if other.misses_only_the_budget:
             rivals.append(Text(f"{other.name}: {other.ruled_out}"))
@@ -106,15 +109,14 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     Args:
         evaluations: of the options, in the order of the report; at least one clears the bar.
     """
-    priced, ranks = any(each.hosted for each in evaluations), any(each.of_ranking for each in evaluations)
-    beside = "nDCG" if ranks else "macro F1"
+    priced, (beside, _) = any(each.hosted for each in evaluations), _beside_accuracy(evaluations[0])
     columns = ("option", "accuracy", beside, "smaller", "faster", *([_PRICE] if priced else []), "")
     options = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for each in evaluations:
         faster = times(each.latency_ratio)
-        other = each.score.macro_f1 if each.of_ranking is None else each.of_ranking.ndcg
+        _, other = _beside_accuracy(each)
         price = [_price(each.usd_per_1000_calls)] if priced else []
-        quality = (f"{each.score.accuracy:.3f}", "" if other is None else f"{other:.3f}")
+        quality = (f"{each.score.accuracy:.3f}", _share(other))
         measures = (*quality, times(each.size_ratio), faster, *price)
         options.add_row(Text(each.name), *measures, _mark(each.verdict))
     keeping, losing = clearing_options(evaluations)
@@ -227,6 +229,8 @@ def _add_measures(table: Table, report: ReadReport) -> None:
     """A line for each thing that was measured on teacher and student."""
     student, teacher, latency = report.student, report.teacher, report.latency
     table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
+    if report.test.other_metric:
+        table.add_row(Text(report.test.other_metric), _share(teacher.of_bar), _share(student.of_bar))
     table.add_row("agreement", "", f"{report.agreement:.3f}")
     table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}{_by_how_much(report.size_ratio, 'smaller')}")
     if latency:
@@ -252,6 +256,17 @@ def _add_measures(table: Table, report: ReadReport) -> None:
 def _with_interval(score: ReadScore) -> str:
     low, high = score.accuracy_interval
     return f"{score.accuracy:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _share(measured: float | None) -> str:
+    return "" if measured is None else f"{measured:.3f}"
+
+
+def _beside_accuracy(judged: Evaluation) -> tuple[str, float | None]:
+    """What else is told of such answers in one number, and that number."""
+    if judged.of_ranking is not None:
+        return "nDCG", judged.of_ranking.ndcg
+    return "macro F1", judged.score.macro_f1
 
 
 def _megabytes(score: ReadScore) -> str:

@@ -37,7 +37,7 @@ from stillhouse.evaluation.measures.regressions import Regression
 from stillhouse.evaluation.measures.score import Score, score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
-from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice
 from stillhouse.evaluation.slices.fairness import FairnessResult
@@ -323,14 +323,24 @@ def _check_terms(terms: Terms, task: Task, groups: str | None) -> None:
         )
 
 
-def scores_of(models: Sequence[EvaluatedModel], golden: pl.DataFrame, task: Task) -> tuple[Score, ...]:
+def scores_of(
+    models: Sequence[EvaluatedModel], golden: pl.DataFrame, task: Task, bar: BarSpec, *, groups: str | None = None
+) -> tuple[Score, ...]:
     """How well models do on the golden rows, each by itself.
+
+    Args:
+        models: to be measured.
+        golden: `prompt_id`, `label` and the column of groups.
+        task: what an answer is.
+        bar: names the metric that is measured beside accuracy.
+        groups: golden column whose equal values are rows that belong together.
 
     Raises:
         StillhouseError: if one did not answer each row.
     """
     targets = golden_targets(golden, task)
-    return tuple(score_of(model, align(model, golden, task), targets, task) for model in models)
+    whole = None if groups is None else group_codes(golden, groups)
+    return tuple(score_of(each, align(each, golden, task), targets, task, bar, groups=whole) for each in models)
 
 
 def write_evaluations(folder: Path, evaluations: Sequence[Evaluation]) -> None:

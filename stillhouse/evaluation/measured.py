@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from stillhouse.arrays import FloatArray
 from stillhouse.evaluation.aligned import Aligned
 from stillhouse.evaluation.claims import (
     Claim,
@@ -30,9 +31,10 @@ from stillhouse.evaluation.measures.label_scores import label_scores
 from stillhouse.evaluation.measures.number_scores import number_scores
 from stillhouse.evaluation.measures.ranking_scores import RankingScores, ranking_scores
 from stillhouse.evaluation.measures.regressions import regressions
-from stillhouse.evaluation.measures.score import score_of
+from stillhouse.evaluation.measures.score import Score, score_of
 from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
 from stillhouse.evaluation.measures.stress import StressResult, stress_test
+from stillhouse.evaluation.models import EvaluatedModel
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
 from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
@@ -60,6 +62,10 @@ class Measure(Generic[T]):
     field: str
     measure: Callable[[Aligned], T]
     claims: Callable[[Aligned, T], Sequence[Claim]] = lambda rows, result: ()
+
+
+def _score(rows: Aligned, model: EvaluatedModel, logits: FloatArray) -> Score:
+    return score_of(model, logits, rows.targets, rows.task, rows.bar, groups=rows.groups)
 
 
 def _non_inferiority(rows: Aligned) -> NonInferiority:
@@ -168,8 +174,8 @@ def _seeds(rows: Aligned) -> SeedSpread | None:
 
 
 MEASURES: tuple[Measure[Any], ...] = (
-    Measure("teacher", lambda rows: score_of(rows.teacher, rows.teacher_logits, rows.targets, rows.task)),
-    Measure("score", lambda rows: score_of(rows.model, rows.logits, rows.targets, rows.task)),
+    Measure("teacher", lambda rows: _score(rows, rows.teacher, rows.teacher_logits)),
+    Measure("score", lambda rows: _score(rows, rows.model, rows.logits)),
     Measure("non_inferiority", _non_inferiority),
     Measure("metric_test", _metric_test, _quality_claims),
     Measure("calibration_test", _calibration_test, lambda rows, result: calibration_claims(result)),

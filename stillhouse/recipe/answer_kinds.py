@@ -7,14 +7,15 @@ Does not: the kinds themselves (stillhouse/tasks/), rules that hold for all of t
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stillhouse.recipe.asking import NUMBER, SET_OF_LABELS, SoftLabels
-from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.bar import NDCG_AT, BarSpec, SliceSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS, TaskKind
 from stillhouse.recipe.losses import OF_NUMBERS, OF_RECORDS, OF_SETS, ONLY_OF_SETS, LossName
 from stillhouse.recipe.students import StudentSpec
-from stillhouse.recipe.teacher import Combination, TeacherKind, TeacherSpec
+from stillhouse.recipe.teacher import COMBINATIONS_OF_NUMBERS, Combination, TeacherKind, TeacherSpec
 from stillhouse.recipe.training import TrainingConfig
 
 Field = tuple[str | int, ...]
+_COMBINE: Field = ("teacher", "ensemble", "combine")
 
 BY_CLASS = {"behaviour": "it counts by class", "sensitive": "it counts by class"}
 """Parts of a recipe that only one label of several has, and why."""
@@ -105,7 +106,7 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         if each.training is not None:
             yield from _no_contrast(answer, (*place, "training"), each.training)
     if teacher.ensemble is not None and teacher.ensemble.combine is Combination.VOTES:
-        yield ("teacher", "ensemble", "combine"), f"votes are counted for one label; {here} use log_probabilities"
+        yield _COMBINE, f"votes are counted for one label; {here} use log_probabilities"
     if bar.metric != "accuracy":
         yield (
             ("bar", "metric"),
@@ -114,6 +115,44 @@ def unfit_for_sets(answer: TaskKind, teacher: TeacherSpec, bar: BarSpec) -> Iter
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"
+
+
+def unfit_combination(answer: TaskKind, teacher: TeacherSpec) -> Iterator[tuple[Field, str]]:
+    """Where the answers of an ensemble would become one by what such answers do not have.
+
+    Args:
+        answer: the kind.
+        teacher: who answers.
+    """
+    if teacher.ensemble is None:
+        return
+    combine, is_of_numbers = teacher.ensemble.combine, teacher.ensemble.combine in COMBINATIONS_OF_NUMBERS
+    if answer in NUMBERS and not is_of_numbers:
+        yield (
+            _COMBINE,
+            f"{combine} is of labels; where data.answer is {answer} say {Combination.MEAN}, or {Combination.MEDIAN}, "
+            "which one member of three that is far off does not move",
+        )
+    if answer not in NUMBERS and is_of_numbers:
+        yield (
+            _COMBINE,
+            f"{combine} is of numbers; where data.answer is {answer} use {Combination.LOG_PROBABILITIES}, or leave it "
+            "out",
+        )
+
+
+def unfit_bar(answer: TaskKind, bar: BarSpec) -> Iterator[tuple[Field, str]]:
+    """What a bar asks that only one kind of answer has.
+
+    Args:
+        answer: the kind.
+        bar: what is asked.
+    """
+    here = f"where data.answer is {answer}"
+    if answer not in NUMBERS and bar.ndcg_at != NDCG_AT:
+        yield ("bar", "ndcg_at"), f"must be left out {here}: classes are ranked to the last"
+    if answer not in RECORDS and bar.fields:
+        yield ("bar", "fields"), f"must be left out {here}: it has no fields"
 
 
 def _by_place(teacher: TeacherSpec) -> dict[Field, TeacherSpec]:
@@ -175,22 +214,8 @@ def unfit_for_numbers(
         group: the column that says which rows are of one query.
     """
     here = f"where data.answer is {answer}"
-    if teacher.kind in (TeacherKind.CAUSAL_LM, TeacherKind.ENSEMBLE):
-        yield (
-            ("teacher", "kind"),
-            f"{teacher.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the "
-            f"rows, {TeacherKind.CLASSIFIER}, whose head has one output, {TeacherKind.STORED}, whose file has one for "
-            f"each text, or {TeacherKind.ENDPOINT}, which is asked",
-        )
-    if teacher.rename:
-        yield ("teacher", "rename"), f"must be left out {here}: the one output of such a head is the number"
-    yield from _no_letters(("teacher",), teacher, here, "whose mean is the answer")
-    if teacher.answers.rationale == NUMBER and teacher.kind is TeacherKind.ENDPOINT:
-        yield ("teacher", "answers", "rationale"), f"another name than {NUMBER}, which is the answer's {here}"
-    if teacher.answers.probabilities is not None:
-        yield ("teacher", "answers", "probabilities"), f"must be left out {here}: they are those of labels"
-    if teacher.training is not None:
-        yield from _no_contrast(answer, ("teacher", "training"), teacher.training)
+    for place, each in _by_place(teacher).items():
+        yield from _unfit_member_for_numbers(answer, place, each, here)
     if bar.metric not in ("accuracy", "ndcg"):
         yield (
             ("bar", "metric"),
@@ -204,6 +229,28 @@ def unfit_for_numbers(
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: a number has no probability"
     yield from _no_slices_by_label(slices, f"a number {here}")
+
+
+def _unfit_member_for_numbers(
+    answer: TaskKind, place: Field, member: TeacherSpec, here: str
+) -> Iterator[tuple[Field, str]]:
+    """What of one teacher, or a member, does not go with numbers."""
+    if member.kind is TeacherKind.CAUSAL_LM:
+        yield (
+            (*place, "kind"),
+            f"{member.kind} answers with labels; {here} use {TeacherKind.ENCODER}, which learns numbers from the "
+            f"rows, {TeacherKind.CLASSIFIER}, whose head has one output, {TeacherKind.STORED}, whose file has one for "
+            f"each text, or {TeacherKind.ENDPOINT}, which is asked",
+        )
+    if member.rename:
+        yield (*place, "rename"), f"must be left out {here}: the one output of such a head is the number"
+    yield from _no_letters(place, member, here, "whose mean is the answer")
+    if member.answers.rationale == NUMBER and member.kind is TeacherKind.ENDPOINT:
+        yield (*place, "answers", "rationale"), f"another name than {NUMBER}, which is the answer's {here}"
+    if member.answers.probabilities is not None:
+        yield (*place, "answers", "probabilities"), f"must be left out {here}: they are those of labels"
+    if member.training is not None:
+        yield from _no_contrast(answer, (*place, "training"), member.training)
 
 
 def unfit_for_records(

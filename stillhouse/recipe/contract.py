@@ -16,12 +16,13 @@ from stillhouse.recipe.answer_kinds import (
     BY_CLASS_OR_PROBABILITY,
     NOT_OF_PAIRS,
     NOT_OF_RECORDS,
+    unfit_bar,
+    unfit_combination,
     unfit_for_numbers,
     unfit_for_records,
     unfit_for_sets,
     unfit_losses,
 )
-from stillhouse.recipe.bar import NDCG_AT
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError
@@ -257,14 +258,13 @@ class Recipe(RecipeParts):
             for index, student in enumerate(self.students)
             if student.training is not None
         }
-        for field, mistake in unfit_losses(answer, trainings):
+        whatever_they_are = (
+            *unfit_losses(answer, trainings),
+            *unfit_combination(answer, self.teacher),
+            *unfit_bar(answer, self.bar),
+        )
+        for field, mistake in whatever_they_are:
             raise FieldError(mistake, *field)
-        if answer not in NUMBERS and self.bar.ndcg_at != NDCG_AT:
-            raise FieldError(
-                f"must be left out where data.answer is {answer}: classes are ranked to the last", "bar", "ndcg_at"
-            )
-        if answer not in RECORDS and self.bar.fields:
-            raise FieldError(f"must be left out where data.answer is {answer}: it has no fields", "bar", "fields")
         if answer not in (*SETS, *NUMBERS, *RECORDS):
             return self
         if answer in SETS:

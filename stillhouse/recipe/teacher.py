@@ -72,6 +72,12 @@ class Combination(StrEnum):
 
     LOG_PROBABILITIES = "log_probabilities"
     VOTES = "votes"
+    MEAN = "mean"
+    MEDIAN = "median"
+
+
+COMBINATIONS_OF_NUMBERS = (Combination.MEAN, Combination.MEDIAN)
+"""Those that are of numbers; the others are of labels and of records."""
 
 
 class EnsembleSpec(Part):
@@ -83,14 +89,16 @@ class EnsembleSpec(Part):
     combine: Combination = Field(
         Combination.LOG_PROBABILITIES,
         description="log_probabilities = their mean over the members, each at its own temperature; votes = each member "
-        "counts by its answer alone, with the share of validation rows on which it is right",
+        "counts by its answer alone, with the share of validation rows on which it is right; mean and median = of "
+        "numbers, which have no probability: one of these two has to be said where answers are numbers, and nowhere "
+        "else",
     )
     agree_at_least: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="share of the members that have to give the ensemble's answer for a row to be learned from; when "
-        "left out, students learn from rows on which they disagree, too",
+        description="share of the members that have to give the ensemble's answer for a row to be learned from, of "
+        "numbers one within the tolerance of it; when left out, students learn from rows on which they disagree, too",
     )
 
     @model_validator(mode="after")
@@ -363,6 +371,8 @@ class TeacherSpec(WeightsSpec):
             return Gives.LOGITS
         if self.kind is TeacherKind.CAUSAL_LM:
             return Gives.PROBABILITIES
+        if self.ensemble is not None and self.ensemble.combine in COMBINATIONS_OF_NUMBERS:
+            return Gives.ANSWERS
         if self.ensemble is not None:
             is_mean = self.ensemble.combine is Combination.LOG_PROBABILITIES
             all_are_sure = min(member.gives for member in self.members.values()) >= Gives.PROBABILITIES

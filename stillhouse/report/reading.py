@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import ModelKind
+from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics.verdicts import Verdict
 
 REPORT = "report.json"
@@ -28,6 +29,7 @@ class ReadScore(_Read):
     kind: ModelKind
     accuracy: float
     accuracy_interval: tuple[float, float]
+    of_bar: float | None = None
     size_bytes: int | None
     note: str
 
@@ -44,6 +46,7 @@ class ReadOption(_Read):
     name: str
     kind: ModelKind
     accuracy: float
+    of_bar: float | None = None
     verdict: Verdict
     ruled_out: str
     misses_only_the_budget: bool = False
@@ -64,9 +67,16 @@ class ReadClaim(_Read):
 class ReadTest(_Read):
     """The test that binds, or that of accuracy."""
 
+    metric: MetricName = "accuracy"
+    metric_class: str | None = None
     drop: float
     drop_upper_bound: float
     margin: float
+
+    @property
+    def other_metric(self) -> str | None:
+        """What was compared, as people call it; None where that is accuracy."""
+        return None if self.metric == "accuracy" else name_of_metric(self.metric, self.metric_class)
 
 
 class ReadCpuTime(_Read):

@@ -63,6 +63,16 @@ class ReportedScore(Record):
     macro_f1: float | None = Field(
         description="Over classes, or labels of sets of labels; null where answers are neither."
     )
+    mean_error: float | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # so that a record of classes is what it was
+        description="Left out where answers are no numbers; mean absolute difference from the label.",
+    )
+    of_bar: float | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,  # so that a record of accuracy is what it was
+        description="In the bar's metric; left out where that is accuracy.",
+    )
     size_bytes: int | None = Field(
         description="Null of a teacher that does not run here, and of a model behind a server."
     )

@@ -178,7 +178,7 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         if (other := without(recipe, form)) is not None
     ]
     write_evaluations(folder, evaluations)
-    members = scores_of(bench.members, bench.golden, bench.task)
+    members = scores_of(bench.members, bench.golden, bench.task, recipe.bar, groups=bench.groups)
     if members:
         write_members(folder, members)
     write_comparisons(folder, comparisons)

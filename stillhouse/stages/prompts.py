@@ -19,6 +19,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import SEPARATOR
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.recipe.weights import WeightsSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CoverageFacts, PromptFacts
 from stillhouse.stages.names import CONTRACT
@@ -40,13 +41,15 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         builds: with the tokenizer that the contract took in.
     """
     recipe = file.recipe
-    encoder = _encoder_of(builds, source, recipe)
+    encoder = _encoder_of(builds, source, recipe.weights)
+    members = {} if recipe.data.query is None else _encoders_of_members(builds, source, recipe)
     # A classifier of pairs has tokens of its own between two texts, and reads those (teachers/classifier.py).
     reads_two_texts = recipe.data.query is not None and recipe.teacher.kind is TeacherKind.CLASSIFIER
 
     def build(folder: Path) -> PromptFacts:
-        if recipe.data.query is not None and encoder is not None and not reads_two_texts:
-            _require_a_separator(builds, encoder, file.where("data", "query"))
+        if recipe.data.query is not None:
+            for each in filter(None, (None if reads_two_texts else encoder, *members.values())):
+                _require_a_separator(builds, each, file.where("data", "query"))
         rows = source.frame("rows")
         for index, item in enumerate(recipe.slices):
             require_columns(rows.columns, [item.column], file.where("slices", index, "column"))
@@ -90,7 +93,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "max_tokens": recipe.shortest_reading,
     }
     depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}
-    return Plan(build, depends_on, config=config)
+    return Plan(build, {**depends_on, **({"members": members} if members else {})}, config=config)
 
 
 def coverage(tokenizer: Path, config: Path, texts: Sequence[str], max_tokens: int | None) -> CoverageFacts:
@@ -119,11 +122,18 @@ def coverage(tokenizer: Path, config: Path, texts: Sequence[str], max_tokens: in
     )
 
 
-def _encoder_of(builds: BuildStore, source: Artifact, recipe: Recipe) -> dict[str, str] | None:
+def _encoders_of_members(builds: BuildStore, source: Artifact, recipe: Recipe) -> dict[str, dict[str, str] | None]:
+    """Of the members of an ensemble that learn from the rows, by name; see `_encoder_of`."""
+    members = {name: each for name, each in recipe.teacher.networks.items() if name}
+    learn = {name: each for name, each in members.items() if each.kind is not TeacherKind.CLASSIFIER}
+    return {name: _encoder_of(builds, source, each) for name, each in learn.items()}
+
+
+def _encoder_of(builds: BuildStore, source: Artifact, weights: WeightsSpec) -> dict[str, str] | None:
     """Digests of the tokenizer and config that the contract took in; None where it refused the weights."""
     (contract,) = builds.inputs_of(source, CONTRACT)
     kept = contract.manifest.external_inputs
-    names = {name: f"{recipe.weights.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
+    names = {name: f"{weights.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
     return {name: kept[uri] for name, uri in names.items()} if kept.keys() >= set(names.values()) else None
 
 

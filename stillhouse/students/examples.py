@@ -166,6 +166,16 @@ def _agreement(rows: pl.DataFrame) -> Float32Array:
     """What each row counts, shape (rows,): the share of the members that agree, by a factor that makes their mean 1.
 
     So the sum of the gradients, and with it the learning rate, means the same as where each counts 1.
+
+    Raises:
+        StillhouseError: if of no row any member agrees, as two that give numbers may never.
     """
     agreed = 1.0 - rows[DISAGREEMENT].cast(pl.Float64).to_numpy()
+    if not agreed.any():
+        raise StillhouseError(
+            f"of none of {rows.height:,} rows a member of the teacher gives the answer of all together",
+            where="students.weigh_by_agreement",
+            expected="rows on which one of them agrees, to weigh those",
+            do="Take weigh_by_agreement out; look at what the members say before anything is learned of it.",
+        )
     return np.asarray(agreed / agreed.mean(), np.float32)

@@ -18,7 +18,8 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 model a server says has answered."""
 ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 DISAGREEMENT = "disagreement"
-"""A further column that ensembles alone have: the share of members that answer otherwise than all together."""
+"""A further column that ensembles alone have: the share of members that answer otherwise than all together, of
+numbers further from that of all together than the tolerance."""
 UNHEARD = "unheard"
 """A column that the store alone sees, of ensembles a server of which turned a text away: whether a row is one of those,
 and is to be put together again once that member answers."""

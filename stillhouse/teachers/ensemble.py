@@ -16,6 +16,7 @@ import polars as pl
 from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.recipe.teacher import Combination
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import outputs_for
 from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT, ERROR, TOOK, UNHEARD
@@ -59,9 +60,11 @@ class EnsembleTeacher:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of the members', in whatever order they come, of what they count and of the rule."""
+        """Digest of the members', in whatever order they come, of what they count and of the rule; of numbers also of
+        the tolerance, which decides who disagrees."""
         of_members = [[each.teacher.fingerprint, each.temperature, each.accuracy] for each in self.members]
-        return digest_of({"members": sorted(of_members), "combine": self.combine.value})
+        near_enough = {"tolerance": self.task.tolerance} if isinstance(self.task, NumericScore) else {}
+        return digest_of({"members": sorted(of_members), "combine": self.combine.value, **near_enough})
 
     def verify(self) -> None:
         """Make sure of each member.
@@ -79,7 +82,8 @@ class EnsembleTeacher:
             prompts: columns prompt_id and text.
 
         Returns:
-            A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order; where no member answers, the
+            A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order: the share of members that answer
+            otherwise, of numbers further than the tolerance from that of all together. Where no member answers, the
             failure of the first. `observed` is null but where another model has answered than a member's pilot. Of
             what answers took (`TOOK`) the sums over the members that say it.
         """
@@ -117,7 +121,7 @@ class EnsembleTeacher:
         return prompts.select("prompt_id").join(rows, on="prompt_id", how="left", maintain_order="left")
 
     def _outputs(self, member: Member, answers: pl.DataFrame) -> FloatArray:
-        """What a member says as log-probabilities, shape (prompts, outputs); zeros where it says nothing."""
+        """What a member says, labels as log-probabilities, shape (prompts, outputs); zeros where it says nothing."""
         answered = np.flatnonzero(answers["failure"].is_null())
         given = outputs_for(answers[answered], self.task)
         outputs = np.zeros((answers.height, len(self.task.names)))
@@ -137,14 +141,23 @@ class EnsembleTeacher:
         """
         counted = np.maximum(heard.sum(axis=0), 1)
         weight = heard[..., None] / counted[:, None]
-        if self.combine is Combination.VOTES:
+        if self.combine is Combination.MEDIAN:
+            together = _median(outputs, heard)
+        elif self.combine is Combination.VOTES:
             shares = (np.exp(outputs) * weight).sum(axis=0)  # of nobody heard none, which no row keeps
             together = np.log(np.where(shares > 0, shares, 1.0))
         else:
             together = self.task.outputs_of((outputs * weight).sum(axis=0))
-        answer = self.task.answers(together)
-        otherwise = (np.stack([self.task.answers(each) for each in outputs]) != answer) & heard
+        otherwise = np.stack([~self.task.agree(each, together) for each in outputs]) & heard
         return together, otherwise.sum(axis=0) / counted
+
+
+def _median(outputs: FloatArray, heard: BoolArray) -> FloatArray:
+    """Of the members heard, shape (prompts, outputs); zeros where nobody is."""
+    together, answered = np.zeros(outputs.shape[1:]), heard.any(axis=0)
+    there = np.where(heard[..., None], outputs, np.nan)[:, answered]
+    together[answered] = np.nanmedian(there, axis=0)
+    return together
 
 
 def _took(answers: Sequence[pl.DataFrame]) -> list[pl.Series]:

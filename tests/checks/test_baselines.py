@@ -33,7 +33,7 @@ def option(
         hosted=hosted,
         verdict=verdict,
         latency=latency,
-        score=SimpleNamespace(accuracy=accuracy),
+        score=SimpleNamespace(accuracy=accuracy, quality=accuracy),
         summary=f"{name} misses.",
         per_class=(),
         teacher_confusion=(),

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import time_machine
@@ -22,6 +23,8 @@ from orchestration.terminal import Terminal
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.pairs import parts_of
 from stillhouse.data.rejects import RejectReason
+from stillhouse.evaluation.comparison import read_ablations
+from stillhouse.evaluation.harness import read_members
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.records.governance import Waiver, waive
@@ -31,6 +34,7 @@ from stillhouse.stages.names import (
     BASE,
     BASELINES,
     CONTRACT,
+    EVALUATION,
     MODEL,
     PROMPTS,
     SOURCE,
@@ -40,6 +44,7 @@ from stillhouse.stages.names import (
 )
 from stillhouse.tasks.score import NumericScore
 from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.signal import signal_store
 from stillhouse.teachers.stored import Failure
 from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.end_to_end.test_ranking import RELEVANCE, pairs
@@ -47,7 +52,7 @@ from tests.orchestration.elsewhere import question_in, right_about, small_recipe
 from tests.orchestration.sets import behind
 from tests.orchestration.test_ways_of_answering import as_batch, as_conversations, as_table
 from tests.protocol import Server, answer_a_batch, serving
-from tests.small import questions
+from tests.small import questions, small_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +170,85 @@ def test_a_server_that_is_asked_for_numbers_is_copied_into_a_student(tmp_path: P
             assert (
                 found["the_canary_answers_as_recorded"] is is_open and sum(map(bool, found.values())) >= len(found) - 1
             )
+
+
+def grade_of_another(question: str) -> float:
+    """What a second model gives: a little beside on the other side, and far off for other questions than the first."""
+    right = relevance_of(question)
+    return 3 - right if len(question) % 13 == 0 and right != 1.5 else max(right - 0.2, 0.0)
+
+
+def test_an_encoder_a_file_and_a_server_give_numbers_together(tmp_path: Path, shared: Path) -> None:
+    """The middle one of their numbers is learned; rows on which they are apart are left out, or count less."""
+    asked = questions(1200)["question"].to_list()
+    broken = dict(zip(asked[::50], ["4", "2 or 3", ""] * 8, strict=True))
+    lines = [{"text": text, "answer": broken.get(text, f"{grade_of_another(text):g}")} for text in asked]
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        (place.folder / "replies.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        of_all = {
+            "revision": "test", "licence": "its terms", "training_on_outputs": "allowed", "reason": "It answers today.",
+            "minimum_accuracy": 0.6,
+        }  # fmt: skip
+        members = {
+            "mine": {
+                **of_all, "source": str(small_teacher(place.folder / "mine")),
+                "training": {**LEARNING, "epochs": 5, "loss": "labels"},
+            },
+            "kept": {**of_all, "kind": "stored", "source": str(place.folder / "replies.jsonl")},
+            "asked": {**of_all, **{name: each for name, each in behind(server, place.folder).items() if each}},
+        }  # fmt: skip
+        whole = {
+            "kind": "ensemble", "ensemble": {"members": members, "combine": "median", "agree_at_least": 0.5},
+            "reason": "Three see more than one.", "minimum_accuracy": 0.8,
+        }  # fmt: skip
+        students = [
+            {"name": "one", "layers": [0, 1], "training": LEARNING},
+            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": LEARNING},
+        ]
+        file = recipe_of_numbers(place.folder, changed={"teacher": whole, "students": students})
+        assert check(Recipes((file,), ())).all_is_well
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+
+        facts = place.newest(TEACHER).facts(TeacherFacts)
+        best = max(each.validation_accuracy for each in facts.members.values())
+        assert facts.validation_accuracy >= best, "one that is far off alone does not move the middle"
+        signal = place.newest(TEACHER_SIGNAL, BASE).frame("signal").sort("prompt_id")
+        assert signal["failure"].null_count() == signal.height, "what one has no number for the others have"
+        store, ids = signal_store(place.builds), signal["prompt_id"].to_list()
+        said = [store.read(ids, each.fingerprint).sort("prompt_id")["logits"] for each in facts.members.values()]
+        numbers = np.array(
+            [[np.nan if each is None else TASK.numbers(np.array(each))[0] for each in by] for by in said]
+        )
+        middle = np.nanmedian(numbers, axis=0)
+        given = TASK.numbers(np.array(signal["logits"].to_list())[:, 0])
+        np.testing.assert_allclose(given, middle, atol=1e-5)
+        heard = ~np.isnan(numbers)
+        assert set(heard.sum(axis=0)) == {2, 3}
+        apart = np.nansum(np.abs(numbers - middle) > 1 + 1e-6, axis=0) / heard.sum(axis=0)
+        np.testing.assert_allclose(signal["disagreement"].to_numpy(), apart, atol=1e-6)
+        assert {0.0, 0.33} < {round(each, 2) for each in apart.tolist()}
+        rejects = place.newest(TRANSFER_SET).frame("rejects")
+        left_out = rejects.filter(reason=RejectReason.MEMBERS_DISAGREE)
+        prompts = place.newest(PROMPTS, BASE).frame("prompts").join(signal, on="prompt_id")
+        far = prompts.filter((pl.col("split") == "train") & (pl.col("disagreement") > 0.5))["text"]
+        assert left_out.height and {*left_out["text"]} <= {*far} <= {*rejects["text"]}
+
+        evaluation = place.newest(EVALUATION)
+        alone = {each.name: each for each in read_members(evaluation.folder)}
+        assert {*alone} == {*members} and all(each.mean_error is not None for each in alone.values())
+        (ablation,) = read_ablations(evaluation.folder)
+        assert (ablation.student, ablation.control, ablation.against) == ("weighed", "one", "unweighted")
+        page = (place.newest("selection").folder / "report.html").read_text()
+        assert "One teacher against many" in page and ablation.sentence[1:] in page
+        assert f'data-label="Mean error">{alone["kept"].mean_error:.3g}<' in page
+        report = json.loads((place.newest("release").folder / "report.json").read_text())
+        assert report["verdict"] == "pass" and {each["name"] for each in report["members"]} == {*members}
+        canary = place.states(TEACHER_SIGNAL, BASE)["the_canary_answers_as_recorded"].sentence
+        assert "member mine: " in canary and "member asked: " in canary
+        told = audit_teachers_row(place.home, "small", ids[int(apart.argmax())])
+        assert told.ok and {*told.members} == {*members} and told.said.disagreement == pytest.approx(apart.max())
+        assert audit_recipe(place.home, "small").ok
 
 
 def shifted(question: str, by: float) -> float:

@@ -1,6 +1,6 @@
 """The bar's own metric of two models, where a test of accuracy, row by row, answers another question.
 
-Belongs here: what of a model's answers each metric is taken from.
+Belongs here: what of a model's answers each metric is taken from, of two models and of one.
 Does not: the test itself (stillhouse/statistics/metric_test.py), accuracy row by row (statistics/accuracy_test.py).
 """
 
@@ -55,3 +55,28 @@ def bar_metric_test(
         targets, answers[0], answers[1], bar.metric, classes=names, metric_class=bar.metric_class,
         groups=groups, margin=margin, alpha=bar.alpha,
     )  # fmt: skip
+
+
+def bar_metric_of(
+    bar: BarSpec, task: Task, targets: Targets, logits: FloatArray, *, groups: IntArray | None = None
+) -> float:
+    """The bar's metric of one model.
+
+    Args:
+        bar: names the metric.
+        task: what an answer is.
+        targets: shape (rows,), the truth.
+        logits: shape (rows, outputs), of the model.
+        groups: shape (rows,), equal where rows belong together; None where every row stands alone.
+    """
+    queries = queries_of(task, targets, groups, at=bar.ndcg_at) if bar.metric == "ndcg" else None
+    if queries is not None:
+        return float(queries.ndcg(task.answers(logits)).mean()) if len(queries) else 0.0
+    if bar.metric == "accuracy":
+        return float(task.right(logits, targets).mean())
+    if bar.metric == "ndcg":
+        return float(np.mean(1 / np.log2(metrics.ranks(logits, targets) + 2)))
+    by_class = metrics.per_class(*metrics.confusion_of(task, logits, targets))
+    if bar.metric == "macro_f1":
+        return metrics.macro_f1(by_class)
+    return next((each.recall for each in by_class if each.label == bar.metric_class), 0.0)

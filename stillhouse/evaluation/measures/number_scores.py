@@ -45,12 +45,23 @@ def number_scores(task: Task, targets: Targets, teacher: FloatArray, model: Floa
         lowest=task.lowest,
         highest=task.highest,
         tolerance=task.tolerance,
-        mean_error=float(np.abs(said - truth).mean()),
-        teacher_mean_error=float(np.abs(taught - truth).mean()),
+        mean_error=mean_error(task, task.answers(model), targets),
+        teacher_mean_error=mean_error(task, task.answers(teacher), targets),
         spearman=rank_correlation(said, truth),
         teacher_spearman=rank_correlation(taught, truth),
         mean_difference=float(np.abs(said - taught).mean()),
     )
+
+
+def mean_error(task: NumericScore, answers: FloatArray, targets: Targets) -> float:
+    """Mean absolute difference from the truth, in the numbers of the rows.
+
+    Args:
+        task: what an answer is.
+        answers: shape (n,), as outputs.
+        targets: shape (n,), likewise.
+    """
+    return float(np.abs(task.numbers(answers) - task.numbers(targets)).mean())
 
 
 def rank_correlation(first: FloatArray, second: FloatArray) -> float | None:

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
-from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.measures.ranking_scores import queries_of
+from stillhouse.evaluation.measures.bar_metric import bar_metric_of
 from stillhouse.evaluation.models import EvaluatedModel, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
@@ -132,12 +131,12 @@ def seed_spread(
     """
     if len(by_seed) < 2:
         return None
-    reference = _metric(targets, teacher, bar, task, groups)
+    reference = bar_metric_of(bar, task, targets, teacher, groups=groups)
     scores = tuple(
         SeedScore(
             seed=seed,
             accuracy=float(task.right(logits, targets).mean()),
-            drop=reference - _metric(targets, logits, bar, task, groups),
+            drop=reference - bar_metric_of(bar, task, targets, logits, groups=groups),
         )
         for seed, logits in by_seed.items()
     )
@@ -195,20 +194,6 @@ def gain_over_seeds(first_correct: BoolArray, second_correct: BoolArray, *, alph
         seed_variance=parts[1][0] + parts[2][0],
         degrees_of_freedom=freedom,
     )
-
-
-def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task, groups: IntArray | None) -> float:
-    queries = queries_of(task, targets, groups, at=bar.ndcg_at) if bar.metric == "ndcg" else None
-    if queries is not None:
-        return float(queries.ndcg(task.answers(logits)).mean()) if len(queries) else 0.0
-    if bar.metric == "accuracy":
-        return float(task.right(logits, targets).mean())
-    if bar.metric == "ndcg":
-        return float(np.mean(1 / np.log2(metrics.ranks(logits, targets) + 2)))
-    by_class = metrics.per_class(*metrics.confusion_of(task, logits, targets))
-    if bar.metric == "macro_f1":
-        return metrics.macro_f1(by_class)
-    return next((each.recall for each in by_class if each.label == bar.metric_class), 0.0)
 
 
 def _variance_of_mean(values: FloatArray) -> float:

@@ -22,9 +22,11 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import SEPARATOR, DataSpec, SplitSpec
 from stillhouse.recipe.reading import read_recipe
-from stillhouse.stages.prompts import _require_a_separator
+from stillhouse.stages.prompts import _encoders_of_members, _require_a_separator
 from tests.small import small_teacher
+from tests.stillhouse.recipe.test_answer_kinds import AWAY
 from tests.stillhouse.recipe.test_numbers import PAIRS, recipe
+from tests.stillhouse.recipe.test_reading import ELSEWHERE, MEMBER
 
 COLUMNS = RowColumns("document", "relevance", query="query")
 ROWS = pl.DataFrame(
@@ -168,6 +170,22 @@ def test_a_tokenizer_without_a_separator_is_refused_before_anything_is_trained(t
         return
     with pytest.raises(StillhouseError, match=r"defs.yaml:3: .* has no token \[SEP\]"):
         _require_a_separator(builds, {"tokenizer.json": "kept"}, "defs.yaml:3")
+
+
+def test_members_of_an_ensemble_that_read_pairs_are_looked_at_as_well(tmp_path: Path) -> None:
+    own = {**MEMBER, "source": "bert", "revision": "test"}
+    members = {"mine": own, "kept": ELSEWHERE, "other": {**own, "source": "roberta"}}
+    teacher = {"kind": "ensemble", "ensemble": {"members": members, "combine": "mean"}, "minimum_accuracy": 0.5,
+               "reason": "Three see more than one."}  # fmt: skip
+    read = read_recipe(recipe(tmp_path, data=PAIRS, stress=None, **{**AWAY, "teacher": teacher})).recipe
+    names = ("tokenizer.json", "config.json")
+    kept = {f"{source}@test/{name}": f"{source} {name}" for source in ("bert", "roberta") for name in names}
+    contract = SimpleNamespace(manifest=SimpleNamespace(external_inputs=kept))
+    builds: Any = SimpleNamespace(inputs_of=lambda artifact, stage: [contract])
+    found = _encoders_of_members(builds, SimpleNamespace(), read)  # type: ignore[arg-type]
+    assert found == {
+        "mine": {name: f"bert {name}" for name in names}, "other": {name: f"roberta {name}" for name in names},
+    }  # fmt: skip
 
 
 def test_the_example_of_a_dropped_file_has_both_columns(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def of_stored(**changes: Any) -> dict[str, Any]:
             "some of their labels in common",
         ),
         ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of one label.*use accuracy"),
+        (
+            {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": MEMBER}, "combine": "median"},
+                         "minimum_accuracy": 0.5, "reason": "They answer today."}, **AWAY},
+            "teacher.ensemble.combine",
+            "median is of numbers.*use log_probabilities",
+        ),
         ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "must be left out"),
         ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
         (

@@ -18,7 +18,7 @@ from tests.stillhouse.recipe.test_answer_kinds import (
     student,
 )
 from tests.stillhouse.recipe.test_answer_kinds import recipe as other_recipe
-from tests.stillhouse.recipe.test_reading import ELSEWHERE, LANGUAGE_MODEL, SERVER
+from tests.stillhouse.recipe.test_reading import ELSEWHERE, LANGUAGE_MODEL, MEMBER, SERVER
 
 STARS = {"lowest": 1, "highest": 5, "tolerance": 0.5}
 SCORE = {"answer": "score", "score": STARS}
@@ -29,6 +29,15 @@ def recipe(folder: Path, **changes: Any) -> Path:
     """The demo as one of numbers."""
     data = {**SCORE, "wrong_labels_at_most": 0.05, **changes.pop("data", {})}
     return other_recipe(folder, **{"slices": [], "data": data, **student(loss="logit_mse"), **changes})
+
+
+def together(other: dict[str, Any], **ensemble: Any) -> dict[str, Any]:
+    """A file of answers with another teacher."""
+    return {
+        "teacher": {"kind": "ensemble", "ensemble": {"members": {"x": ELSEWHERE, "y": other}, **ensemble},
+                    "minimum_accuracy": 0.5, "reason": "Two see more than one."},
+        **AWAY,
+    }  # fmt: skip
 
 
 def with_score(**changes: Any) -> dict[str, Any]:
@@ -73,6 +82,27 @@ def with_score(**changes: Any) -> dict[str, Any]:
         ({"teacher": LANGUAGE_MODEL, **AWAY}, "teacher.kind", "causal_lm answers with labels.*use encoder.*classifier"),
         ({"teacher": {**HEAD, "rename": {"LABEL_0": "score"}}}, "teacher.rename", "the one output of such a head"),
         (of_stored(answers={"probabilities": "shares"}), "teacher.answers.probabilities", "they are those of labels"),
+        (together(MEMBER, combine="votes"), "teacher.ensemble.combine", "votes is of labels.*say mean, or median"),
+        (
+            together(LANGUAGE_MODEL, combine="mean"),
+            "teacher.ensemble.members.y.kind",
+            "causal_lm answers with labels.*use encoder",
+        ),
+        (
+            together({**SERVER, "ask": {**SERVER["ask"], "soft_labels": {"by": "logprobs"}}}, combine="mean"),
+            "teacher.ensemble.members.y.ask.soft_labels.by",
+            "use samples, whose mean is",
+        ),
+        (
+            together({**ELSEWHERE, "answers": {"probabilities": "shares"}}, combine="mean"),
+            "teacher.ensemble.members.y.answers.probabilities",
+            "they are those of labels",
+        ),
+        (
+            {**together(MEMBER, combine="mean"), **student(loss="logit_mse", embedding_weight=1.0)},
+            "students.0.training.embedding_weight",
+            "there are answers alone: use logit_mse alone",
+        ),
         (
             {**of_stored(), **student(loss="logit_mse", embedding_weight=1.0)},
             "students.0.training.embedding_weight",
@@ -95,6 +125,13 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
     refused_in_its_line(recipe(tmp_path, **changes), field, says)
 
 
+def test_how_several_numbers_become_one_has_to_be_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        StillhouseError, match=r"defs.yaml:\d+: teacher.ensemble.combine: log_probabilities is of labels"
+    ):
+        read_recipe(recipe(tmp_path, **together(MEMBER)))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -109,6 +146,12 @@ def test_what_does_not_go_with_numbers_is_refused_in_its_line(
         of_server(structured=True),
         of_server(soft_labels={"by": "samples", "samples": 3}, settings={"temperature": 1, "max_tokens": 9}),
         {"teacher": {**SERVER, "alternatives": [CHEAPER]}, **AWAY},
+        together(MEMBER, combine="mean"),
+        together(SERVER, combine="median", agree_at_least=1.0),
+        {
+            **together(SERVER, combine="mean"),
+            "students": [{**STUDENT, "weigh_by_agreement": True, "training": {"loss": "logit_mse"}}],
+        },
         of_stored(ask={"model": "m"}, answers={"format": "batch"}, review={}),
         {**of_stored(answers={"rationale": "why"}), **student(loss="logit_mse", embedding_weight=1.0)},
     ],

@@ -44,6 +44,14 @@ def test_a_row_weighs_what_the_members_that_agree_are(weigh: bool) -> None:
     np.testing.assert_allclose(examples.row_weights, np.array([4, 2, 3]) / 3, rtol=1e-6)
 
 
+def test_where_no_member_ever_agrees_there_is_nothing_to_weigh_by() -> None:
+    student = StudentSpec(name="one", layers=(0,), weigh_by_agreement=True, training=TrainingConfig(loss="kl"))
+    nobody = ROWS.with_columns(disagreement=pl.lit(1.0, pl.Float32))
+    with pytest.raises(StillhouseError, match="of none of 3 rows a member") as refused:
+        examples_of(student, nobody, VALIDATION, SingleLabel(("x", "y")))
+    assert "weigh_by_agreement" in str(refused.value)
+
+
 def learner(layers: tuple[int | None, ...], **more: Any) -> StudentSpec:
     how = TrainingConfig(mixture=(LossTerm(embedding_loss="mse", layers=layers),))
     return StudentSpec(name="one", layers=(0,), training=how, **more)

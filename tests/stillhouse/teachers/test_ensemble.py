@@ -1,6 +1,7 @@
 """Several teachers as one, held against arithmetic by hand."""
 
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stillhouse.digests import digest_of
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import Combination
 from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.extraction import IMPOSSIBLE, Extraction
+from stillhouse.tasks.score import NumericScore
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.ensemble import EnsembleTeacher, Member
@@ -101,7 +104,7 @@ def records() -> tuple[Extraction, list[Member]]:
     return task, [Member(Fake(f"{number}" * 64, {"p": each}), 1.0, 0.81) for number, each in enumerate(outputs)]
 
 
-@pytest.mark.parametrize("combine", Combination)
+@pytest.mark.parametrize("combine", [Combination.LOG_PROBABILITIES, Combination.VOTES])
 def test_records_are_put_together_field_by_field(combine: Combination) -> None:
     task, teachers = records()
     said = EnsembleTeacher(teachers, combine, task).ask(PROMPTS.filter(pl.col("prompt_id") == "p"))
@@ -118,6 +121,71 @@ def test_records_are_put_together_field_by_field(combine: Combination) -> None:
     else:
         assert payee[3:] == pytest.approx([0, 0], abs=1e-6), "words that the text does not have"
         assert np.isfinite(outputs).all() and payee[1] > payee[2]
+
+
+NUMBERS = NumericScore(0.0, 10.0, 1.0)
+
+
+def who_say(*numbers: tuple[float | None, ...]) -> list[Member]:
+    """A member for each, by prompt; outputs go from -1, which is 0, to 1, which is 10."""
+    outputs = [[None if each is None else [(each - 5) / 5] for each in said] for said in numbers]
+    return [
+        Member(Fake(f"{place}" * 64, dict(zip("qpr", said, strict=True))), 1.0, 0.9)
+        for place, said in enumerate(outputs)
+    ]
+
+
+def numbers_of(teachers: list[Member], combine: Combination, task: NumericScore = NUMBERS) -> list[tuple[Any, Any]]:
+    """What is answered to each prompt, and how many of those that say something are further from it than 1."""
+    said = EnsembleTeacher(teachers, combine, task).ask(PROMPTS)
+    answers = [None if each is None else round(float(task.numbers(np.array(each))[0]), 4) for each in said["logits"]]
+    return [*zip(answers, [None if each is None else round(each, 4) for each in said["disagreement"]], strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("combine", "of_three", "of_two"),
+    [
+        (Combination.MEAN, (6.0, 0.6667), (6.5, 1.0)),  # of 4, 5 and 9 only 5 is within 1 of 6
+        (Combination.MEDIAN, (5.0, 0.3333), (6.5, 1.0)),  # and 4 and 5 of 5; of two the median is their mean
+    ],
+)
+def test_numbers_are_put_together_and_those_disagree_that_are_far_from_the_result(
+    combine: Combination, of_three: tuple[float, float], of_two: tuple[float, float]
+) -> None:
+    said = (4.0, 4.0, None), (5.0, None, None), (9.0, 9.0, None)
+    found = numbers_of(who_say(*said), combine)
+    assert found == [of_three, of_two, (None, None)], "one without an answer does not stop the others"
+    for order in permutations(said):
+        assert numbers_of(who_say(*order), combine) == found
+    silent = EnsembleTeacher(who_say(*said), combine, NUMBERS).ask(PROMPTS)["failure"]
+    assert silent.to_list() == [None, None, Failure.NOT_ASKED.value]
+
+
+@pytest.mark.parametrize("combine", [Combination.MEAN, Combination.MEDIAN])
+def test_members_that_say_the_same_number_give_it_and_do_not_disagree(combine: Combination) -> None:
+    alike = (0.1, 3.3333, 10.0)
+    for members in (2, 3, 4):
+        assert numbers_of(who_say(*[alike] * members), combine) == [(each, 0.0) for each in alike]
+    apart = numbers_of(who_say((2.0, 3.0, 0.0), (3.9, 5.0, 1.0), (4.0, 8.0, 8.5)), combine)
+    moved = numbers_of(who_say((3.0, 4.0, 1.0), (4.9, 6.0, 2.0), (5.0, 9.0, 9.5)), combine)
+    assert moved == [(round(each + 1, 4), share) for each, share in apart], "all of them one higher"
+
+
+def test_who_is_near_enough_goes_by_the_tolerance_and_another_one_is_another_teacher() -> None:
+    teachers = who_say((4.0, 4.0, 0.0), (6.0, 6.1, 10.0))
+    assert [share for _, share in numbers_of(teachers, Combination.MEAN)] == [0.0, 1.0, 1.0], "1 apart is within 1"
+    wider = replace(NUMBERS, tolerance=1.05)
+    assert [share for _, share in numbers_of(teachers, Combination.MEAN, wider)] == [0.0, 0.0, 1.0]
+    one, other = (EnsembleTeacher(teachers, Combination.MEAN, task).fingerprint for task in (NUMBERS, wider))
+    assert one != other, "what was kept of the one is not read for the other"
+
+
+def test_the_fingerprint_of_teachers_of_labels_is_what_it_was() -> None:
+    """Of the digest of three pairs and the rule, as version 0.2 wrote them; another one asks everybody again."""
+    of_members = sorted([each.teacher.fingerprint, each.temperature, each.accuracy] for each in members())
+    for combine in (Combination.LOG_PROBABILITIES, Combination.VOTES):
+        written = digest_of({"members": of_members, "combine": combine.value})
+        assert EnsembleTeacher(members(), combine, TASK).fingerprint == written
 
 
 def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order() -> None:
@@ -191,7 +259,7 @@ def test_rows_of_before_answers_said_what_they_took_are_read_with_those_of_after
 @pytest.mark.long
 def test_a_member_is_asked_once_whatever_is_made_of_it(tmp_path: Path) -> None:
     store, asked = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")), members()
-    for rule in Combination:
+    for rule in (Combination.LOG_PROBABILITIES, Combination.VOTES):
         whole = EnsembleTeacher(asked, rule, TASK, store)
         store.capture(PROMPTS, whole)
         kept = store.read(["p", "q"], whole.fingerprint)
