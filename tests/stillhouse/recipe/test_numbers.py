@@ -147,6 +147,7 @@ def test_how_several_numbers_become_one_has_to_be_said(tmp_path: Path) -> None:
         of_server(soft_labels={"by": "samples", "samples": 3}, settings={"temperature": 1, "max_tokens": 9}),
         {"teacher": {**SERVER, "alternatives": [CHEAPER]}, **AWAY},
         together(MEMBER, combine="mean"),
+        together(HEAD, combine="mean"),
         together(SERVER, combine="median", agree_at_least=1.0),
         {
             **together(SERVER, combine="mean"),
