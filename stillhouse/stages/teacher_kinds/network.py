@@ -37,7 +37,9 @@ def plan(making: Making) -> Plan[TeacherFacts]:
     # How many neighbours have to be kept is for the gate alone.
     asked_twice = {} if spec.neighbours_kept_at_least is None else {"asked_before_and_after": True}
     seeds = {} if spec.training is None else {"training": spec.training.seed}
-    return making.plan(partial(_build, making), depends_on=asked_twice, seeds=seeds)
+    # The same texts may be pairs, or texts with a separator written into them.
+    pairs = {"reads_two_texts": True} if spec.training is None and making.file.recipe.data.query is not None else {}
+    return making.plan(partial(_build, making), depends_on={**asked_twice, **pairs}, seeds=seeds)
 
 
 def _build(making: Making, folder: Path) -> TeacherFacts:
