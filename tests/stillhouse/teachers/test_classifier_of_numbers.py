@@ -17,6 +17,7 @@ from stillhouse.models.export import export_student
 from stillhouse.models.network import put_on_a_scale
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.recipe.data import SEPARATOR
+from stillhouse.release.standalone import _with_cleaning
 from stillhouse.students.pruning import drop_layers
 from stillhouse.students.vocabulary import trim_vocabulary
 from stillhouse.tasks.score import NAMES, NumericScore
@@ -40,6 +41,8 @@ JOINED = [f"{query} {SEPARATOR} {document}" for query, document in PAIRS]
 def of_pairs(model_type: str) -> Tokenizer:
     """The family's tokenizer, as it is published for pairs."""
     tokenizer = a_tokenizer(KINDS[model_type])
+    if model_type == "bert":
+        tokenizer = _last_first(tokenizer)
     begin = "[CLS]" if tokenizer.token_to_id("[CLS]") is not None else "<s>"
     end = "</s>" if model_type in ENDS_TWICE else SEPARATOR
     tokenizer.add_special_tokens([begin, end])
@@ -50,6 +53,17 @@ def of_pairs(model_type: str) -> Tokenizer:
         [(each, tokenizer.token_to_id(each)) for each in (begin, end)],
     )
     return tokenizer
+
+
+def _last_first(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with its special tokens at the end, so that their ids are others in a smaller vocabulary."""
+    said = json.loads(tokenizer.to_str())
+    last = len(said["model"]["vocab"]) - 1
+    said["model"]["vocab"] = {piece: last - place for piece, place in said["model"]["vocab"].items()}
+    for token in said["added_tokens"]:
+        token["id"] = last - token["id"]
+    said["post_processor"] = None
+    return Tokenizer.from_str(json.dumps(said))
 
 
 def cross_encoder(model_type: str, folder: Path, **changes: Any) -> Path:
@@ -106,6 +120,15 @@ def test_what_ships_reads_a_pair_as_two_texts_with_a_smaller_vocabulary_too(mode
     drop_layers(tmp_path / "trimmed", (0, 2), tmp_path / "cut")
     report = export_student(tmp_path / "cut", tmp_path / "cut and shipped", JOINED, targets, task)
     assert report.fp32.max_abs_logit_diff < 5e-5
+
+
+@pytest.mark.parametrize("model_type", ["bert", "modernbert", "roberta", "xlm-roberta"])
+def test_a_tokenizer_that_cleans_texts_itself_reads_a_pair_as_two_texts(model_type: str, tmp_path: Path) -> None:
+    """That of a folder which runs where Stillhouse is not installed."""
+    model = taken(cross_encoder(model_type, tmp_path / "published"))
+    cleaning = Tokenizer.from_str(json.dumps(_with_cleaning(json.loads((model / "tokenizer.json").read_text()))))
+    for text, (query, document) in zip(JOINED[:3], PAIRS, strict=False):
+        assert cleaning.encode(text.replace(" ", "\t ")).ids == of_pairs(model_type).encode(query, document).ids
 
 
 @pytest.mark.long
