@@ -331,3 +331,44 @@ def test_a_language_models_grades_make_a_student_that_ranks(tmp_path: Path, shar
         others = {each["name"]: each["of_ranking"]["ndcg"] for each in report["others"]}
         assert others["BM25"] < ranking["ndcg"] - 0.1
         assert audit_recipe(place.home, "small").ok
+
+
+def test_several_models_grades_rank_by_their_mean(tmp_path: Path, shared: Path) -> None:
+    """Two models have graded the pairs, each by itself far off in places; the page has nDCG of each of them."""
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        rows = pairs(1600)[:-2]
+        rows.write_csv(place.folder / "questions.csv")
+        of_all = {
+            "kind": "stored", "revision": "test", "licence": "its terms", "training_on_outputs": "allowed",
+            "reason": "It answers today.", "minimum_accuracy": 0.6,
+            "answers": {"text": "document", "query": "query", "answer": "grade"},
+        }  # fmt: skip
+        members = {}
+        for name, grade in (("one", grade_of), ("other", grade_of_another)):
+            graded = rows.select("query", "document", grade=pl.col("document").map_elements(grade, pl.Float64))
+            graded.write_csv(place.folder / f"{name}.csv")
+            members[name] = {**of_all, "source": str(place.folder / f"{name}.csv")}
+        whole = {
+            "kind": "ensemble", "ensemble": {"members": members, "combine": "mean"},
+            "reason": "Two see more than one.", "minimum_accuracy": 0.7,
+        }  # fmt: skip
+        about = {
+            "data__text": "document", "data__query": "query", "data__hidden_label_share": 0.8, "teacher": whole,
+            "bar": {"metric": "ndcg", "margin": 0.1, "ndcg_at": 5},
+        }  # fmt: skip
+        file = recipe_of_numbers(place.folder, changed=about)
+        assert check(Recipes((file,), ())).all_is_well
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
+        prompts = place.newest(PROMPTS, BASE).frame("prompts").select("prompt_id", "text")
+        said = with_answers(place.newest(TEACHER_SIGNAL, BASE).frame("signal").join(prompts, on="prompt_id"), TASK)
+        documents = [parts_of(text)[1] for text in said["text"]]
+        means = [(grade_of(each) + grade_of_another(each)) / 2 for each in documents]
+        np.testing.assert_allclose(said["answer"].cast(pl.Float64).to_numpy(), means, atol=1e-5)
+        report = json.loads((place.newest("release").folder / "report.json").read_text())
+        together, alone = report["teacher"]["of_bar"], {each["name"]: each["of_bar"] for each in report["members"]}
+        assert {*alone} == {*members} and report["of_ranking"]["teacher_ndcg"] == pytest.approx(together)
+        assert together > max(alone.values()), "of two that are seldom wrong at once the mean ranks better"
+        page = (place.newest("selection").folder / "report.html").read_text()
+        assert all(f"nDCG {100 * each:.1f}%</small>" in page for each in (together, *alone.values()))
+        assert audit_recipe(place.home, "small").ok
