@@ -20,12 +20,16 @@ promise is exit code 1. Settings that name their rows were not planned, so their
 Limits on the calibration error are judged likewise, by calibration_verdicts.py: 200 models a line, so that a promise is
 broken there beyond 4.6 points at 5 % and 8.5 points at 80 %.
 
+Verdicts on F1 over the values of fields are judged likewise, by field_verdicts.py: 200 students a line, each exactly at
+the margin.
+
 The last line is JSON, `{"type_1", "type_1_family", "power", "point_threshold_pass", "above_calibration_limit_pass"}`,
 of the HEADLINE setting and, for the family, of all slices at the margin: the worst of many simulated shares would be
 too high by chance. The tables have the others.
 
 Belongs here: drawing students, counting verdicts, the limits.
-Does not: the tests themselves (stillhouse/evaluation/), models whose calibration is known (calibration_verdicts.py).
+Does not: the tests themselves (stillhouse/evaluation/), models whose calibration is known (calibration_verdicts.py),
+students whose F1 over fields is known (field_verdicts.py).
 """
 
 import json
@@ -37,7 +41,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks import calibration_verdicts
+from benchmarks import calibration_verdicts, field_verdicts
 from stillhouse.evaluation.slices.declared import slice_table
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import (
@@ -51,7 +55,8 @@ from stillhouse.statistics.verdicts import POWER, Verdict
 
 STUDENTS = 10_000
 CALIBRATED_OF = 50
-"""Of so many students one whose calibration is judged: that takes milliseconds, for each has rows of its own."""
+"""Of so many students one whose calibration, or F1 over fields, is judged: that takes milliseconds, for each has rows
+of its own."""
 ALPHA = 0.05
 CRITICAL_SLICES = 5
 STANDARD_ERRORS = 3
@@ -153,7 +158,9 @@ def main(students: int) -> int:
     of_calibration = Promises(max(1, students // CALIBRATED_OF))
     above = _calibration(of_calibration)
     _calibration_at_the_limit(of_calibration)
-    broken = [*promises.broken, *of_calibration.broken]
+    of_fields = Promises(of_calibration.students)
+    _field_f1(of_fields)
+    broken = [*promises.broken, *of_calibration.broken, *of_fields.broken]
     print(f"\n{time.perf_counter() - start:.0f} s", *(broken or ["every promise holds"]), sep="\n")
     headline = {"type_1": type_1, "type_1_family": family, "power": power, "point_threshold_pass": point}
     print(json.dumps({**headline, "above_calibration_limit_pass": above}))
@@ -235,6 +242,14 @@ def _calibration_at_the_limit(promises: Promises) -> None:
             promises.at_most(ALPHA, f"calibration, {name}: {verdict}", share)
             worst[verdict] = max(worst[verdict], share)
     print(f"right at the limit: at most {worst['pass']:.1%} of a line pass and {worst['fail']:.1%} fail")
+
+
+def _field_f1(promises: Promises) -> None:
+    """Students exactly at a margin of F1 over fields: of none more than 5 % may pass."""
+    print(f"\nF1 over fields, {promises.students:,} students each exactly at the margin: passed")
+    for setting, passed in field_verdicts.shares_passed(promises.students):
+        print(f"{setting.name:34}{setting.margin:>7.1%}{setting.rows:>7,} rows{passed:>8.1%}", flush=True)
+        promises.at_most(ALPHA, f"field F1, {setting.name}", passed)
 
 
 def _passed_by_holm(judge: Judge, draws: tuple[Draw, ...]) -> list[bool]:

@@ -266,6 +266,8 @@ def _beside_accuracy(judged: Evaluation) -> tuple[str, float | None]:
     """What else is told of such answers in one number, and that number."""
     if judged.of_ranking is not None:
         return "nDCG", judged.of_ranking.ndcg
+    if judged.of_fields is not None:
+        return "field F1", judged.of_fields.micro_f1
     return "macro F1", judged.score.macro_f1
 
 

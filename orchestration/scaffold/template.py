@@ -274,7 +274,7 @@ def recipe_text(
         metric=suggested.metric,
         because="the share of rows within data.score.tolerance"
         if score is not None
-        else "the share of rows with all fields right"
+        else "the share of rows with all fields right; or field_f1, of values"
         if record is not None
         else "of whole sets of labels"
         if gives_sets

@@ -258,6 +258,8 @@ def _hindrance(result: NonInferiority | MetricTest) -> str:
         return needed
     if result.rows_that_count == 0 and result.metric_class is not None:
         return f", none of them of class '{result.metric_class}'"
+    if result.rows_that_count == 0 and result.metric == "field_f1":
+        return ", none of which has a value"
     if result.has_too_few_groups:
         of_class = f", those of class '{result.metric_class}'" if result.metric_class else ""
         return f"{of_class}{_too_few_groups(result.groups)}"

@@ -299,9 +299,13 @@ def _check_terms(terms: Terms, task: Task, groups: str | None) -> None:
             do="Correct the recipe's bar.",
         )
     if classes is None:
-        ranks = isinstance(task, NumericScore) and groups is not None
+        measured = {"accuracy"}
+        if isinstance(task, NumericScore) and groups is not None:
+            measured.add("ndcg")
+        if isinstance(task, Extraction):
+            measured.add("field_f1")
         asked = {
-            f"bar.metric: {bar.metric}": bar.metric not in (("accuracy", "ndcg") if ranks else ("accuracy",)),
+            f"bar.metric: {bar.metric}": bar.metric not in measured,
             "bar.calibration_error_at_most": bar.calibration_error_at_most is not None,
             "behaviour": bool(terms.behaviour),
             "sensitive": bool(terms.sensitive),
@@ -314,6 +318,13 @@ def _check_terms(terms: Terms, task: Task, groups: str | None) -> None:
                     expected="nothing that counts by class or needs a probability",
                     do="Take it out of the recipe.",
                 )
+    elif bar.metric == "field_f1":
+        raise StillhouseError(
+            "the answers are classes and have no fields",
+            where="bar.metric: field_f1",
+            expected="accuracy, macro_f1, recall or ndcg",
+            do="Correct the recipe's bar.",
+        )
     elif bar.metric_class is not None and bar.metric_class not in classes:
         raise StillhouseError(
             f"there is no class '{bar.metric_class}'",

@@ -7,6 +7,7 @@ Does not: the tests themselves (statistics/), the rows (data/).
 import json
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -31,7 +32,9 @@ class PlannedClaim(Record):
 
     name: str = Field(description="The slice or field, or what the bar's own claim rests on: mostly 'all golden rows'.")
     binding: bool = Field(description="Whether the verdict depends on it.")
-    rows: int = Field(description="Golden rows at hand; for macro F1 as many evenly spread ones as they are worth.")
+    rows: int = Field(
+        description="Golden rows at hand; for macro F1 and field F1 as many evenly spread ones as they are worth."
+    )
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
     alpha: float = Field(
         description="One-sided error rate; of a critical slice or field, the least that Holm leaves it."
@@ -110,6 +113,12 @@ def _rows_that_count(golden: pl.DataFrame, bar: BarSpec, queries: str | None) ->
         # in full, and a rare class holds the others back.
         of_class = golden["label"].value_counts()["count"]
         return f"{EVERYTHING}, as macro F1 weighs them", int(len(of_class) ** 2 / (1 / of_class).sum())
+    if bar.metric == "field_f1" and golden.height:
+        # A row weighs by its values, so rows of as many count in full and those of none not at all (Kish 1965). Where
+        # two models differ on a row, one is taken to have all of it right and the other nothing.
+        values = np.array([sum(value is not None for value in json.loads(label).values()) for label in golden["label"]])
+        worth = int(values.sum() ** 2 / (values**2).sum()) if values.any() else 0
+        return f"{EVERYTHING}, as field F1 weighs them", worth
     return EVERYTHING, golden.height
 
 

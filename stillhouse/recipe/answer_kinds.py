@@ -151,6 +151,8 @@ def unfit_bar(answer: TaskKind, bar: BarSpec) -> Iterator[tuple[Field, str]]:
     here = f"where data.answer is {answer}"
     if answer not in NUMBERS and bar.ndcg_at != NDCG_AT:
         yield ("bar", "ndcg_at"), f"must be left out {here}: classes are ranked to the last"
+    if answer not in RECORDS and bar.metric == "field_f1":
+        yield ("bar", "metric"), f"field_f1 is of records; {here} use accuracy"
     if answer not in RECORDS and bar.fields:
         yield ("bar", "fields"), f"must be left out {here}: it has no fields"
 
@@ -273,10 +275,11 @@ def unfit_for_records(
     """
     here = f"where data.answer is {answer}"
     yield from _unfit_teacher_of_records(answer, teacher, fields, here)
-    if bar.metric != "accuracy":
+    if bar.metric not in ("accuracy", "field_f1"):
         yield (
             ("bar", "metric"),
-            f"{bar.metric} is of classes; {here} use accuracy, the share of rows with all fields right",
+            f"{bar.metric} is of classes; {here} use accuracy, the share of rows with all fields right, or field_f1, "
+            "which counts each value by itself",
         )
     if bar.calibration_error_at_most is not None:
         yield ("bar", "calibration_error_at_most"), f"must be left out {here}: it is measured of one label of several"

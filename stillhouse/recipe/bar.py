@@ -13,15 +13,17 @@ from stillhouse.base import Record
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
-MetricName = Literal["accuracy", "macro_f1", "recall", "ndcg"]
+MetricName = Literal["accuracy", "macro_f1", "recall", "ndcg", "field_f1"]
 NDCG_AT = 10
 """Places that people look at."""
 
 
 def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
     """A metric as sentences name it."""
-    named = {"accuracy": "accuracy", "macro_f1": "macro F1", "recall": f"recall of '{metric_class}'", "ndcg": "nDCG"}
-    return named[metric]
+    return {
+        "accuracy": "accuracy", "macro_f1": "macro F1", "recall": f"recall of '{metric_class}'", "ndcg": "nDCG",
+        "field_f1": "field F1",
+    }[metric]  # fmt: skip
 
 
 class FieldBar(Record):
@@ -53,7 +55,8 @@ class BarSpec(Record):
             "What is compared with the teacher: accuracy = share of golden rows answered right; macro_f1 = mean F1 of "
             "the classes, each weighing the same; recall = share found of the rows of metric_class; ndcg = mean of "
             "1 / log2(1 + place of the right class), for answers that are shown as a ranking; or, where answers are "
-            "numbers and data.group says which rows are of one query, nDCG of their order, with queries as evidence. "
+            "numbers and data.group says which rows are of one query, nDCG of their order, with queries as evidence; "
+            "field_f1 = where answers are records, F1 over the values of all fields of all rows. "
             "Slices and floors are judged by accuracy whatever this says."
         ),
     )

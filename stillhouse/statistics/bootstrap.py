@@ -199,6 +199,56 @@ def paired_means(
     )
 
 
+def paired_sums(
+    teacher: IntArray,
+    student: IntArray,
+    value: Callable[[FloatArray], FloatArray],
+    *,
+    draws: int = 2000,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> Bootstrap:
+    """Bound the difference of what two models make of sums of counts over some units, by resampling units.
+
+    As `paired_bootstrap`, of a unit of which more than one thing is counted. Units with the same counts are drawn
+    together.
+
+    Args:
+        teacher: shape (units, counts).
+        student: shape (units, counts), the same units in the same order.
+        value: of one model, from sums of shape (..., counts) to shape (...).
+        draws: number of resamples.
+        alpha: error rate of each bound.
+        seed: of the resamples.
+
+    Raises:
+        ValueError: if the shapes differ, there are no units, or fewer than two draws.
+    """
+    if teacher.ndim != 2 or teacher.shape != student.shape or len(teacher) == 0 or draws < 2:
+        raise ValueError(f"need two tables of one shape and two draws, not {teacher.shape}, {student.shape}, {draws}")
+    width = teacher.shape[1]
+    both, times = np.unique(np.hstack([teacher, student]), axis=0, return_counts=True)
+    units = _Units(np.arange(len(times)), np.arange(len(times)), times)
+
+    def drops(sums: FloatArray) -> FloatArray:
+        return value(sums[..., :width]) - value(sums[..., width:])
+
+    total = (times @ both).astype(np.float64)
+    drop = float(drops(total))
+    generator = np.random.default_rng(seed)
+    drawn = np.concatenate([drops(weights @ both) for weights in _resamples(units, draws, generator)])
+    lower, upper = _bca(drop, drawn, drops(total - both), times, alpha)
+    return Bootstrap(
+        teacher=float(value(total[:width])),
+        student=float(value(total[width:])),
+        drop=drop,
+        lower=lower,
+        upper=upper,
+        standard_error=float(drawn.std(ddof=1)),
+        groups=len(teacher),
+    )
+
+
 @dataclass(frozen=True)
 class _Units:
     """What is resampled: `rows` of the data, each standing for unit `of`, and how many `times` each unit is there."""

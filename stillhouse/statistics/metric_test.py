@@ -1,7 +1,8 @@
 """Whether a student's metric is within the margin of its teacher's, where no test made for accuracy answers that.
 
-Belongs here: non-inferiority in macro F1, the recall of a class or nDCG, and in any metric where rows come in groups.
-Does not: the resampling (bootstrap.py), accuracy on independent rows (accuracy_test.py).
+Belongs here: non-inferiority in macro F1, the recall of a class or nDCG, and in any metric where rows come in groups;
+how such a test is read. Does not: the resampling (bootstrap.py), accuracy on independent rows (accuracy_test.py), nDCG
+of queries (ranking_test.py), F1 over fields (field_test.py).
 """
 
 import math
@@ -96,7 +97,7 @@ def metric_test(
     Resampling shows only the losses that are in the rows, so where hardly any row was lost its bound is too good: with
     none it would be the drop itself, even on three rows. No bound is therefore taken to be less than the drop with
     log(1 / alpha) more rows lost, the rule of three (Hanley and Lippman-Hand 1983, JAMA 249:1743), in the classes where
-    they would hurt most, and where rows come in groups, as many rows at a time as a group loses (_rows_lost_at_a_time).
+    they would hurt most, and where rows come in groups, as many rows at a time as a group loses (rows_lost_at_a_time).
 
     Args:
         labels: shape (n,), indices of `classes`.
@@ -136,7 +137,7 @@ def metric_test(
         alpha=alpha,
         seed=SEED,
     )
-    lost = math.log(1 / alpha) * _rows_lost_at_a_time(labels, teacher, student, groups)
+    lost = math.log(1 / alpha) * rows_lost_at_a_time((teacher == labels) != (student == labels), groups)
     unseen = _unseen(labels, student, metric, index, lost, len(classes))
     counting = np.ones(len(labels), dtype=np.bool_) if index is None else labels == index
     return judged(
@@ -243,15 +244,19 @@ def _decide(
     return Verdict.INCONCLUSIVE, max(needed(gap), units + 1) if gap else None
 
 
-def _rows_lost_at_a_time(labels: IntArray, teacher: IntArray, student: IntArray, groups: IntArray | None) -> float:
+def rows_lost_at_a_time(differ: BoolArray, groups: IntArray | None) -> float:
     """How many rows a group loses on average: of the groups that differ, and of one more that is lost whole.
 
     The one more is what was not seen. Without it a sample in which no group differs would say that rows are lost one by
     one, of which it shows nothing.
+
+    Args:
+        differ: shape (n,), on which rows two models differ in what they have right.
+        groups: shape (n,), equal where rows belong together; None where every row stands alone.
     """
     if groups is None:
         return 1.0
-    differing = groups[(teacher == labels) != (student == labels)]
+    differing = groups[differ]
     whole = len(groups) / len(np.unique(groups))
     return float((len(differing) + whole) / (len(np.unique(differing)) + 1))
 

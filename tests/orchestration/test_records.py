@@ -24,6 +24,7 @@ from orchestration.terminal import Terminal
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.rejects import RejectReason
 from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.evaluation.planning import plan
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.standalone import LOADER, write_standalone
@@ -103,6 +104,25 @@ def test_where_rules_do_there_is_no_need_of_a_student(tmp_path: Path) -> None:
     assert tuple(judged) == options_of(file.recipe) and judged["majority class"].score.accuracy < 0.3
     rules = judged["linear model on words and shapes"]
     assert rules.verdict is Verdict.PASS and rules.score.accuracy > 0.98 > rules.teacher.accuracy
+
+
+def test_options_are_judged_by_f1_of_fields_where_the_bar_goes_by_it(tmp_path: Path) -> None:
+    """The same rows: of values the answer that all rows get has some right, of records next to none."""
+    with a_place(tmp_path) as place:
+        file = recipe_of_records(place.folder, changed={"bar": {"metric": "field_f1", "margin": 0.05}, "slices": []})
+        assert check(Recipes((file,), ())).all_is_well
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
+        judged = {each.name: each for each in read_evaluations(place.newest(BASELINES).folder)}
+        prompts = place.newest(PROMPTS, BASE).frame("prompts").filter(pl.col("split") == "golden")
+    (claim,) = plan(prompts, file.recipe.bar, ()).claims
+    assert claim.name == "all golden rows, as field F1 weighs them" and 0.9 < claim.rows / prompts.height < 1
+    for each in judged.values():
+        assert each.metric_test is not None and each.of_fields is not None and each.metric_test.metric == "field_f1"
+        assert each.metric_test.student == each.score.of_bar == each.of_fields.micro_f1
+    majority, rules = judged["majority class"], judged["linear model on words and shapes"]
+    assert majority.verdict is Verdict.FAIL and majority.score.accuracy < majority.of_fields.micro_f1 < 0.7
+    assert rules.verdict is Verdict.PASS and rules.claims[0].sentence.startswith("field F1 within 5.0 points")
 
 
 @dataclass(frozen=True)

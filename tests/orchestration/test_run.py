@@ -219,7 +219,7 @@ def option(name: str, accuracy: float, verdict: str, **recall: float) -> Any:
         score=SimpleNamespace(accuracy=accuracy, macro_f1=0.5),
         per_class=[SimpleNamespace(label=label, rows=100, recall=found) for label, found in recall.items()],
         teacher_confusion=[SimpleNamespace(label=label, predicted=label, rows=90) for label in recall],
-        of_labels=None, of_ranking=None,
+        of_labels=None, of_ranking=None, of_fields=None,
     )  # fmt: skip
 
 
@@ -253,6 +253,16 @@ def test_options_that_rank_are_shown_by_ndcg_and_without_classes() -> None:
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert lines[0] == "option accuracy nDCG smaller faster" and "BM25 0.400 0.812 100.0x 20.0x pass" in lines
     assert not any("class" in line for line in lines)
+
+
+def test_options_that_give_records_are_shown_by_field_f1() -> None:
+    console = terminal()
+    words = option("words and shapes", 0.4, "pass")
+    words.score.macro_f1, words.of_fields = None, SimpleNamespace(micro_f1=0.9375)
+    console.print(options_screen([words]))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert lines[0] == "option accuracy field F1 smaller faster"
+    assert "words and shapes 0.400 0.938 100.0x 20.0x pass" in lines
 
 
 def test_of_many_classes_the_worst_are_shown() -> None:

@@ -8,10 +8,13 @@ import numpy as np
 
 from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.field_scores import values_of
 from stillhouse.evaluation.measures.ranking_scores import queries_of
 from stillhouse.recipe.bar import BarSpec
+from stillhouse.statistics.field_test import field_f1_test
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.ranking_test import ranking_test
+from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.task import Targets, Task
 
 _RIGHT_OR_WRONG = ("wrong", "right")
@@ -31,7 +34,8 @@ def bar_metric_test(
 
     Args:
         bar: names the metric; its error rate counts, its margin does not.
-        task: what an answer is. Where answers are no classes a row is right or wrong, or nDCG is of numbers by group.
+        task: what an answer is. Where answers are no classes a row is right or wrong, nDCG is of numbers by group, and
+            F1 of the values of records.
         targets: shape (rows,), the truth.
         first: shape (rows, outputs), of the model that is not to be fallen behind.
         second: shape (rows, outputs), of the other.
@@ -39,6 +43,11 @@ def bar_metric_test(
         margin: largest acceptable drop, as a fraction in (0, 1).
     """
     names = task.names
+    if bar.metric == "field_f1":
+        assert isinstance(task, Extraction), "the harness refuses F1 of fields where answers are no records"
+        taught, said = (values_of(task, targets, logits) for logits in (first, second))
+        fields = len(task.fields)
+        return field_f1_test(taught, said, fields=fields, groups=groups, margin=margin, alpha=bar.alpha)
     if bar.metric == "ndcg" and task.classes is None:
         queries = queries_of(task, targets, groups, at=bar.ndcg_at)
         assert queries is not None, "the harness refuses nDCG of answers that are neither classes nor numbers in groups"
@@ -74,6 +83,9 @@ def bar_metric_of(
         return float(queries.ndcg(task.answers(logits)).mean()) if len(queries) else 0.0
     if bar.metric == "accuracy":
         return float(task.right(logits, targets).mean())
+    if bar.metric == "field_f1":
+        assert isinstance(task, Extraction), "the harness refuses F1 of fields where answers are no records"
+        return values_of(task, targets, logits).f1
     if bar.metric == "ndcg":
         return float(np.mean(1 / np.log2(metrics.ranks(logits, targets) + 2)))
     by_class = metrics.per_class(*metrics.confusion_of(task, logits, targets))

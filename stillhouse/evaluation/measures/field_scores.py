@@ -1,14 +1,14 @@
 """How well records are right field by field, where accuracy asks for the whole record.
 
 Belongs here: of model and teacher, what all fields together and each by itself say.
-Does not: accuracy of whole records, which is the bar's (score.py).
+Does not: accuracy of whole records (score.py), F1 and the bar's test of it (stillhouse/statistics/field_test.py).
 """
 
-import numpy as np
 from pydantic import Field
 
-from stillhouse.arrays import BoolArray, FloatArray, IntArray
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
+from stillhouse.statistics.field_test import Values
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.task import Targets, Task
@@ -44,15 +44,11 @@ def field_scores(task: Task, targets: Targets, teacher: FloatArray, model: Float
     """
     if not isinstance(task, Extraction):
         return None
-    truth, taught, said = (
-        task.in_fields(each) for each in (targets, task.answers(teacher), task.answers(model))
-    )  # fmt: skip
-    there = _values(task, truth)
-    given = _values(task, said)
-    right, teacher_right = truth == said, truth == taught
+    there, given = task.has_values(targets), task.has_values(task.answers(model))
+    right, teacher_right = task.right_fields(model, targets), task.right_fields(teacher, targets)
     return FieldScores(
-        micro_f1=micro_f1(there, given, right),
-        teacher_micro_f1=micro_f1(there, _values(task, taught), teacher_right),
+        micro_f1=values_of(task, targets, model).f1,
+        teacher_micro_f1=values_of(task, targets, teacher).f1,
         fields=tuple(
             FieldScore(
                 name=field.name,
@@ -67,19 +63,13 @@ def field_scores(task: Task, targets: Targets, teacher: FloatArray, model: Float
     )
 
 
-def micro_f1(there: BoolArray, given: BoolArray, right: BoolArray) -> float:
-    """Twice the values that are right, as a share of those that there are and those that are given; 1 where none is.
+def values_of(task: Extraction, targets: Targets, logits: FloatArray) -> Values:
+    """The values that a model gives to each row, and those that are there.
 
     Args:
-        there: shape (n, fields), whether a field has a value in truth.
-        given: likewise, whether the model gives one.
-        right: whether both are the same, no value included.
+        task: the records.
+        targets: shape (n,), the truth.
+        logits: shape (n, outputs), the model's.
     """
-    both = int(there.sum() + given.sum())
-    return 2 * int((right & there).sum()) / both if both else 1.0
-
-
-def _values(task: Extraction, numbers: IntArray) -> BoolArray:
-    """Which of the answers to fields are values; the first of an optional one is that there is none."""
-    may_lack = np.array([field.spec.optional for field in task.fields])
-    return np.asarray(~may_lack | (numbers > 0))
+    there, given = task.has_values(targets), task.has_values(task.answers(logits))
+    return Values.of(there, given, task.right_fields(logits, targets))

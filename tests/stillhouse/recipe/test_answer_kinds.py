@@ -78,6 +78,12 @@ def of_stored(**changes: Any) -> dict[str, Any]:
             "some of their labels in common",
         ),
         ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of one label.*use accuracy"),
+        ({"bar": {"metric": "field_f1"}}, "bar.metric", "field_f1 is of records.*multi_label use accuracy"),
+        (
+            {"data": {"answer": "single_label"}, "bar": {"metric": "field_f1"}, **student(loss="kl")},
+            "bar.metric",
+            "field_f1 is of records.*single_label use accuracy",
+        ),
         (
             {"teacher": {"kind": "ensemble", "ensemble": {"members": {"x": MEMBER, "y": MEMBER}, "combine": "median"},
                          "minimum_accuracy": 0.5, "reason": "They answer today."}, **AWAY},

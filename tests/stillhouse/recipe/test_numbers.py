@@ -60,6 +60,7 @@ def with_score(**changes: Any) -> dict[str, Any]:
             "a number is not a class",
         ),
         ({"bar": {"metric": "macro_f1"}}, "bar.metric", "macro_f1 is of classes.*use accuracy"),
+        ({"bar": {"metric": "field_f1"}}, "bar.metric", "field_f1 is of records.*score use accuracy"),
         ({"bar": {"calibration_error_at_most": 0.1}}, "bar.calibration_error_at_most", "a number has no probability"),
         ({"sensitive": [{"column": "region"}]}, "sensitive", "it counts by class"),
         (

@@ -10,9 +10,9 @@ from stillhouse.evaluation.measures.metrics import ranks
 from stillhouse.statistics.metric_test import (
     FEWEST_GROUPS,
     MetricTest,
-    _rows_lost_at_a_time,
     _unseen,
     metric_test,
+    rows_lost_at_a_time,
 )
 from stillhouse.statistics.verdicts import Verdict
 
@@ -259,9 +259,9 @@ def test_groups_lose_as_many_rows_at_a_time_as_they_were_seen_to_and_one_whole()
     groups, labels = np.arange(12) // 3, np.zeros(12, dtype=np.int64)
     student = labels.copy()
     student[:4] = 1
-    assert _rows_lost_at_a_time(labels, labels, student, groups) == pytest.approx((4 + 3) / 3)
-    assert _rows_lost_at_a_time(labels, student, student, groups) == 3.0, "both lose the same rows: none differs"
-    assert _rows_lost_at_a_time(labels, labels, student, None) == 1.0
+    assert rows_lost_at_a_time(student != labels, groups) == pytest.approx((4 + 3) / 3)
+    assert rows_lost_at_a_time(student != student, groups) == 3.0, "both lose the same rows: none differs"
+    assert rows_lost_at_a_time(student != labels, None) == 1.0
 
 
 @pytest.mark.parametrize(("classes", "rows", "points"), [(100, 1, 3.99), (150, 2, 1.33), (50, 40, 0.150)])

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.measures.field_scores import field_scores, micro_f1
+from stillhouse.evaluation.measures.field_scores import field_scores
 from stillhouse.evaluation.measures.metrics import by_name
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.statistics.proportions import wilson_interval
@@ -45,12 +45,6 @@ def test_each_field_is_counted_by_itself() -> None:
     assert (unit.accuracy, unit.teacher_accuracy, unit.missed) == (0.75, 0.75, 1)
     assert due.accuracy_interval == wilson_interval(2, 4)
     assert found.micro_f1 == pytest.approx(2 * 4 / (6 + 7)) and found.teacher_micro_f1 == pytest.approx(2 * 5 / 12)
-
-
-def test_where_there_is_no_value_and_none_is_given_all_is_found() -> None:
-    nothing = np.zeros((3, 1), bool)
-    assert micro_f1(nothing, nothing, ~nothing) == 1.0
-    assert micro_f1(nothing, ~nothing, nothing) == 0.0
 
 
 def test_labels_have_no_fields_and_records_no_classes() -> None:
