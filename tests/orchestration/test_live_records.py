@@ -17,8 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import dagster as dg
-import numpy as np
 import polars as pl
 import pytest
 import time_machine
@@ -26,13 +24,9 @@ from starlette.testclient import TestClient
 
 import orchestration.watch
 import stillhouse.stages.shadow
-from assets.keys import key_of
 from orchestration.auditing import audit_recipe, audit_request
-from orchestration.build import definitions
 from orchestration.deployments import name_what_serves_if_free
-from orchestration.rollout import look, move, replay_now
-from orchestration.run import distil
-from orchestration.terminal import Terminal
+from orchestration.rollout import look, replay_now
 from orchestration.watch import ask, book_of
 from orchestration.watch import look as watched
 from stillhouse.data.cleaning import prompt_ids
@@ -40,22 +34,31 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live.estimate import of_this_secret
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
-from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.recipe.teacher import TeacherSpec
-from stillhouse.records.deployments import DeployedRelease, Stage
-from stillhouse.release.bundle import MODEL
 from stillhouse.release.standalone import LOADER
 from stillhouse.serving.ids import RequestIds
-from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.live_report import LiveFacts
-from stillhouse.stages.names import CHAMPION, LIVE_REPORT, SHADOW, TRAFFIC
+from stillhouse.stages.names import LIVE_REPORT, SHADOW, TRAFFIC
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.stages.traffic import TrafficFacts
 from stillhouse.tasks.extraction import Extraction
 from stillhouse.tasks.records import placed, record_in_cell, spelled_out
 from tests.conftest import Place
+from tests.orchestration import live_steps
+from tests.orchestration.live_steps import (
+    Said,
+    answers_half_of_the_callers,
+    becomes_champion,
+    erase,
+    logits_of,
+    made,
+    no_class_for_quarantine,
+    quarantine,
+    tell,
+    two_in_line,
+)
 from tests.orchestration.served import a_server, now
 from tests.slots import READ, WORDS_AT_MOST, answered, sentences
 from tests.small import small_recipe, small_teacher
@@ -122,28 +125,15 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
         yield place
 
 
-def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
-    body = {"text": text, "key": f"caller {caller}", "columns": {"order": order_of(text)}}
-    found = client.post("/v1/small/predict", json=body)
-    assert found.status_code == 200, found.text
-    said = dict(found.json())
+def predict(client: TestClient, text: str, caller: int) -> Said:
+    said = live_steps.predict(client, text, caller, order=order_of(text))
     assert said["record"] == json.loads(said["label"]) and {*said["record"]} == {*READ}
     return said
 
 
-def tell(client: TestClient, said: dict[str, Any], truth: object) -> None:
-    told = client.post("/v1/small/feedback", json={"id": said["id"], "truth": truth})
-    assert told.status_code == 202, told.text
-
-
 def records_of(place: Place, release: str, texts: Sequence[str]) -> list[dict[str, str | float | None]]:
-    """What the model of a release says, asked without a server, one text at a time as a server does."""
-    entry = place.builds.ledger.newest("small", "promotion", content=release)
-    line = [] if entry is None else [DeployedRelease(release=release, manifest=entry.body["manifest"], student="one")]
-    line += [] if (its := now(place).challenger) is None else [its.deployed]
-    found = next(each for each in line if each.release == release)
-    model = OnnxClassifier(place.builds.artifact(found.release, found.manifest).folder / MODEL)
-    places = TASK.written(TASK.answers(np.concatenate([model.logits([text]) for text in texts])))
+    """What the model of a release says, asked without a server."""
+    places = TASK.written(TASK.answers(logits_of(place, release, texts)))
     return [json.loads(spelled_out(each, text, TASK.spec)) for each, text in zip(places, texts, strict=True)]
 
 
@@ -161,24 +151,8 @@ def said_otherwise(text: str) -> dict[str, Any]:
     return {**truth, "total": german, **due}
 
 
-def made(place: Place, stage: str, day: str) -> dict[str, Any]:
-    """Have Dagster make an asset of a day with its gates, and give the verdict of each."""
-    job = dg.define_asset_job("some", dg.AssetSelection.assets(key_of("small", stage)))
-    some = dg.Definitions.merge(definitions([recipe(place, 4)]), dg.Definitions(jobs=[job])).resolve_job_def("some")
-    result = some.execute_in_process(instance=place.instance, partition_key=day)
-    assert result.success
-    return {each.check_name: each for each in result.get_asset_check_evaluations()}
-
-
 def test_a_release_of_records_serves_and_the_next_one_is_offered_to_the_shadow(place: Place) -> None:
-    for name, epochs in (("first", 2), ("second", 4)):
-        outcome = distil(recipe(place, epochs), place.home, Terminal(quiet=True))
-        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
-        its = now(place).challenger
-        RELEASES[name] = now(place).champion.release if its is None else its.deployed.release
-    challenger = now(place).challenger
-    assert challenger is not None and challenger.stage is Stage.SHADOW
-    assert now(place).champion.release == RELEASES["first"] != RELEASES["second"]
+    RELEASES.update(two_in_line(place, lambda: recipe(place, 2), lambda: recipe(place, 4)))
 
 
 def test_what_was_answered_is_kept_without_its_words_and_leads_back_to_its_rows(place: Place) -> None:
@@ -243,17 +217,9 @@ def test_it_answers_its_share_of_the_callers_and_becomes_the_champion(place: Pla
     file, texts = recipe(place, 4), TEXTS[:260]
     with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(texts)]
-    by_release = {name: records_of(place, RELEASES[name], texts) for name in RELEASES}
-    names = {release: name for name, release in RELEASES.items()}
-    assert [each["record"] for each in said] == [by_release[names[each["release"]]][n] for n, each in enumerate(said)]
-    own = [each for each in said if each["release"] == RELEASES["second"]]
-    assert 100 < len(own) < 160 and audit_request(place.home, "small", own[0]["id"]).ok
-    assert "is the champion" in move(place.builds, file, at=time.time() + 3_700).sentence
-    look(place.instance, place.builds, file)
-    assert now(place).champion.release == RELEASES["second"] and now(place).challenger is None
-    assert place.newest(CHAMPION).facts(ChampionFacts).release == RELEASES["second"]
-    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
-    assert audit_recipe(place.home, "small").problems == ()
+    expected = {name: records_of(place, release, texts) for name, release in RELEASES.items()}
+    answers_half_of_the_callers(place, said, RELEASES, expected, "record")
+    becomes_champion(place, file, RELEASES["second"])
 
 
 def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_field(place: Place) -> None:
@@ -277,12 +243,9 @@ def test_live_truth_is_a_figure_of_the_golden_kind_and_answers_are_watched_by_fi
     assert {"field due: a date rises", "field total: no value rises"} <= state.bets.keys()
     golden = 1 - state.reference.wrong / state.reference.labelled
     prompts = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "golden")
-    model = OnnxClassifier(
-        place.builds.artifact(now(place).champion.release, now(place).champion.manifest).folder / MODEL
-    )
-    logits = np.concatenate([model.logits([text]) for text in prompts["text"]])
+    logits = logits_of(place, RELEASES["second"], prompts["text"].to_list())
     assert golden == pytest.approx(TASK.right(logits, TASK.targets(prompts["label"])).mean())
-    gates = made(place, LIVE_REPORT, day_at(time.time()))
+    gates = made(place, file, LIVE_REPORT, day_at(time.time()))
     assert all(each.passed for each in gates.values()), [each.description for each in gates.values() if not each.passed]
     facts = place.newest(LIVE_REPORT, day_at(time.time())).facts(LiveFacts)
     assert {each.kind for each in facts.shares} >= {"field", "length", "unsure", "errors"}
@@ -330,17 +293,12 @@ def test_texts_are_harvested_with_the_records_that_people_said_and_erased(place:
     for text, record in said.items():
         assert {name: value for name, value in record.items() if value is not None} == TRUTH[text]
     path.unlink()
-    store, day = TrafficStore(place.home.artifacts, "small"), day_at(time.time())
-    many = store.frame(day, "texts").height
-    erased = command("erase", "small", "--key", "caller 2001")
-    assert erased.exit_code == 0 and store.frame(day, "texts").height == many - 1
+    erase(place, 2_001)
 
 
 def test_a_class_cannot_be_put_in_quarantine_and_a_column_can(place: Place) -> None:
-    signed = ["--by", "Ann Lee <ann@example.org>", "--reason", "it is rude to people", "--until", day_at(time.time())]
-    with pytest.raises(StillhouseError, match="answers are records, so that there are no classes"):
-        command("quarantine", "small", "label=EUR", *signed)
-    assert command("quarantine", "small", "orders", *signed).exit_code == 0
+    no_class_for_quarantine("EUR", "records")
+    quarantine("orders")
     with a_server(place, recipe(place, 4)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:60])]
     expected = [RELEASES["first" if order_of(text) == "0" else "second"] for text in TEXTS[:60]]
@@ -375,7 +333,7 @@ def test_records_that_are_wrong_have_the_release_taken_back(place: Place) -> Non
 def test_a_day_is_summed_up_by_field_when_it_has_ended(place: Place) -> None:
     store, day = TrafficStore(place.home.artifacts, "small"), day_at(time.time())
     with time_machine.travel(datetime.now(UTC) + timedelta(days=1), tick=True):
-        gates = made(place, TRAFFIC, day)
+        gates = made(place, recipe(place, 4), TRAFFIC, day)
     assert len(gates) == 4 and all(each.passed for each in gates.values()), gates
     artifact, kept = place.newest(TRAFFIC, day), store.frame(day, "requests")
     counted = artifact.frame("answers")

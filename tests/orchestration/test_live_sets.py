@@ -9,28 +9,30 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from orchestration.auditing import audit_recipe, audit_request
-from orchestration.rollout import look, move, replay_now
-from orchestration.run import distil
-from orchestration.terminal import Terminal
+from orchestration.rollout import look, replay_now
 from orchestration.watch import look as watched
 from stillhouse.live.findings import BY, Action, FoundKind
 from stillhouse.live.segments import SECONDS_A_DAY
-from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.deployments import Stage
-from stillhouse.release.bundle import MODEL
-from stillhouse.stages.facts import ChampionFacts
-from stillhouse.stages.names import CHAMPION, SHADOW
+from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.tasks.multi_label import MultiLabel
 from tests.conftest import Place
+from tests.orchestration import live_steps
+from tests.orchestration.live_steps import (
+    Said,
+    answers_half_of_the_callers,
+    becomes_champion,
+    logits_of,
+    quarantine,
+    tell,
+    two_in_line,
+)
 from tests.orchestration.served import a_server, now
 from tests.orchestration.sets import OF_SETS
 from tests.sets import LABELS, labels_of, with_labels
@@ -68,31 +70,19 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
         yield place
 
 
-def predict(client: TestClient, text: str, caller: int) -> dict[str, Any]:
-    found = client.post("/v1/small/predict", json={"text": text, "key": f"caller {caller}"})
-    assert found.status_code == 200, found.text
-    said = dict(found.json())
+def predict(client: TestClient, text: str, caller: int) -> Said:
+    said = live_steps.predict(client, text, caller)
     assert json.loads(said["label"]) == said["labels"] == sorted({*said["labels"]}) and {*said["labels"]} <= {*LABELS}
     return said
 
 
 def sets_of(place: Place, release: str, texts: list[str]) -> list[str]:
-    """What the model of a release says, asked without a server, one text at a time as a server does."""
-    line = [now(place).champion, *([] if (its := now(place).challenger) is None else [its.deployed])]
-    (found,) = (each for each in line if each.release == release)
-    model = OnnxClassifier(place.builds.artifact(found.release, found.manifest).folder / MODEL)
-    return TASK.written(TASK.answers(np.concatenate([model.logits([text]) for text in texts])))
+    """What the model of a release says, asked without a server."""
+    return TASK.written(TASK.answers(logits_of(place, release, texts)))
 
 
 def test_a_release_of_sets_serves_and_the_next_one_is_offered_to_the_shadow(place: Place) -> None:
-    for name, epochs in (("first", 4), ("second", 6)):
-        outcome = distil(recipe(place, epochs), place.home, Terminal(quiet=True))
-        assert outcome.succeeded, [(gate.name, gate.sentence) for gate in outcome.closed]
-        its = now(place).challenger
-        RELEASES[name] = now(place).champion.release if its is None else its.deployed.release
-    challenger = now(place).challenger
-    assert challenger is not None and challenger.stage is Stage.SHADOW
-    assert now(place).champion.release == RELEASES["first"] != RELEASES["second"]
+    RELEASES.update(two_in_line(place, lambda: recipe(place, 4), lambda: recipe(place, 6)))
 
 
 def test_what_was_answered_with_sets_is_replayed_and_moves_it_on(place: Place) -> None:
@@ -115,25 +105,13 @@ def test_it_answers_its_share_of_the_callers_with_its_own_sets_and_becomes_the_c
     file, texts = recipe(place, 6), TEXTS[:260]
     with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(texts)]
-    by_release = {name: sets_of(place, RELEASES[name], texts) for name in RELEASES}
-    names = {release: name for name, release in RELEASES.items()}
-    assert [each["label"] for each in said] == [by_release[names[each["release"]]][n] for n, each in enumerate(said)]
-    own = [each for each in said if each["release"] == RELEASES["second"]]
-    assert 100 < len(own) < 160
-    found = audit_request(place.home, "small", own[0]["id"])
-    assert (found.release, found.problems, found.ok) == (RELEASES["second"], (), True)
-    assert "is the champion" in move(place.builds, file, at=time.time() + 3_700).sentence
-    look(place.instance, place.builds, file)
-    assert now(place).champion.release == RELEASES["second"] and now(place).challenger is None
-    assert place.newest(CHAMPION).facts(ChampionFacts).release == RELEASES["second"]
-    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
-    assert audit_recipe(place.home, "small").problems == ()
+    expected = {name: sets_of(place, release, texts) for name, release in RELEASES.items()}
+    answers_half_of_the_callers(place, said, RELEASES, expected)
+    becomes_champion(place, file, RELEASES["second"])
 
 
 def test_a_label_that_a_person_quarantines_is_answered_by_the_release_before(place: Place) -> None:
-    today = datetime.now(UTC).date()
-    signed = ["--by", "Ann Lee <ann@example.org>", "--reason", "it is rude to people", "--until", str(today)]
-    assert command("quarantine", "small", "label=person", *signed).exit_code == 0
+    quarantine("label=person")
     with a_server(place, recipe(place, 6)) as client:
         said = [predict(client, text, number) for number, text in enumerate(TEXTS[:80])]
     champions = sets_of(place, RELEASES["second"], TEXTS[:80])
@@ -151,8 +129,7 @@ def test_the_watch_has_a_weak_slice_of_a_label_answered_by_the_release_before(pl
             said = predict(client, text, 1_000 + number)
             is_place = "place" in said["labels"]
             truth = sorted({*said["labels"]} ^ {"amount"}) if is_place else labels_of(text)
-            told = client.post("/v1/small/feedback", json={"id": said["id"], "truth": truth})
-            assert told.status_code == 202, told.text
+            tell(client, said, truth)
     found = watched(place.builds, file, at=time.time() + SECONDS_A_DAY)
     assert [(each.kind, each.action) for each in found.findings] == [(FoundKind.WEAK_SLICE, Action.QUARANTINE)]
     (given,) = (each for each in now(place).quarantine if each.slice == "places")
