@@ -89,7 +89,7 @@ def licences_are_named(context: GateContext) -> Finding:
     if recipe.base is not None:
         licences["base"] = recipe.base.licence
     licences |= {f"teacher.ensemble.members.{name}": each.licence for name, each in recipe.teacher.members.items()}
-    unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
+    unnamed = [name for name, text in licences.items() if _names_nothing(text)]
     return none_of(
         len(unnamed),
         f"unnamed: {', '.join(unnamed)}. Say in {' and '.join(f'`{name}.licence`' for name in unnamed)} under which "
@@ -98,6 +98,15 @@ def licences_are_named(context: GateContext) -> Finding:
         else "teacher and data have one",
         **licences,
     )
+
+
+_NO_NAMES = frozenset({"fixme", "n/a", "na", "nil", "none", "not known", "null", "tba", "tbc", "tbd", "todo", "unknown"})
+"""What people write where they have to write something."""
+
+
+def _names_nothing(text: str) -> bool:
+    said = text.strip().strip("<>[]().:!").lower()
+    return said in _NO_NAMES or not any(sign.isalpha() for sign in said)
 
 
 @gate(

@@ -120,7 +120,7 @@ def test_the_member_whose_terms_do_not_allow_it_is_named_where_they_are_said() -
     )
 
 
-@pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?"])
+@pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?", "TODO", "<todo>", "n/a", "N/A.", "--"])
 def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
     assert answer_of(licences_are_named) == (PASS, "teacher and data have one")
     unnamed = answer_of(licences_are_named, recipe=stored_recipe(base__licence=licence))
