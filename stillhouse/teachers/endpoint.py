@@ -264,19 +264,24 @@ class EndpointTeacher:
         most = {name: self.endpoint.most(body_of(self.asking, texts[name])) for name in replies.said}
         return [sum(self.endpoint.cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
 
-    def unasked(self, prompts: pl.DataFrame) -> float:
-        """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
-        requests = self.requests(prompts)
+    def unasked(self, prompts: pl.DataFrame, occasion: str | None = None) -> float:
+        """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs.
+
+        Args:
+            prompts: columns prompt_id and text.
+            occasion: see `replies`.
+        """
+        requests = self.requests(prompts, occasion)
         return (len(requests) - len(self.calls.replies(requests))) / self.asking.samples
 
-    def requests(self, prompts: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    def requests(self, prompts: pl.DataFrame, occasion: str | None = None) -> dict[str, dict[str, Any]]:
         """What is sent for all of these prompts; see `requests_of`."""
-        return {digest: body for text in prompts["text"] for digest, body in self.requests_of(text).items()}
+        return {digest: body for text in prompts["text"] for digest, body in self.requests_of(text, occasion).items()}
 
-    def requests_of(self, text: str) -> dict[str, dict[str, Any]]:
+    def requests_of(self, text: str, occasion: str | None = None) -> dict[str, dict[str, Any]]:
         """What is sent for a text, as often as it is asked, by the digests that the log has its replies by."""
         body = body_of(self.asking, text)
-        return {self._digest(body, sample): body for sample in range(self.asking.samples)}
+        return {self._digest(body, sample, occasion): body for sample in range(self.asking.samples)}
 
     def _digest(self, body: dict[str, Any], sample: int, occasion: str | None = None) -> str:
         # What is said to be another revision is asked again, though it bears the same name.

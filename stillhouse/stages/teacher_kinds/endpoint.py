@@ -18,6 +18,8 @@ from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips, heard_twice
 from stillhouse.teachers.requests import asking_of
 
+_SECOND_TIME = "the pilot's second time"
+
 
 def plan(making: Making) -> Plan[TeacherFacts]:
     """Ask the validation rows alone, and say what the rest will cost before any of it is asked."""
@@ -31,13 +33,13 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
     teacher = EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, making.task)
     pilot = pilot_of(teacher, making.rows, file.where("teacher", "ask"))
     pilot.answers.write_parquet(folder / f"{ANSWERS}.parquet")
-    unasked = teacher.unasked(making.prompts)
+    twice = pilot.validation.select("prompt_id", "text").sort("prompt_id").head(ASKED_TWICE)
+    unasked = teacher.unasked(making.prompts) + teacher.unasked(twice, _SECOND_TIME)
     require_that_it_fits(
         file, spec.endpoint, prompts=unasked, expected=pilot.usd_at_most(unasked), spent=calls.spent(file.name)
     )
     stated, right = pilot.measured
-    twice = pilot.validation.select("prompt_id", "text").sort("prompt_id").head(ASKED_TWICE)
-    again = teacher.replies(twice, "the pilot's second time").answers
+    again = teacher.replies(twice, _SECOND_TIME).answers
     require_that_most_are_answered(again, f"{file.where('teacher', 'ask')}: {spec.source}")
     heard = heard_twice(pilot.answers.join(twice, on="prompt_id", how="semi"), again)
     said = SaidFacts(
