@@ -36,7 +36,7 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
         )
     data = context.recipe.data
     pairs = near_duplicate_pairs(
-        prompts["text"], with_queries=data.query is not None, answers=said_of(prompts, data.record)
+        prompts["text"], with_queries=data.query is not None, known=said_of(prompts, data.record)
     )
     across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
     texts = [

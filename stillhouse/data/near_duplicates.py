@@ -5,6 +5,7 @@ Does not: copies of one text (cleaning.py, which comes first), which split a row
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -36,8 +37,21 @@ _CHARACTERS_A_BLANK = 20
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 
 
+@dataclass(frozen=True)
+class KnownAnswers:
+    """What texts are known to say, by which letters of one template are told apart.
+
+    Args:
+        answers: String, shape (rows,), null where nothing is known.
+        values: List(String), shape (rows,): the words of each text that its answer is made of.
+    """
+
+    answers: pl.Series
+    values: pl.Series
+
+
 def near_duplicate_pairs(
-    texts: pl.Series, *, threshold: float = 0.8, with_queries: bool = False, answers: pl.Series | None = None
+    texts: pl.Series, *, threshold: float = 0.8, with_queries: bool = False, known: KnownAnswers | None = None
 ) -> pl.DataFrame:
     """Find pairs of rows whose texts have nearly the same runs of three characters.
 
@@ -54,9 +68,10 @@ def near_duplicate_pairs(
         threshold: least Jaccard similarity of a pair, in (0, 1].
         with_queries: each text is a query and a document. Two of them are a pair only where both parts are: a long
             document makes two queries for it no more alike than a long query does two documents.
-        answers: what each text is known to say, or null; two that say different things are a pair only where the texts
-            are the same but for case, punctuation and white space. None where two texts may say different things and
-            one of them still gives the other's answer away.
+        known: what each text is known to say. Two that say different things are a pair only where the texts are the
+            same but for case, punctuation and white space, or each has all values of the other: then one letter is
+            there twice, and one of its two answers is wrong. None where two texts may say different things and one of
+            them still gives the other's answer away.
 
     Returns:
         `first`, `second` (rows, first < second, sorted) and `similarity`, shape (pairs, 3).
@@ -75,8 +90,8 @@ def near_duplicate_pairs(
         .with_row_index("row")
         .filter(pl.col("text") != "  ")
     )
-    known = None if answers is None else _numbered(plainly_spelled(answers.gather(padded["row"])))
-    candidates = _candidates(padded["text"], _rows_per_band(threshold), known)
+    said = None if known is None else _Said.of(known, padded["row"], padded["text"])
+    candidates = _candidates(padded["text"], _rows_per_band(threshold), said)
     if with_queries:
         candidates = _alike_in_each_part(texts.gather(padded["row"]), candidates, threshold)
     sides = zip(*(padded["text"].gather(rows) for rows in _sides(candidates)), strict=True)
@@ -91,8 +106,8 @@ def ngram_overlap(
     pool: pl.Series,
     *,
     words: int = 13,
-    golden_says: pl.Series | None = None,
-    pool_says: pl.Series | None = None,
+    golden_says: KnownAnswers | None = None,
+    pool_says: KnownAnswers | None = None,
 ) -> pl.DataFrame:
     """Find golden texts of which a run of words stands in a pool text: the rule by which GPT-3 was checked.
 
@@ -108,7 +123,7 @@ def ngram_overlap(
         golden: String without nulls, shape (golden rows,).
         pool: String without nulls, shape (pool rows,).
         words: length of a run, 8 or more.
-        golden_says: what each golden text is known to say, or null, see `answers` of `near_duplicate_pairs`.
+        golden_says: what each golden text is known to say.
         pool_says: likewise; of two that say different things only a run that is the whole golden text counts.
 
     Returns:
@@ -123,7 +138,7 @@ def ngram_overlap(
     by_words = [(row, text.split(" ")) for row, text in spelled if not few_blanks[row]]
     by_characters = [(row, text.replace(" ", "")) for row, text in spelled if few_blanks[row]]
     says = [
-        [None] * len(texts) if said is None else plainly_spelled(said).to_list()
+        [None] * len(texts) if said is None else plainly_spelled(said.answers).to_list()
         for texts, said in ((golden, golden_says), (pool, pool_says))
     ]
     found: set[tuple[int, int]] = set()
@@ -306,40 +321,86 @@ def _rows_per_band(threshold: float) -> int:
     )
 
 
-def _numbered(answers: pl.Series) -> NDArray[np.uint64]:
-    """Answers as numbers from 1 on, 0 where there is none."""
-    return answers.rank("dense").fill_null(0).cast(pl.UInt64).to_numpy()
+@dataclass(frozen=True)
+class _Said:
+    """What rows are known to say, plainly spelled.
+
+    Args:
+        padded: the texts.
+        answers: as numbers from 1 on, 0 where nothing is known, shape (rows,).
+        values: of each row, with a blank on either side.
+        owners: rows, once for each of their values, and for their answer.
+        owned: a number for each value and for each answer, shape as `owners`.
+    """
+
+    padded: pl.Series
+    answers: NDArray[np.uint64]
+    values: list[list[str]]
+    owners: NDArray[np.uint64]
+    owned: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, known: KnownAnswers, rows: pl.Series, padded: pl.Series) -> "_Said":
+        answers = plainly_spelled(known.answers.gather(rows))
+        numbers = answers.rank("dense").fill_null(0).cast(pl.UInt64)
+        said = pl.DataFrame({"row": pl.int_range(len(rows), eager=True), "value": known.values.gather(rows)})
+        each = said.explode("value").drop_nulls()
+        spelled = each.with_columns((" " + plainly_spelled(each["value"]) + " ").alias("value"))
+        by_value = spelled.filter(pl.col("value") != "  ").unique(maintain_order=True)
+        values: list[list[str]] = [[] for _ in range(len(rows))]
+        for row, value in by_value.iter_rows():
+            values[row].append(value)
+        # A value is no answer, and the number of none.
+        of_value = by_value["value"].rank("dense").cast(pl.UInt64) + (numbers.max() or 0)
+        owners = np.concatenate([np.arange(len(rows)), by_value["row"].to_numpy()]).astype(np.uint64)
+        order = np.argsort(owners, kind="stable")
+        owned = np.concatenate([numbers.to_numpy(), of_value.to_numpy()])
+        return cls(padded, numbers.to_numpy(), values, owners[order], owned[order])
+
+    def pairs_that_share(self, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Pairs of rows with one key that have a value or their answer in common, see `_bucket_pairs`."""
+        found = _bucket_pairs(keys[self.owners] + self.owned * _FACTOR)
+        one, other = (self.owners[places] for places in _sides(found))
+        return (one << np.uint64(32)) | other
+
+    def may_be_alike(self, candidates: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which pairs are not known to say different things of different texts."""
+        one, other = _sides(candidates)
+        alike = (self.answers[one] == self.answers[other]) | (self.answers[one] == 0) | (self.answers[other] == 0)
+        apart = np.flatnonzero(~alike)
+        alike[apart] = [self._is_one_letter(*both) for both in zip(one[apart], other[apart], strict=True)]
+        return np.asarray(alike)
+
+    def _is_one_letter(self, one: int, other: int) -> bool:
+        first, second = self.padded[int(one)], self.padded[int(other)]
+        return (
+            all(value in second for value in self.values[one]) and all(value in first for value in self.values[other])
+        ) or first == second
 
 
-def _candidates(padded: pl.Series, rows_per_band: int, answers: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+def _candidates(padded: pl.Series, rows_per_band: int, said: _Said | None = None) -> NDArray[np.uint64]:
     """Find pairs of rows that share a band, and are not known to say different things.
 
     Args:
         padded: shape (rows,).
         rows_per_band: see `_rows_per_band`.
-        answers: see `_numbered`; None where nothing is known that could tell two rows apart.
+        said: None where nothing is known that could tell two rows apart.
 
     Returns:
         first << 32 | second, distinct and sorted, shape (candidates,).
     """
     candidates = np.empty(0, np.uint64)
-    if answers is not None:
+    if said is not None:
         candidates = np.sort(_bucket_pairs(padded.hash(seed=0).to_numpy()))  # the same texts, whatever they say
     for keys in _band_keys(padded, rows_per_band):
         found = _bucket_pairs(keys)
-        if answers is not None:
+        if said is not None:
             # Rows that say something else must not take the places of those that a row is compared with.
-            among_alike = _bucket_pairs(keys + answers * _FACTOR)
-            found = np.concatenate([each[~_say_different_things(each, answers)] for each in (found, among_alike)])
+            found = np.concatenate([found, said.pairs_that_share(keys)])
         # Sorted by hand: `np.unique` hashes, and takes ten times as long for numbers like these.
         both = np.sort(np.concatenate([candidates, found]))
         candidates = both[np.diff(both, prepend=~both[:1]) != 0]
-    return candidates
-
-
-def _say_different_things(candidates: NDArray[np.uint64], answers: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    one, other = (answers[rows] for rows in _sides(candidates))
-    return np.asarray((one != other) & (one != 0) & (other != 0))
+    return candidates if said is None else candidates[said.may_be_alike(candidates)]
 
 
 def _band_keys(padded: pl.Series, rows_per_band: int) -> NDArray[np.uint64]:

@@ -219,7 +219,7 @@ def _without_near_duplicates(prompts: pl.DataFrame, data: DataSpec) -> _Parted:
     for _ in range(_LOOKS):
         kept = kept.sort(pl.col("label").is_null(), "synthetic", "index")
         pairs = near_duplicate_pairs(
-            kept["text"], with_queries=data.query is not None, answers=said_of(kept, data.record)
+            kept["text"], with_queries=data.query is not None, known=said_of(kept, data.record)
         )
         if pairs.is_empty():
             break
@@ -262,7 +262,7 @@ def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> 
     compared = cs.by_name("prompt_id", "text", "label", "label_hidden", require_all=False)
     both = pl.concat([base.select(compared), prompts.select(compared)], how="diagonal_relaxed")
     group = data.group
-    found = near_duplicate_pairs(both["text"], with_queries=data.query is not None, answers=said_of(both, data.record))
+    found = near_duplicate_pairs(both["text"], with_queries=data.query is not None, known=said_of(both, data.record))
     pairs = found.filter((pl.col("first") < base.height) & (pl.col("second") >= base.height))
     near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in((pairs["second"] - base.height).implode())
     held_out = base.filter(pl.col("split") != "train")

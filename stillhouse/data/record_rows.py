@@ -10,12 +10,13 @@ import json
 import polars as pl
 
 from stillhouse.data.cleaning import normalise
+from stillhouse.data.near_duplicates import KnownAnswers
 from stillhouse.data.privacy import redact_text
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.data.respelled import respelled
 from stillhouse.recipe.record import RecordSpec
 from stillhouse.tasks.records import NoRecordError, RecordFault, placed, record_in_cell, spelled_out
-from stillhouse.tasks.words import words_of
+from stillhouse.tasks.words import first_place, run_at, words_of
 
 
 def with_records(rows: pl.DataFrame, record: RecordSpec) -> tuple[pl.DataFrame, list[tuple[str, RejectReason, str]]]:
@@ -109,7 +110,7 @@ def in_words(rows: pl.DataFrame, record: RecordSpec) -> pl.Series:
     return pl.Series("label", found, dtype=pl.String)
 
 
-def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> pl.Series | None:
+def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> KnownAnswers | None:
     """What each prompt is known to say, so that near duplicates can be told from letters of one template.
 
     A record whose label is hidden was known when rows were compared: it differs from every other, since those that it
@@ -121,12 +122,30 @@ def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> pl.Series | Non
         record: its fields; None where answers are none.
 
     Returns:
-        Records in words, null where nothing is known; None where answers are no records.
+        Records in words, and the words of the text that they are of; None where answers are no records.
     """
     if record is None:
         return None
-    said = in_words(prompts, record)
-    if "label_hidden" not in prompts.columns:
-        return said
-    hidden = pl.col("label_hidden").fill_null(False)
-    return prompts.select(pl.when(hidden).then("prompt_id").otherwise(said).alias("said"))["said"]
+    said = prompts.select("prompt_id", "text", "label").with_columns(in_words(prompts, record).alias("said"))
+    values = [_words_of_values(*row) for row in said.select("label", "text").iter_rows()]
+    said = said.with_columns(pl.Series("values", values, dtype=pl.List(pl.String)))
+    if "label_hidden" in prompts.columns:
+        hidden, own = prompts["label_hidden"].fill_null(False), pl.col("prompt_id")  # which no text has
+        said = said.with_columns(
+            pl.when(hidden).then(own).otherwise("said").alias("said"),
+            pl.when(hidden).then(pl.concat_list(own)).otherwise("values").alias("values"),
+        )
+    return KnownAnswers(said["said"], said["values"])
+
+
+def _words_of_values(places: str | None, text: str) -> list[str]:
+    """The words that a text has for the values of its record; of a choice those that name it, if it has them."""
+    if places is None:
+        return []
+    words, found = words_of(text), list[str | None]()
+    for value in json.loads(places).values():
+        if isinstance(value, list):
+            found.append(run_at(text, *value))
+        elif value is not None and (run := words_of(value)) and first_place(words, run) is not None:
+            found.append(value)
+    return [each for each in found if each]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.data.cleaning import prompt_ids
-from stillhouse.data.near_duplicates import near_duplicate_pairs
+from stillhouse.data.near_duplicates import KnownAnswers, near_duplicate_pairs
 from stillhouse.data.prompt_set import later_prompt_set
 from stillhouse.data.record_rows import in_words, said_of
 from stillhouse.data.rejects import RejectReason, count_reasons
@@ -152,8 +152,13 @@ def pool_of(
     new = asked.filter(~is_known)
     golden, record = base.filter(pl.col("split") == "golden"), recipe.data.record
     golden_says = said_of(golden, record)
-    answers = None if golden_says is None else pl.concat([golden_says, new["truth"].cast(pl.String)])
-    pairs = near_duplicate_pairs(pl.concat([golden["text"], new["text"]]), answers=answers)
+    known_answers = None
+    if golden_says is not None:  # where in its text a truth is, is found below
+        known_answers = KnownAnswers(
+            pl.concat([golden_says.answers, new["truth"].cast(pl.String)]),
+            pl.concat([golden_says.values, pl.Series([[]] * new.height, dtype=pl.List(pl.String))]),
+        )
+    pairs = near_duplicate_pairs(pl.concat([golden["text"], new["text"]]), known=known_answers)
     many = golden.height
     near = pairs.filter((pl.col("first") < many) & (pl.col("second") >= many))["second"] - many
     is_near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(near.implode())

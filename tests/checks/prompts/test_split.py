@@ -82,6 +82,9 @@ def test_of_records_two_letters_of_one_template_are_apart_where_their_values_are
         read = rows(texts, ["golden", "train"], label=label, label_hidden=pl.Series([False, hidden]).to_list())
         for gate in both:
             assert answer_of(gate, prompts(read), recipe=EXTRACTION)[0] is verdict
+    twice, otherwise = [texts[0], texts[0].replace("week", "weak")], [places, '{"who":[15,2]}']
+    taken_otherwise = prompts(rows(twice, ["golden", "train"], label=otherwise))
+    assert answer_of(no_near_duplicate_is_on_two_sides, taken_otherwise, recipe=EXTRACTION)[0] is FAIL
     same = rows([texts[0], texts[0].replace("week", "month")], ["golden", "train"], label=[places] * 2)
     for gate in both:
         assert answer_of(gate, prompts(same), recipe=EXTRACTION)[0] is FAIL

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.near_duplicates import (
+    KnownAnswers,
     can_be_looked_for,
     has_few_blanks,
     keep_first,
@@ -138,6 +139,12 @@ def test_many_rows_of_one_text_give_few_pairs_and_one_row_is_kept() -> None:
     assert set(dropped["because_of"]) == {0}
 
 
+def known(*values: str | None) -> KnownAnswers:
+    """What is known to be said, each answer a single value that is in its text."""
+    each = [[] if value is None else [value] for value in values]
+    return KnownAnswers(pl.Series(values, dtype=pl.String), pl.Series(each, dtype=pl.List(pl.String)))
+
+
 def letter(number: int) -> str:
     return f"Dear Sir or Madam, please be so kind as to pay Acme {number} euro within a week."
 
@@ -145,16 +152,15 @@ def letter(number: int) -> str:
 def test_of_letters_of_one_template_those_are_pairs_that_are_not_known_to_say_different_things() -> None:
     texts = pl.Series([letter(7), letter(8), letter(9), letter(8).replace("week", "weak")])
     assert near_duplicate_pairs(texts).height == 6
-    said = pl.Series(["7", "8", None, "8"])
-    pairs = near_duplicate_pairs(texts, answers=said)
+    pairs = near_duplicate_pairs(texts, known=known("7", "8", None, "8"))
     assert pairs.select("first", "second").rows() == [(0, 2), (1, 2), (1, 3), (2, 3)]
-    assert near_duplicate_pairs(texts, answers=pl.Series([None] * 4, dtype=pl.String)).height == 6
+    assert near_duplicate_pairs(texts, known=known(None, None, None, None)).height == 6
 
 
 def test_a_text_that_differs_in_a_comma_is_a_pair_whatever_is_said_of_it() -> None:
     """They have the same values: one of the two labels is wrong. Eight letters between them hide neither."""
     texts = [letter(1), *map(letter, range(2, 30)), letter(1).replace(",", " -")]
-    pairs = near_duplicate_pairs(pl.Series(texts), answers=pl.Series([str(number) for number in range(30)]))
+    pairs = near_duplicate_pairs(pl.Series(texts), known=known(*map(str, range(30))))
     assert pairs.rows() == [(0, 29, 1.0)]
 
 
@@ -162,8 +168,29 @@ def test_more_letters_of_a_template_than_a_row_is_compared_with_hide_no_pair() -
     texts = [letter(number) for number in range(100, 160)]
     said = [str(number) for number in range(100, 160)]
     typo = letter(158).replace("please", "plaese")
-    pairs = near_duplicate_pairs(pl.Series([*texts, typo]), answers=pl.Series([*said, "158"]))
+    pairs = near_duplicate_pairs(pl.Series([*texts, typo]), known=known(*said, "158"))
     assert pairs.select("first", "second").rows() == [(58, 60)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "values"),
+    [
+        (("158 kind", "158 angry"), (["158"], ["158"])),
+        (("acme 158", "acme"), (["Acme", "158"], ["Acme"])),
+        (("158 euro", "158"), (["158 euro"], ["158"])),
+        (("kind", "angry"), ([], [])),
+    ],
+)
+def test_one_letter_with_a_typo_is_there_twice_whatever_two_people_took_out_of_it(
+    answers: tuple[str, str], values: tuple[list[str], list[str]]
+) -> None:
+    """Regression: neither rows nor gates saw it, and a teacher that read both as one gave the golden answer away."""
+    family = [number for number in range(100, 160) if number != 158]
+    texts = pl.Series([*map(letter, family), letter(158), letter(158).replace("please", "plaese")])
+    said = pl.Series([*map(str, family), *answers])
+    of_texts = pl.Series([*([str(number)] for number in family), *values], dtype=pl.List(pl.String))
+    pairs = near_duplicate_pairs(texts, known=KnownAnswers(said, of_texts))
+    assert pairs.select("first", "second").rows() == [(59, 60)]
 
 
 SAID = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -190,11 +217,11 @@ def test_which_golden_text_stands_in_a_pool_text(golden: str, pool: str, expecte
 def test_a_run_of_a_template_stands_in_letters_that_are_not_known_to_say_something_else() -> None:
     golden = pl.Series([f"{SAID} pay Acme", f"{SAID} pay Apex", "please pay the whole sum of it to Acme"])
     pool = pl.Series([f"{SAID} or pay Acme"] * 3 + [f"{SAID} and please pay the whole sum of it to Acme"])
-    golden_says, pool_says = pl.Series(["acme", "apex", "acme"]), pl.Series(["acme", "blue", None, "blue"])
+    golden_says, pool_says = known("acme", "apex", "acme"), known("acme", "blue", None, "blue")
     found = ngram_overlap(golden, pool, golden_says=golden_says, pool_says=pool_says).rows()
     assert found == [(0, 0), (0, 2), (1, 2), (2, 3)], "the whole of a golden text counts whatever is said of it"
-    of_nobody = pl.Series([None, None, None], dtype=pl.String)
-    assert {(0, 0), (0, 1)} < {*ngram_overlap(golden, pool, golden_says=of_nobody, pool_says=pool_says).rows()}
+    of_nobody = ngram_overlap(golden, pool, golden_says=known(None, None, None), pool_says=pool_says)
+    assert {(0, 0), (0, 1)} < {*of_nobody.rows()}
 
 
 @pytest.mark.long

@@ -246,6 +246,29 @@ def test_letters_of_one_template_stay_where_their_records_are_known_to_differ() 
     assert made.rejects["reason"].to_list() == [RejectReason.NEAR_DUPLICATE.value] * 2
 
 
+@pytest.mark.parametrize("of_later_batch", [False, True])
+def test_one_letter_with_a_typo_is_left_out_though_two_people_took_something_else_out_of_it(
+    of_later_batch: bool,
+) -> None:
+    """Regression: with such a label hidden the teacher gave the golden answer away, and no gate saw it."""
+    family = letters(*((payee, unit, True) for payee in PAYEES for unit in ("EUR", "USD")))
+    named = family.with_columns(text=pl.col("text").str.replace("due to", "due to Messrs"))
+    copies = named.with_columns(
+        text=pl.col("text").str.replace("kindly", "kindley"),
+        label=pl.Series([json.dumps({"payee": "Messrs", "unit": "USD"})] * 15 + [None] * 15, dtype=pl.String).fill_null(
+            named["label"].str.replace("EUR", "USD")
+        ),
+    )
+    if of_later_batch:
+        base = split_rows(named, DATA, SPLIT, where="rows").prompts
+        made = later_prompt_set(copies, base, _Recipe())  # type: ignore[arg-type]
+        assert made.prompts.is_empty() and base.height == 30
+    else:
+        made = split_rows(pl.concat([named, copies]), DATA, SPLIT, where="rows")
+        assert made.prompts["text"].to_list() == named["text"].to_list()
+    assert set(made.rejects["reason"]) == {RejectReason.NEAR_DUPLICATE.value}
+
+
 def test_a_later_letter_of_the_template_stays_where_its_record_is_known_to_differ() -> None:
     different = [(payee, unit, True) for payee in PAYEES for unit in ("EUR", "USD")]
     base = split_rows(letters(*different), DATA, SPLIT, where="rows").prompts
