@@ -11,7 +11,7 @@ import polars as pl
 
 from stillhouse.live.purposes import Purpose
 from stillhouse.recipe.record import RecordSpec
-from stillhouse.tasks.records import spelled_out, with_words, without_words
+from stillhouse.tasks.records import NoRecordError, is_of_fields, record_in_cell, spelled_out, with_words, without_words
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,29 @@ class KeptRecords:
             for kept, text, id in rows.select(column, "text", "id").iter_rows()
         ]
         return pl.Series(column, found, dtype=pl.String)
+
+    def of_these_fields(self, rows: pl.DataFrame, column: str) -> pl.DataFrame:
+        """Rows whose records are of these fields; one that was kept when a field was of another kind is like no other.
+
+        Args:
+            rows: with what is kept of records, null where there is none.
+            column: of these.
+        """
+        is_one = [kept is None or is_of_fields(kept, self.spec) for kept in rows[column]]
+        return rows.filter(pl.Series(is_one, dtype=pl.Boolean))
+
+    def respelled(self, records: pl.Series) -> pl.Series:
+        """Records as people read them in the spelling of these fields; as it is what is none of them.
+
+        A release whose field was of another kind says `1,931.50` where this one says `1931.5`.
+
+        Args:
+            records: null where there is none.
+        """
+        return pl.Series(records.name, [self._respelled(each) for each in records], dtype=pl.String)
+
+    def _respelled(self, record: str | None) -> str | None:
+        try:
+            return None if record is None else record_in_cell(record, self.spec)
+        except NoRecordError:
+            return record

@@ -259,9 +259,15 @@ class Replay:
         matures = traffic.matures_after_days * SECONDS_A_DAY
         days = [day for day in self.store.days() if day >= first and end_of(day) + matures <= self.at]
         said = answers(self.store, days, at=self.at, matures_after_days=0)
+        if self._records is not None:
+            said = self._records.of_these_fields(said, "truth")
         if self.beside and traffic.feedback == "unknown":
             return said.filter(pl.col("truth").is_not_null())
         return feedback.whose_truth_decides(said, traffic, key=self.key(Purpose.TRUTH_IS_ASKED_FOR))
+
+    @property
+    def _records(self) -> KeptRecords | None:
+        return KeptRecords.of(self.file.recipe.data.record, self.key)
 
     @property
     def _since(self) -> float:
@@ -301,9 +307,8 @@ class Replay:
             if self.file.recipe.shadow_is_live:  # callers got it long ago
                 return known_rows, set()
             given, asked = self._given(known_rows)
-            records = KeptRecords.of(self.file.recipe.data.record, self.key)
-            if records is not None:  # which is how what people said is kept
-                given = given.with_columns(records.kept(given, who) for who in ("champion", "challenger"))
+            if self._records is not None:  # which is how what people said is kept
+                given = given.with_columns(self._records.kept(given, who) for who in ("champion", "challenger"))
             return given, asked
         given, asked = self._given(rows)
         differing = given.filter(pl.col("champion") != pl.col("challenger"))
@@ -318,7 +323,10 @@ class Replay:
             shadow.to_ask(rows, who, same_teacher=same) for who in ("champion", "challenger")
         )  # fmt: skip
         said = self._ask(two[0], champions), self._ask(two[1], challengers)
-        return shadow.with_teachers(rows, *said, same_teacher=same), {*champions, *challengers}
+        given = shadow.with_teachers(rows, *said, same_teacher=same)
+        if self._records is not None:  # one of the two may have other fields than the recipe has by now
+            given = given.with_columns(self._records.respelled(given[who]) for who in ("champion", "challenger"))
+        return given, {*champions, *challengers}
 
     def _ask(self, release: DeployedRelease, texts: Sequence[str]) -> dict[str, str | None]:
         """What the teacher behind a release says to some texts."""

@@ -177,9 +177,9 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
         key: see `without_words`.
         id: likewise.
     """
-    held = json.loads(kept)
-    if held.keys() != spec.fields.keys():
+    if not is_of_fields(kept, spec):
         return None
+    held = json.loads(kept)
     for name, value in held.items():
         if isinstance(value, list):
             field = spec.fields[name]
@@ -194,6 +194,23 @@ def with_words(kept: str, text: str, spec: RecordSpec, *, key: bytes, id: str) -
         return record_in_cell(_written(held), spec)
     except NoRecordError:
         return None
+
+
+def is_of_fields(kept: str, spec: RecordSpec) -> bool:
+    """Whether a record in its third spelling is of such fields, each of the kind that it is now.
+
+    Words and a number have digests of different things, so that of two kinds nobody can tell whether they are one.
+    """
+    held = json.loads(kept)
+    return held.keys() == spec.fields.keys() and all(
+        value is None or _kind_of(value) == spec.fields[name].kind for name, value in held.items()
+    )
+
+
+def _kind_of(kept: str | list[str | int]) -> str:
+    if isinstance(kept, str):
+        return "choice"
+    return kept[1] if isinstance(kept[1], str) else "verbatim"
 
 
 def counted_of(kept: str) -> tuple[str, ...]:
@@ -259,9 +276,7 @@ def _value_meant(name: str, kept: list[str | int], text: str, field: FieldSpec, 
 
 def _words_meant(name: str, kept: list[str | int], text: str, key: bytes, id: str) -> str | None:
     """The words of a text that are meant by what stands for them."""
-    words, many = words_of(text), kept[1]
-    if not isinstance(many, int):
-        return None  # of a number or a date, which the field has held before
+    words, many = words_of(text), int(kept[1])
     runs = [words[first : first + many] for first in range(len(words) - many + 1)]
     places = [first for first, run in enumerate(runs) if _digested(name, run, many, key, id) == kept]
     return run_at(text, places[0], many) if len({tuple(runs[first]) for first in places}) == 1 else None

@@ -245,3 +245,17 @@ def test_a_number_is_kept_by_its_value_wherever_and_however_a_text_has_it() -> N
         "currency": "eur", "due": "Nov. 30, 2026", "total": "1.931,50", "vendor": "ACME"
     }), SPEC)]})  # fmt: skip
     assert KEPT.kept(told, "truth").to_list() == [first]
+
+
+def test_what_was_kept_when_a_field_was_words_is_left_out_and_what_a_release_of_then_says_is_read() -> None:
+    words = {name: {"kind": "verbatim", "words_at_most": 4, "optional": True} for name in ("due", "total")}
+    before = RecordSpec.model_validate({"words": 16, "fields": {**SPEC.model_dump(mode="json")["fields"], **words}})
+    said = '{"currency":"EUR","due":"Nov. 30, 2026","total":"1,931.50","vendor":"Acme"}'
+    now = record_in_cell(said, SPEC)
+    told = pl.DataFrame({"id": ["a", "a", "a"], "truth": [said, now, None]})
+    old, new = KeptRecords(before, KEPT.key).kept(told, "truth")[0], KEPT.kept(told, "truth")[1]
+    rows = pl.DataFrame({"id": ["a", "b", "c"], "truth": [old, new, None]})
+    assert KEPT.of_these_fields(rows, "truth")["id"].to_list() == ["b", "c"]
+    no_record = '{"currency":"EUR","due":null,"total":"a lot","vendor":"Acme"}'
+    respelled = KEPT.respelled(pl.Series("champion", [said, now, no_record, None]))
+    assert respelled.to_list() == [now, now, no_record, None]

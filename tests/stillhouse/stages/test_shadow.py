@@ -1,5 +1,6 @@
 """Which answers a shadow takes for right, and which requests it replays where there are more than one look takes."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,17 @@ import pytest
 import stillhouse.live.shadow
 import stillhouse.stages.shadow
 from stillhouse.live.feedback import with_wanted
+from stillhouse.live.purposes import Purpose
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
 from stillhouse.live.shadow import Word
+from stillhouse.recipe.record import RecordSpec
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.rollouts import offer
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts, _counts_on, plan
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.summaries import shadow as summary
+from stillhouse.tasks.records import record_in_cell, without_words
 from tests.promotions import model_of, named, seen, serve
 from tests.small import small_recipe
 from tests.stillhouse.live.made import put, rows
@@ -38,10 +42,10 @@ def asked(builds: BuildStore) -> pl.DataFrame:
     return with_wanted(frame, KEY).with_columns(day=pl.lit(day_at(at)))
 
 
-def say(builds: BuildStore, of: pl.DataFrame, first: int = 1_001) -> None:
+def say(builds: BuildStore, of: pl.DataFrame, first: int = 1_001, truths: Sequence[str] = ()) -> None:
     said = of.select(
         "replica", pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("number"), "id", "at",
-        pl.lit("number").alias("truth"), pl.lit(None, pl.String).alias("by"),
+        pl.Series("truth", truths or ["number"] * of.height), pl.lit(None, pl.String).alias("by"),
     )  # fmt: skip
     TrafficStore(builds.home.artifacts, "r").put(of["day"][0], "feedback", sealed(said))
 
@@ -75,6 +79,36 @@ def test_of_a_sample_only_truths_that_were_asked_for_judge(
     assert right(builds, tmp_path, asked, "sample", monkeypatch) == wanted
     assert 50 < len(wanted) < 150
     assert right(builds, tmp_path, asked, "complete", monkeypatch) == {*asked["id"]}
+
+
+def test_a_truth_that_was_kept_when_a_field_was_words_judges_no_number(
+    builds: BuildStore, tmp_path: Path, asked: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was like neither answer, so that a challenger lost nothing whatever it said."""
+    monkeypatch.setattr(stillhouse.stages.shadow, "teacher_behind", lambda *_: SimpleNamespace(digest="t"))
+    training = {"epochs": 1, "loss": "labels", "max_tokens": 32}
+    file = small_recipe(
+        tmp_path, rows=100, name="r", traffic={"feedback": "complete"}, rollout={"shadow": {"judge_by": "truth"}},
+        data__answer="fields", data__fields={"total": {"kind": "number"}}, slices=[],
+        students=[{"name": "one", "layers": [0], "training": {**training, "loss": "kl"}}],
+    )  # fmt: skip
+    at = builds.ledger.now().timestamp() + 9 * SECONDS_A_DAY
+    spec = file.recipe.data.record
+    assert spec is not None
+    words = RecordSpec.model_validate({"words": 64, "fields": {"total": {"kind": "verbatim"}}})
+    for kept_under, judged in ((words, 0), (spec, asked.height)):
+        replay = Replay.of(file, builds, seen(builds.ledger), None, key=str.encode, at=at)
+        key = replay.key(Purpose.WORDS_ARE_COMPARED)
+        record = record_in_cell('{"total":"1,931.50"}', kept_under)
+        truths = [without_words(record, kept_under, key=key, id=id) for id in asked["id"]]
+        say(builds, asked, first=1_001 if kept_under is words else 5_001, truths=truths)
+        replayed = asked.select("replica", "day", "number", "id", pl.lit("1,931.50").alias("text")).with_columns(
+            champion=pl.lit('{"total":"1,931.50"}'), challenger=pl.lit('{"total":1931.5}'),
+            champion_asks=False, challenger_asks=False,
+        )  # fmt: skip
+        found, _ = replay.right(replayed)
+        assert found.height == judged
+    assert found.select(pl.col("champion", "challenger") == pl.col("right")).min().row(0) == (True, True)
 
 
 def test_of_a_day_of_which_too_little_came_no_truth_judges(
