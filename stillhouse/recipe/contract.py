@@ -8,6 +8,7 @@ need rows or weights (checks/).
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from pydantic import model_validator
 
@@ -25,7 +26,7 @@ from stillhouse.recipe.answer_kinds import (
 )
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import NUMBERS, RECORDS, SETS
-from stillhouse.recipe.fields import NAME_PATTERN, FieldError
+from stillhouse.recipe.fields import NAME_PATTERN, FieldError, ManyFieldsError
 from stillhouse.recipe.parts import RecipeParts
 from stillhouse.recipe.plays import KillFact
 from stillhouse.recipe.students import StudentSpec, unfit_parent
@@ -258,30 +259,33 @@ class Recipe(RecipeParts):
             for index, student in enumerate(self.students)
             if student.training is not None
         }
-        whatever_they_are = (
+        unfit = [
             *unfit_losses(answer, trainings),
             *unfit_combination(answer, self.teacher),
             *unfit_bar(answer, self.bar),
-        )
-        for field, mistake in whatever_they_are:
-            raise FieldError(mistake, *field)
-        if answer not in (*SETS, *NUMBERS, *RECORDS):
-            return self
+        ]
+        parts: Mapping[str, str] = {}
         if answer in SETS:
-            unfit, parts = unfit_for_sets(answer, self.teacher, self.bar), BY_CLASS
+            unfit += unfit_for_sets(answer, self.teacher, self.bar)
+            parts = BY_CLASS
         elif answer in NUMBERS:
-            unfit = unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
+            unfit += unfit_for_numbers(answer, self.teacher, self.bar, self.slices, self.data.group)
             parts = BY_CLASS_OR_PROBABILITY
-        else:
-            unfit = unfit_for_records(
+        elif answer in RECORDS:
+            unfit += unfit_for_records(
                 answer, self.data.fields or {}, self.teacher, self.bar, self.slices, self.students
             )
             parts = NOT_OF_RECORDS
+        unfit += (
+            ((part,), f"must be left out where data.answer is {answer}: {why}")
+            for part, why in parts.items()
+            if getattr(self, part)
+        )
+        mistakes: dict[tuple[str | int, ...], str] = {}
         for field, mistake in unfit:
-            raise FieldError(mistake, *field)
-        for part, why in parts.items():
-            if getattr(self, part):
-                raise FieldError(f"must be left out where data.answer is {answer}: {why}", part)
+            mistakes.setdefault(field, mistake)  # two rules may refuse one field, and one reason is enough
+        if mistakes:
+            raise ManyFieldsError([FieldError(mistake, *field) for field, mistake in mistakes.items()])
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ that names a field.
 Does not: the parts (parts.py, data.py and the other files here).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -49,6 +49,18 @@ class FieldError(ValueError):
     def __init__(self, message: str, *field: str | int) -> None:
         super().__init__(message)
         self.field = field
+
+
+class ManyFieldsError(ValueError):
+    """All mistakes that one rule finds, so that nobody has to mend a recipe once for each of them.
+
+    Args:
+        found: at least one.
+    """
+
+    def __init__(self, found: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(map(str, found)))
+        self.found = tuple(found)
 
 
 class Part(BaseModel):

@@ -18,7 +18,7 @@ from stillhouse.addresses import without_credentials
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Project
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.fields import NAME_IN_WORDS, NAME_PATTERN, PATTERNS_IN_WORDS, FieldError
+from stillhouse.recipe.fields import NAME_IN_WORDS, NAME_PATTERN, PATTERNS_IN_WORDS, FieldError, ManyFieldsError
 from stillhouse.recipe.teacher import teacher_part
 
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
@@ -246,6 +246,9 @@ def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> Inval
         found = problem.get("ctx", {}).get("error")
         of_a_name = problem["loc"][-1:] == ("[key]",)  # what a name is refused for is shown where the name stands
         place = problem["loc"][:-1] if of_a_name else problem["loc"]
+        if isinstance(found, ManyFieldsError):
+            lines += [f"{_where(path, tree, ('attributes', *place, *each.field))}: {each}." for each in found.found]
+            continue
         field = (*place, *(found.field if isinstance(found, FieldError) else ()))
         lines.append(f"{_where(path, tree, ('attributes', *field))}: {message}{given}.")
     return InvalidRecipeError(lines)

@@ -7,7 +7,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.reading import read_recipe
+from stillhouse.recipe.reading import InvalidRecipeError, read_recipe
 from tests.stillhouse.recipe.test_answer_kinds import (
     AWAY,
     CHEAPER,
@@ -231,3 +231,17 @@ def test_the_documents_of_a_query_are_a_group_unless_another_is_named(tmp_path: 
 def test_a_recipe_without_queries_and_places_keeps_its_digest(tmp_path: Path) -> None:
     dumped = read_recipe(recipe(tmp_path)).recipe.model_dump()
     assert "query" not in dumped["data"] and "ndcg_at" not in dumped["bar"]
+
+
+def test_all_that_does_not_go_with_numbers_is_said_at_once(tmp_path: Path) -> None:
+    """Whoever turns a recipe of classes into one of numbers mends it in one go, and one field has one reason."""
+    by_class = {"name": "good", "column": "label", "values": ["5"], "critical": False}
+    there = recipe(
+        tmp_path, slices=[by_class], bar={"metric": "field_f1"}, sensitive=[{"column": "region"}], **student(loss="kl")
+    )
+    with pytest.raises(InvalidRecipeError) as refused:
+        read_recipe(there)
+    fields = [line.removeprefix(f"{there}:").split(": ")[1] for line in refused.value.lines]
+    assert fields == ["students.0.training.loss", "bar.metric", "slices.0.column", "sensitive"]
+    lines = {int(line.removeprefix(f"{there}:").split(":")[0]) for line in refused.value.lines}
+    assert len(lines) == len(fields)
