@@ -37,7 +37,11 @@ from stillhouse.teachers.signal import largest_change, signal_store
 from stillhouse.teachers.teacher import Teacher
 
 
-@gate("a student learns nothing about a prompt that was skipped")
+@gate(
+    "a student learns nothing about a prompt that was skipped",
+    remedy="mend the answers and run again; or, where so many without one are known and accepted, say so in "
+    "`limits.unanswered_prompts_at_most`",
+)
 def every_prompt_was_answered(context: GateContext) -> Finding:
     """Each prompt of the very prompt set that was asked."""
     prompts = context.made_from("prompts").frame("prompts")

@@ -10,6 +10,7 @@ import pytest
 
 import checks.teacher_signal
 from checks.teacher_signal import (
+    GATES,
     a_person_accepts_a_sample,
     every_prompt_was_answered,
     few_labels_look_wrong,
@@ -129,6 +130,7 @@ def test_a_few_prompts_may_be_without_a_stored_answer(silent: int, verdict: obje
         f"{silent}.0%, limit 5%",
     )
     assert {row["failure"] for row in found.evidence["missing"]} == set(answers) - {"A"}
+    assert "`limits.unanswered_prompts_at_most`" in GATES.remedies()["every_prompt_was_answered"]
     lost = ask(every_prompt_was_answered, signal(rows[1:], answers[1:]), made_from=made_from(rows))
     assert lost.verdict is FAIL, "a prompt without a row at all is a hole, whatever the share"
 
