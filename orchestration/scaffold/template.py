@@ -240,7 +240,7 @@ def recipe_text(
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
-        one_answer="one number for all" if score else "one record for all" if record else "the largest class alone",
+        one_answer="one number for all" if score else "one place for all" if record else "the largest class alone",
         tokens=max_tokens,
         few_labels=_few_labels(suggested, rate, max_tokens)
         if teacher is _AN_ENCODER and answer == "single_label"

@@ -64,7 +64,7 @@ def test_a_column_of_records_is_recognised_and_the_recipe_says_so(tmp_path: Path
     assert f"values of {there:,} of {there + 1:,} labelled rows can be taken out of their texts" in said
     assert said.endswith("not 1 because payee is not in the text") and "currency (one of 2 values)" in said
     text = made.path.read_text()
-    assert "with records as labels" in text and "one record for all is" in text and "column label" not in text
+    assert "with records as labels" in text and "one place for all is" in text and "column label" not in text
     assert "of one field by itself" not in text and '#   "currency": {critical: true' in text
 
 
