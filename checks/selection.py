@@ -36,6 +36,8 @@ def the_chosen_student_is_no_control(context: GateContext) -> Finding:
     winner = context.artifact.facts(SelectionFacts).winner
     candidates = [form.name for form in context.recipe.forms if form.student.learns_from != "labels"]
     named = ", ".join(candidates)
+    if winner is None:
+        return passed_if(False, "no student was chosen: a_student_clears_the_bar says why")
     return passed_if(winner in candidates, f"chosen: {winner}; candidates that are not controls: {named}")
 
 

@@ -84,8 +84,9 @@ def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:
     gate = the_chosen_student_is_no_control
     named = "candidates that are not controls: five_layers, two_layers"
     assert answer_of(gate, chosen("two_layers")) == (PASS, f"chosen: two_layers; {named}")
-    for winner in ("five_layers_labels_only", "another", None):
+    for winner in ("five_layers_labels_only", "another"):
         assert answer_of(gate, chosen(winner)) == (FAIL, f"chosen: {winner}; {named}")
+    assert answer_of(gate, chosen(None)) == (FAIL, "no student was chosen: a_student_clears_the_bar says why")
 
 
 def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
