@@ -100,7 +100,9 @@ def licences_are_named(context: GateContext) -> Finding:
     )
 
 
-_NO_NAMES = frozenset({"fixme", "n/a", "na", "nil", "none", "not known", "null", "tba", "tbc", "tbd", "todo", "unknown"})
+_NO_NAMES = frozenset(
+    {"fixme", "n/a", "na", "nil", "none", "not known", "null", "tba", "tbc", "tbd", "todo", "unknown"}
+)
 """What people write where they have to write something."""
 
 

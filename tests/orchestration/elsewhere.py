@@ -19,7 +19,7 @@ STORED = {
 def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = None, **teacher: Any) -> RecipeFile:
     (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
     base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
-    learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
+    learning = {"epochs": 8, "learning_rate": 1e-3, "max_tokens": 32}
     students = [
         {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},
     ]
