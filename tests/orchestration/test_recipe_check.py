@@ -365,7 +365,7 @@ OF_A_TEACHER = {
 def short_texts(folder: Path, teacher: dict[str, object]) -> RecipeFile:
     """A recipe whose student, cut from a base of 64 positions, asks for 65."""
     return small_recipe(
-        folder, teacher={**teacher, **OF_A_TEACHER}, budget={"latency_ms_at_most": 20},
+        folder, teacher=teacher, budget={"latency_ms_at_most": 20},
         base={"source": with_positions(folder / "base", 64), "revision": "r", "licence": "MIT"},
         students=[{"name": "a", "layers": [0], "training": {"loss": "kl", "max_tokens": 65}}],
     )  # fmt: skip
@@ -381,7 +381,7 @@ def test_what_a_language_model_reads_is_held_against_its_own_positions(
     (model / "config.json").write_text(json.dumps({"model_type": "gpt2", "vocab_size": 10, **positions}))
     for name in ("tokenizer.json", "model.safetensors"):
         (model / name).write_text("not looked into")
-    teacher = {"kind": "causal_lm", "source": str(model), "max_tokens": 1024}
+    teacher = {**OF_A_TEACHER, "kind": "causal_lm", "source": str(model), "max_tokens": 1024}
     (of_the_student,) = mistakes(short_texts(tmp_path, teacher))
     assert ": students.0.training.max_tokens: texts of 65 tokens" in of_the_student
     assert "expected at most the base's 64. Set max_tokens: 64, or choose a base" in of_the_student
@@ -397,7 +397,8 @@ def test_what_members_read_is_held_against_their_own_positions(tmp_path: Path) -
         }
         for name, positions in (("short", 99), ("long", 100))
     }  # fmt: skip
-    file = short_texts(tmp_path, {"kind": "ensemble", "ensemble": {"members": members}})
+    together = {"reason": "Two see more than one.", "minimum_accuracy": 0.5, "ensemble": {"members": members}}
+    file = short_texts(tmp_path, {"kind": "ensemble", **together})
     of_the_student, of_the_member = mistakes(file)
     assert "at most the base's 64" in of_the_student
     assert of_the_member.startswith(file.where("teacher", "ensemble", "members", "short", "training", "max_tokens"))

@@ -168,7 +168,7 @@ def test_a_student_learns_how_sure_its_teacher_is_or_that_it_did_not_say(
         teacher = behind(server, place.folder, **ask, settings=settings) | {"minimum_accuracy": 0.5}
         able = str(small_teacher(place.folder / "able", units=ALL_UNITS))
         base = {"source": able, "revision": "test", "licence": "Apache-2.0"}
-        file = small_recipe_elsewhere(place.folder, changed={"base": base}, **teacher)
+        file = small_recipe_elsewhere(place.folder, changed={"base": base, "bar": {"margin": 0.18}}, **teacher)
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
         asked = 5 if by is SoftLabels.SAMPLES else 1
         assert server.calls >= asked * place.newest(PROMPTS, BASE).facts(PromptFacts).kept
