@@ -342,12 +342,15 @@ def test_wall_time_alone_neither_passes_nor_fails_the_bar_on_speed(run, latency)
 
 
 @pytest.mark.parametrize("most", [6, 100])
-def test_a_limit_in_milliseconds_is_neither_passed_nor_failed_on_a_busy_machine(run, latency, most) -> None:
+def test_a_limit_in_milliseconds_that_holds_on_a_busy_machine_holds_and_is_not_failed_there(run, latency, most) -> None:
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, latency_ms_at_most=most)
     idle = run(budget=budget, latency=latency())  # 95 % within 7.5 ms
     assert claim_of(idle, "latency_ms").verdict is (Verdict.PASS if most == 100 else Verdict.FAIL)
     busy = claim_of(run(budget=budget, latency=latency(waiting_share=0.6)), "latency_ms")
-    assert busy.verdict is Verdict.INCONCLUSIVE and busy.sentence.endswith("rerun on an idle machine")
+    if most == 100:
+        assert busy.verdict is Verdict.PASS and "on a busy machine, where models waited 60%" in busy.sentence
+    else:
+        assert busy.verdict is Verdict.INCONCLUSIVE and busy.sentence.endswith("rerun on an idle machine")
 
 
 ON_A_GPU = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, teacher_serves_on="cuda")
