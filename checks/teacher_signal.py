@@ -39,7 +39,7 @@ from stillhouse.teachers.teacher import Teacher
 
 @gate(
     "a student learns nothing about a prompt that was skipped",
-    remedy="mend the answers and run again; or, where so many without one are known and accepted, say so in "
+    remedy="correct the answers and run again; or, where so many without one are known and accepted, say so in "
     "`limits.unanswered_prompts_at_most`",
 )
 def every_prompt_was_answered(context: GateContext) -> Finding:

@@ -263,7 +263,7 @@ def _share(measured: float | None) -> str:
 
 
 def _beside_accuracy(judged: Evaluation) -> tuple[str, float | None]:
-    """What else is told of such answers in one number, and that number."""
+    """The name of the one further figure that is shown of such answers, and that figure."""
     if judged.of_ranking is not None:
         return "nDCG", judged.of_ranking.ndcg
     if judged.of_fields is not None:

@@ -39,7 +39,7 @@ _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar
 
 @dataclass(frozen=True)
 class KnownAnswers:
-    """What texts are known to say, by which letters of one template are told apart.
+    """What texts are known to say, which is how letters of one template differ.
 
     Args:
         answers: String, shape (rows,), null where nothing is known.

@@ -111,7 +111,7 @@ def in_words(rows: pl.DataFrame, record: RecordSpec) -> pl.Series:
 
 
 def said_of(prompts: pl.DataFrame, record: RecordSpec | None) -> KnownAnswers | None:
-    """What each prompt is known to say, so that near duplicates can be told from letters of one template.
+    """What each prompt is known to say, which is how letters of one template differ from near duplicates.
 
     A record whose label is hidden was known when rows were compared: it differs from every other, since those that it
     does not differ from were left out.

@@ -52,7 +52,7 @@ class FieldError(ValueError):
 
 
 class ManyFieldsError(ValueError):
-    """All mistakes that one rule finds, so that nobody has to mend a recipe once for each of them.
+    """All mistakes that one rule finds, so that nobody has to correct a recipe once for each of them.
 
     Args:
         found: at least one.
